@@ -1,0 +1,77 @@
+#pragma once
+
+/*
+ * The record: what is appended here is durable before its waiter hears so (P1).
+ *
+ * A journal of segments in one directory, one frame per group commit with one pwritev and one
+ * fdatasync by a writer thread; hash-chained and self-checking. The event loop appends and is
+ * called back; it never waits for the disk. The format, and why, is told in audit/journal.h.
+ *
+ * The event loop is the only caller; done functions run from it, never inside audit_append().
+ */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include "hallpass/error.h"
+
+struct audit;
+struct log;
+
+struct audit_options {
+	const char *dir;	   /* 0700, ours; made when missing */
+	uint64_t segment_bytes;	   /* size of a preallocated segment */
+	uint64_t low_water_bytes;  /* free space under which mints are refused (refusals are still recorded) */
+	unsigned deadline_ms;	   /* a waiter is refused after this, whatever the disk does */
+};
+
+/*
+ * One record on its way. The caller owns the struct and keeps it until done() has run or
+ * audit_forget(); the text is copied by audit_append().
+ */
+struct audit_entry {
+	/* err->code ERR_NONE: durable. Otherwise ERR_UNAVAILABLE: nothing may be released on it. */
+	void (*done)(struct audit_entry *entry, const struct error *err, void *arg);
+	void *arg;
+	uint64_t index; /* the record's number in the log, once durable */
+	TAILQ_ENTRY(audit_entry) link; /* audit's own */
+	unsigned state;		       /* audit's own */
+};
+
+/* An entry is at most this long (the C2SP entry bundle's limit). */
+#define AUDIT_MAX_ENTRY 65535
+
+/*
+ * Opens or makes the directory, takes its lock, recovers (cuts an incomplete tail frame and reports it,
+ * refuses corruption before good frames), closes open intents as unknown, starts the writer.
+ * Errors: ERR_UNAVAILABLE (locked by another, disk), ERR_INVALID (corrupt: says which file, offset, and what to do).
+ */
+int audit_open(struct event_base *base, const struct audit_options *options, struct log *log, struct audit **out,
+	       struct error *err);
+/* Writes out what is queued, joins the writer, runs the remaining done functions. */
+void audit_close(struct audit *audit);
+
+/*
+ * Queues a record (one JSON object, one line, no newline). entry NULL: nobody waits; it rides with the next batch.
+ * -1 with ERR_UNAVAILABLE at once when it is known that nothing can be written now.
+ */
+int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err);
+/* The waiter is going away; the record is still written, done() is not called. */
+void audit_forget(struct audit *audit, struct audit_entry *entry);
+
+/* Whether an issuance may begin: false (with the reason) below the low-water mark or while latched. */
+bool audit_ready(const struct audit *audit, struct error *err);
+
+struct audit_status {
+	uint64_t records, frames, syncs; /* since open, durable */
+	uint64_t next_index;
+	uint64_t free_bytes;
+	unsigned queued;
+	bool healthy;
+	char problem[256]; /* for people, when not healthy */
+	char segment[64];  /* file name being written */
+	uint8_t head[32];  /* SHA-256 of the last durable frame */
+};
+void audit_status(const struct audit *audit, struct audit_status *out);

@@ -1,0 +1,23 @@
+#pragma once
+
+/*
+ * Reads a journal directory, record by record, without a lock: for `hallpass log`, for recovery and for tests.
+ * Every frame's hash and chain is checked on the way.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "hallpass/buf.h"
+#include "hallpass/error.h"
+
+struct audit_reader;
+
+int audit_reader_open(const char *dir, struct audit_reader **out, struct error *err);
+void audit_reader_free(struct audit_reader *reader);
+
+/*
+ * 1: *record is the next one (borrowed until the next call), *index its number. 0: the end for now
+ * (call again later to follow). -1: ERR_INVALID, corrupt: file, offset and what is wrong.
+ */
+int audit_reader_next(struct audit_reader *reader, struct str *record, uint64_t *index, struct error *err);

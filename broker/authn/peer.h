@@ -1,0 +1,26 @@
+#pragma once
+
+/*
+ * Who is at the other end of a socket, by the kernel's word alone (P4).
+ *
+ * Unix socket: SO_PEERCRED (fixed at connect) and SO_PEERPIDFD, so that the executable is looked up
+ * for that process and no later owner of its pid. Never a header, never a late look-up.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "hallpass/error.h"
+
+struct peer {
+	int family;  /* AF_UNIX, AF_INET, AF_INET6 */
+	int64_t uid; /* never 65534 or -1: such a peer is refused */
+	int64_t gid;
+	int64_t pid;	/* 0: not known */
+	char exe[256];	/* absolute path; "" where the kernel will not say, or it is longer */
+	char ip[46];	/* text; "" on AF_UNIX */
+	int port;	/* 0 on AF_UNIX */
+	char how[16];	/* "SO_PEERCRED", "SOCK_DIAG" */
+};
+
+/* Fills peer from a connected socket. ERR_UNAUTHENTICATED: the kernel will not vouch for anybody. */
+int peer_of(int fd, struct peer *out, struct error *err);

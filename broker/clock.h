@@ -1,0 +1,19 @@
+#pragma once
+
+/*
+ * The only file that asks what time it is.
+ *
+ * Everybody else gets `now` as an argument. Realtime decides windows and expiries; boottime
+ * measures durations, and tells a stepped clock from a slow one.
+ */
+
+#include <stdint.h>
+
+struct instant {
+	int64_t s;   /* Unix seconds, UTC */
+	uint32_t ns; /* 0..999999999 */
+};
+
+struct instant clock_now(void);	  /* CLOCK_REALTIME */
+int64_t clock_boottime_ms(void);  /* CLOCK_BOOTTIME: never steps, counts sleep */
+int64_t clock_monotonic_us(void); /* for latencies */

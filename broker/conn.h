@@ -1,0 +1,78 @@
+#pragma once
+
+/*
+ * Connections: accepted sockets, their buffers and deadlines, one exchange at a time.
+ *
+ * A conn owns its socket and two bounded buffers on raw libevent events (on AF_UNIX and TCP alike;
+ * TLS will hang an SSL object here). It reads a head and a body under one absolute deadline, hands
+ * the request to its handler, and answers in order: with a request pending, the next one's bytes wait
+ * in the buffer. A half-close or hang-up counts as leaving. It knows no surface and no rule.
+ *
+ * Who is at the other end is taken from the kernel at accept, before a byte is read (authn/peer.h).
+ */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "broker/authn/peer.h"
+#include "broker/http.h"
+#include "hallpass/buf.h"
+#include "hallpass/error.h"
+
+struct conn;
+struct conn_server; /* all listeners and their connections: pool, quotas, deadlines */
+
+struct http_reply {
+	int status;		  /* 200, 403, … ; the reason phrase comes from a table */
+	const char *content_type; /* NULL: no body */
+	struct str body;	  /* copied before conn_reply() returns */
+	const char *extra;	  /* further complete header lines, each ending in CRLF; NULL: none */
+	bool close;		  /* close the connection after this reply */
+	bool secret;		  /* the body holds a token: the output buffer is wiped once sent */
+};
+
+struct conn_handler {
+	/*
+	 * A complete request. `request` and its views stay good until conn_reply() or gone().
+	 * Answer with conn_reply(), inside this call or later, exactly once unless gone() comes first.
+	 */
+	void (*request)(void *arg, struct conn *conn, const struct http_request *request);
+	/* The client left while its request was pending: conn is dead after this returns; do not reply. */
+	void (*gone)(void *arg, struct conn *conn);
+	void *arg;
+};
+
+struct conn_limits {
+	unsigned max_connections;	  /* in all; further ones wait in the backlog */
+	unsigned max_connections_per_uid; /* further ones of that uid get 429 and a close */
+	unsigned head_timeout_ms;	  /* absolute: first byte of a request to its last */
+	unsigned idle_timeout_ms;	  /* between requests */
+	unsigned write_timeout_ms;	  /* absolute: a reply to its last byte */
+};
+
+struct conn_counters {
+	uint64_t accepted, requests, refused; /* refused: malformed, over a limit or a quota */
+	unsigned open;
+};
+
+struct log;
+
+int conn_server_new(struct event_base *base, const struct conn_limits *limits, const struct conn_handler *handler,
+		    struct log *log, struct conn_server **out, struct error *err);
+void conn_server_free(struct conn_server *server); /* closes everything; handler->gone() is called for pending ones */
+/* Limits may change at a reload; they hold for what comes after. */
+void conn_server_set_limits(struct conn_server *server, const struct conn_limits *limits);
+void conn_server_counters(const struct conn_server *server, struct conn_counters *out);
+
+/* Takes a listening socket (non-blocking). name is for people: "unix:/run/…". Gives an id for stop. */
+int conn_server_listen(struct conn_server *server, int fd, const char *name, int *id, struct error *err);
+void conn_server_stop_listening(struct conn_server *server, int id); /* id -1: all of them (drain) */
+/* After stop_listening: closes idle connections at once, others after their reply; done when the last is closed. */
+void conn_server_drain(struct conn_server *server, void (*done)(void *arg), void *arg);
+
+void conn_reply(struct conn *conn, const struct http_reply *reply);
+const struct peer *conn_peer(const struct conn *conn);
+/* A slot for the handler: the request that is pending on this connection. NULL at first. */
+void conn_set_user(struct conn *conn, void *user);
+void *conn_user(const struct conn *conn);

@@ -1,0 +1,42 @@
+#pragma once
+
+/*
+ * The HTTP/1.1 grammar we accept (RFC 9110, RFC 9112): bytes in, a request or a refusal out.
+ *
+ * Pure: no sockets, no allocation. What is not exactly one well-formed request is refused with the
+ * status to answer, and the connection then closes: nothing behind a refused request is parsed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "hallpass/buf.h"
+
+#define HTTP_MAX_HEAD 8192   /* bytes: request line and fields -> 431 */
+#define HTTP_MAX_BODY 65536  /* bytes after de-chunking -> 413 */
+#define HTTP_MAX_FIELDS 64   /* -> 431 */
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+
+struct http_field {
+	struct str name; /* as sent; compare without case */
+	struct str value; /* without the blanks around it */
+};
+
+/* Views into the bytes that were parsed; good while those stay. */
+struct http_request {
+	enum http_method method;
+	struct str method_name;
+	struct str target; /* as sent */
+	struct str path;   /* origin-form path, absolute-form reduced; still percent-encoded */
+	struct str query;  /* behind the '?', without it; n = 0: none */
+	struct str host;   /* the one Host field, or the authority of an absolute-form target */
+	struct str body;   /* complete and de-chunked */
+	int minor;	   /* HTTP/1.minor: 0 or 1 */
+	bool keep_alive;
+	struct http_field fields[HTTP_MAX_FIELDS];
+	size_t n_fields;
+};
+
+/* The field's value, or {NULL, 0}. name is lower case. With several of one name: the first. */
+struct str http_field(const struct http_request *request, const char *name);

@@ -1,0 +1,104 @@
+#pragma once
+
+/*
+ * Flights and their tokens: equal mints in flight share one durable intent and one call to Google.
+ *
+ * A flight goes its way whether its waiters stay or leave: intent (durable, through the port below) -> call,
+ * with retries inside its deadline -> checked token, cached. Nothing here decides: a spec comes from
+ * an allowed decision, and a cached token is found only for a spec decided again.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "broker/fetch.h"
+#include "broker/secret.h"
+#include "broker/source/source.h"
+#include "hallpass/error.h"
+#include "hallpass/policy.h"
+
+struct minter;
+struct mint_wait;
+struct flight;
+
+/* Immutable once made; counted. */
+struct token {
+	unsigned refs;
+	struct secret value;
+	int64_t minted_at, expires_at; /* Unix seconds */
+	char sha256[65];	       /* hex: what the record holds of it */
+	char flight[40];	       /* id of the intent that it came from */
+	unsigned upstream_ms;	       /* latency of the call that gave it */
+};
+
+struct token *token_ref(struct token *token);
+void token_unref(struct token *token); /* wipes with the last reference; takes NULL */
+
+struct mint_spec {
+	enum policy_permission permission; /* GET_ACCESS_TOKEN or GET_OPEN_ID_TOKEN */
+	const char *principal;
+	const char *target;
+	const char *const *scopes;
+	size_t n_scopes;
+	const char *const *delegates;
+	size_t n_delegates;
+	const char *audience; /* ID tokens */
+	bool include_email;   /* ID tokens */
+	int64_t lifetime_s;   /* to ask for */
+	int64_t expires_by;   /* Unix seconds: a token that lives past this is not released */
+};
+
+/* What a flight needs from the world around it; the audit log in the daemon, a script in tests. */
+struct mint_ports {
+	/*
+	 * Make the intent durable; context is mint_start()'s. Answer by flight_intended(), later, never from inside;
+	 * -1: refused at once. flight_id is what the outcomes will name.
+	 */
+	int (*intend)(void *world, struct flight *flight, const char *flight_id, const struct mint_spec *spec,
+		      void *context, struct error *err);
+	/* The flight ended with nobody waiting: record its outcome (token NULL: err says why). */
+	void (*orphaned)(void *world, const char *flight_id, const struct mint_spec *spec, const struct token *token,
+			 const struct error *err);
+	int64_t (*now)(void *world); /* Unix seconds */
+	void *world;
+};
+void flight_intended(struct flight *flight, const struct error *err); /* ERR_NONE: durable */
+
+struct mint_options {
+	const char *iam_endpoint; /* base URL; NULL: https://iamcredentials.<universe> */
+	unsigned deadline_ms;	  /* one flight, retries included */
+	unsigned max_cached;	  /* tokens */
+	unsigned max_flights;	  /* further ones are ERR_LIMIT */
+};
+
+struct mint_result {
+	struct token *token; /* borrowed until done() returns; NULL: error says why */
+	const char *flight_id;
+	bool shared;	     /* another request began this flight */
+	bool intended;	     /* an intent is on disk, so the outcome must name it */
+	struct error error;
+	int upstream_status; /* 0: none arrived */
+};
+typedef void mint_done_fn(const struct mint_result *result, void *arg);
+
+int minter_new(struct event_base *base, struct fetcher *fetcher, struct source *source,
+	       const struct mint_options *options, const struct mint_ports *ports, struct log *log,
+	       struct minter **out, struct error *err);
+void minter_free(struct minter *minter);
+/* A reload may bring another credential: flights under way keep the old one. Takes a reference. */
+void minter_set_source(struct minter *minter, struct source *source);
+
+/* A cached token whose expiry fits the spec and that has at least min_left_s to live; a new reference, or NULL. */
+struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s);
+/* Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend. */
+struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec, void *context, mint_done_fn *done,
+			     void *arg, struct error *err);
+void mint_cancel(struct mint_wait *wait);
+/* A token in use nears its expiry: begin a flight for its successor with nobody waiting (unless one is under way). */
+void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *context);
+
+struct mint_counters {
+	uint64_t calls, retries, failures, hits, misses, coalesced;
+	unsigned cached, flights;
+};
+void mint_counters(const struct minter *minter, struct mint_counters *out);

@@ -1,0 +1,52 @@
+/* See secret.h. */
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "broker/secret.h"
+
+/*
+ * Each secret has pages of its own: locked (best effort: RLIMIT_MEMLOCK may say no), left out of core
+ * files, and gone with munmap, so no allocator keeps a stale copy.
+ */
+static size_t secret_pages(size_t len) {
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (len + 1 + page - 1) / page * page;
+}
+
+int secret_set(struct secret *secret, const void *data, size_t len) {
+	size_t size = secret_pages(len);
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	secret_fini(secret);
+	if (p == MAP_FAILED)
+		return -1;
+	madvise(p, size, MADV_DONTDUMP);
+	madvise(p, size, MADV_WIPEONFORK);
+	mlock(p, size);
+	memcpy(p, data, len);
+	secret->data = p;
+	secret->len = len;
+	return 0;
+}
+
+void secret_fini(struct secret *secret) {
+	if (secret->data) {
+		wipe(secret->data, secret->len);
+		munmap(secret->data, secret_pages(secret->len));
+	}
+	secret->data = NULL;
+	secret->len = 0;
+}
+
+bool secret_equal(const struct secret *secret, const void *data, size_t len) {
+	return secret->len == len && (len == 0 || CRYPTO_memcmp(secret->data, data, len) == 0);
+}
+
+void wipe(void *data, size_t len) {
+	if (len)
+		explicit_bzero(data, len);
+}

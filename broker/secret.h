@@ -1,0 +1,30 @@
+#pragma once
+
+/*
+ * Bytes that must not be seen: tokens, refresh tokens, private keys.
+ *
+ * A struct secret owns its memory (locked where the system allows, left out of core files), wipes
+ * it on fini, and has no printer. What is logged of it is its SHA-256.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "hallpass/cleanup.h"
+
+struct secret {
+	char *data; /* NUL-terminated for C libraries; NULL: empty */
+	size_t len;
+};
+
+/* Copies. -1: no memory; the secret is then empty. */
+int secret_set(struct secret *secret, const void *data, size_t len);
+void secret_fini(struct secret *secret); /* wipes; empty and usable again */
+/* In constant time for equal lengths. */
+bool secret_equal(const struct secret *secret, const void *data, size_t len);
+
+/* Overwrites memory that held a secret outside a struct secret (a library's buffer, say). */
+void wipe(void *data, size_t len);
+
+static inline void secret_finip(struct secret *secret) {
+	secret_fini(secret);
+}

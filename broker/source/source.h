@@ -1,0 +1,52 @@
+#pragma once
+
+/*
+ * The upstream credential: whatever Application Default Credentials would pick, or what the
+ * configuration names. Gives an access token that may call the IAM Credentials API.
+ *
+ * One refresh in flight; refreshed ahead of expiry; a failing refresh with a good token in hand is a log
+ * line, not an outage. Each kind is one file and one row of source.c's table.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "broker/fetch.h"
+#include "broker/secret.h"
+#include "hallpass/error.h"
+
+struct source;
+struct log;
+struct event_base;
+
+struct source_options {
+	const char *file;	     /* credential file; NULL: as Application Default Credentials pick */
+	const char *metadata_host;   /* "host:port"; NULL: GCE_METADATA_HOST or metadata.google.internal */
+	const char *token_endpoint;  /* overrides token_uri of key and authorized_user files; NULL: the file's */
+	const char *iam_endpoint;    /* base URL of IAM Credentials; NULL: https://iamcredentials.<universe_domain> */
+	const char *sts_endpoint;    /* overrides an external_account file's token_url; NULL: the file's */
+};
+
+/* token: borrowed until done() returns. err->code ERR_NONE: good. */
+typedef void source_done_fn(const struct secret *token, int64_t expires_at, const struct error *err, void *arg);
+
+/*
+ * Reads and checks the file (so that a bad one is found at start), fetches nothing yet.
+ * Errors: ERR_INVALID with the file's name and position; ERR_NOT_FOUND: no credential anywhere (says where it looked).
+ */
+int source_open(struct event_base *base, struct fetcher *fetcher, const struct source_options *options,
+		struct log *log, struct source **out, struct error *err);
+struct source *source_ref(struct source *source);
+void source_unref(struct source *source); /* takes NULL; the last one fails its waiters with ERR_CANCELLED */
+
+/* done() once, never from inside. Errors from upstream name file, endpoint and Google's own words. */
+struct source_wait *source_token(struct source *source, source_done_fn *done, void *arg);
+void source_cancel(struct source_wait *wait);
+/* A 401 said that the current token is no good: forget it. */
+void source_invalidate(struct source *source);
+
+const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */
+const char *source_describe(const struct source *source);   /* for people: kind, file, principal where known */
+const char *source_email(const struct source *source);	    /* principal, or NULL where not known */
+const char *source_universe(const struct source *source);   /* "googleapis.com" */
+const char *source_project(const struct source *source);    /* project_id or quota_project_id, or NULL */

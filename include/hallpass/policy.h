@@ -1,0 +1,197 @@
+#pragma once
+
+/*
+ * libpolicy: load a policy document, decide requests under it, explain why.
+ *
+ * Pure: no files, no clock, no sockets, no environment. The text comes as
+ * bytes, the time as an argument, zone files through a callback at load.
+ *
+ * A struct policy is immutable and counted: a request takes a reference when
+ * it begins and finishes under that snapshot whatever is loaded meanwhile (P6).
+ * Everything a decision borrows lives as long as the snapshot and the query.
+ */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "hallpass/buf.h"
+#include "hallpass/error.h"
+
+#define POLICY_MAX_SCOPES 32	  /* scopes of one request, and of one binding */
+#define POLICY_MAX_LIFETIME 43200 /* seconds; Google's own ceiling under the org policy constraint */
+
+/* What loading needs from outside. */
+struct policy_host {
+	/*
+	 * Gives the malloc'd bytes of an IANA zone's TZif file. The name is checked before
+	 * (letters, digits, + - _ and single slashes), so it is safe to append to a directory.
+	 * -1: there is no such zone.
+	 */
+	int (*read_zone)(void *arg, const char *name, unsigned char **data, size_t *len);
+	void *arg;
+};
+
+enum policy_severity {
+	POLICY_ERROR,	/* the document is refused */
+	POLICY_WARNING, /* lint: it loads, but look here */
+};
+
+/* One thing found in a document. Positions are 1-based; columns count code points. */
+struct policy_finding {
+	enum policy_severity severity;
+	const char *id; /* stable, e.g. "unknown-key", "cel-syntax", "lifetime-over-1h"; static text */
+	unsigned line, column;
+	char *message;	/* one sentence: what is wrong */
+	char *fix;	/* one sentence: what to do; NULL when the message says it all */
+};
+
+struct policy_report {
+	struct policy_finding *findings; /* in order of position; at most 20 errors */
+	size_t n, n_errors;
+	size_t tests_run, tests_failed;
+};
+
+void policy_report_fini(struct policy_report *report);
+
+/*
+ * Prints findings as "NAME:14:22: error: message" with the source line and a caret.
+ * text is the document that was loaded. colour: ANSI sequences for a terminal.
+ */
+void policy_report_print(const struct policy_report *report, const char *name, struct str text, bool colour,
+			 struct buf *out);
+
+struct policy;
+
+/*
+ * Parses (YAML or JSON), checks, compiles every condition and runs the document's own tests.
+ * Gives one reference in *out. now: Unix seconds, for lint alone ("already over").
+ * Errors: ERR_INVALID with a one-line summary of the first finding; the report has all of them,
+ * and is filled (with warnings, too) on success as well. The caller fini's the report either way.
+ */
+int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
+		struct policy_report *report, struct error *err);
+
+struct policy *policy_ref(struct policy *policy);
+void policy_unref(struct policy *policy); /* takes NULL; safe from any thread */
+
+/* IAM's names: iam.serviceAccounts.getAccessToken and so on. */
+enum policy_permission {
+	PERMISSION_GET_ACCESS_TOKEN,
+	PERMISSION_GET_OPEN_ID_TOKEN,
+	PERMISSION_SIGN_BLOB,
+	PERMISSION_SIGN_JWT,
+	PERMISSION_IMPLICIT_DELEGATION,
+	N_PERMISSIONS
+};
+
+const char *permission_name(enum policy_permission permission);
+int permission_parse(const char *name, enum policy_permission *out); /* -1: no such permission */
+
+struct policy_peer {
+	bool known; /* false: every request.peer attribute is "unknown", and using one in a condition errs */
+	int64_t uid, gid, pid;
+	const char *exe; /* absolute path, or NULL where the kernel will not say */
+};
+
+/* One request as conditions see it. All borrowed; NULL strings are absent attributes. */
+struct policy_query {
+	int64_t now; /* Unix seconds */
+	uint32_t now_ns;
+	const char *principal;	       /* "user:alice@example.com", "serviceAccount:…", "principal:…" */
+	const char *auth_method;       /* "peer", later "oidc", "mtls", … */
+	const json_t *claims;	       /* object or NULL */
+	const char *const *access_levels;
+	size_t n_access_levels;
+	const char *service_account; /* target's email, canonical (lower case) */
+	enum policy_permission permission;
+	const char *const *scopes; /* as asked; none: the binding's ceiling, else cloud-platform */
+	size_t n_scopes;
+	int64_t lifetime_s; /* as asked; 0: not asked, the policy's default */
+	const char *audience;
+	const char *justification;
+	const char *surface; /* "native", later "metadata", "iamcredentials", "sts" */
+	struct policy_peer peer;
+	const char *origin_ip;
+	int origin_port;
+	const char *const *delegates; /* emails; each needs implicitDelegation by the same binding */
+	size_t n_delegates;
+	int64_t ceiling_s;	   /* hard lifetime ceiling of the configuration; 0: none */
+	int64_t clock_allowance_s; /* kept free before every absolute bound: clock skew and the call's own time */
+};
+
+enum decision_reason {
+	REASON_NONE = 0,	/* zero: nothing decided, which denies */
+	REASON_ALLOWED,
+	REASON_NO_BINDING,	/* no binding names this principal, account and permission */
+	REASON_CONDITION_FALSE, /* one does, its condition is false now */
+	REASON_CONDITION_ERROR, /* one does, its condition errs */
+	REASON_NOT_YET,		/* notBefore */
+	REASON_EXPIRED,		/* notAfter */
+	REASON_SCOPE,		/* none of the asked scopes is under the ceiling */
+	REASON_DELEGATE,	/* a delegate without implicitDelegation */
+	REASON_WINDOW_CLOSING,	/* less than one second left before the bound */
+	REASON_DENY_RULE,	/* a deny rule applies */
+	REASON_DENY_RULE_ERROR, /* a deny rule's condition errs, so it applies */
+	REASON_INVALID,		/* the query itself cannot be decided (malformed principal, account, scope) */
+};
+
+const char *decision_reason_name(enum decision_reason reason); /* "CONDITION_FALSE": ErrorInfo.reason */
+
+enum bound_by {
+	BOUND_BY_NONE = 0,
+	BOUND_BY_REQUEST,      /* the caller asked for so much */
+	BOUND_BY_DEFAULT,      /* defaults.maxLifetime, or 1 h where there is none */
+	BOUND_BY_MAX_LIFETIME, /* the binding's */
+	BOUND_BY_CEILING,      /* the configuration's */
+	BOUND_BY_NOT_AFTER,
+	BOUND_BY_CONDITION,	   /* the horizon of the binding's condition */
+	BOUND_BY_DENIAL_CONDITION, /* the horizon of a deny rule that would begin to apply */
+	BOUND_BY_GRANT,
+};
+
+const char *bound_by_name(enum bound_by bound_by); /* "maxLifetime", "condition", … */
+
+/* The zero value denies. */
+struct decision {
+	bool allow;
+	enum decision_reason reason;
+	const char *rule;	   /* name of the binding or deny rule that decided; NULL: none */
+	const char *title;	   /* its condition's title, or NULL */
+	int64_t lifetime_s;	   /* what to ask Google for; 1..POLICY_MAX_LIFETIME when allowed */
+	int64_t expires_by;	   /* Unix seconds: a token that lives past this must not be released */
+	int64_t permitted_until;   /* first second at which this answer no longer surely holds; INT64_MAX: no end seen */
+	enum bound_by bound_by;	   /* which bound lifetime_s is */
+	const char *scopes[POLICY_MAX_SCOPES]; /* granted: asked and under the ceiling */
+	size_t n_scopes;
+};
+
+/* Decides. Never fails: what cannot be decided is a denial with its reason. No heap; safe from any one thread. */
+void policy_decide(const struct policy *policy, const struct policy_query *query, struct decision *out);
+
+/*
+ * The sentence for a denied caller: what was false, and what would make it true. Shows only rules
+ * that match the caller's principal, account and permission.
+ */
+void policy_denial_message(const struct policy *policy, const struct policy_query *query,
+			   const struct decision *decision, struct buf *out);
+
+/*
+ * The decision explained: {"decision", "reason", "rule", "lifetime", "boundBy", "candidates": [{"binding",
+ * "result", "condition", "false": [{"expression", "values": {...}}], …}]}. Same code path as policy_decide().
+ * all: also rules that do not match the caller (for those who may audit). A new reference; NULL: memory.
+ */
+json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
+
+/*
+ * Which accounts this principal may ask for, given everything else in the query (service_account is ignored):
+ * [{"serviceAccount", "binding", "title", "permissions", "scopes", "maxLifetime", "allowed", "until", "reason"}].
+ * Patterns are listed as patterns. A new reference; NULL: memory.
+ */
+json_t *policy_list(const struct policy *policy, const struct policy_query *query);
+
+/* Counts for status and logs. */
+struct policy_stats {
+	size_t bindings, deny_rules, groups, tests;
+};
+void policy_stats(const struct policy *policy, struct policy_stats *out);

@@ -1,0 +1,75 @@
+/* buf: growth, the ceiling, JSON strings, times. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include "hallpass/buf.h"
+#include "hallpass/cleanup.h"
+
+static void test_buf_loses_nothing_silently(void **state) {
+	struct buf b = BUF_INIT(10);
+
+	(void)state;
+	buf_adds(&b, "0123456789");
+	assert_true(buf_ok(&b));
+	buf_addc(&b, 'x');
+	assert_false(buf_ok(&b));
+	assert_null(buf_take(&b));
+	buf_adds(&b, "again");
+	assert_true(buf_ok(&b));
+	buf_fini(&b);
+}
+
+static void test_buf_escapes_json(void **state) {
+	static const struct {
+		struct str in;
+		const char *out;
+	} cases[] = {
+		{ STR("plain"), "\"plain\"" },
+		{ STR("q\"b\\n\n\x01\x7f"), "\"q\\\"b\\\\n\\n\\u0001\\u007f\"" },
+		{ STR("gr\xC3\xBC\xC3\x9F"), "\"gr\xC3\xBC\xC3\x9F\"" },
+		{ STR("bad\xC3("), "\"bad\xEF\xBF\xBD(\"" },
+		{ STR("\xED\xA0\x80"), "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"" },
+		{ STR("nul\0nul"), "\"nul\\u0000nul\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf b = BUF_INIT(1000);
+
+		buf_add_json(&b, cases[i].in.p, cases[i].in.n);
+		assert_string_equal(b.data, cases[i].out);
+		buf_fini(&b);
+	}
+}
+
+static void test_buf_prints_times(void **state) {
+	static const struct {
+		int64_t s;
+		const char *out;
+	} cases[] = {
+		{ 0, "1970-01-01T00:00:00Z" },		    { 951782400, "2000-02-29T00:00:00Z" },
+		{ 1795532645, "2026-11-24T15:04:05Z" },	    { -1, "1969-12-31T23:59:59Z" },
+		{ 253402300799, "9999-12-31T23:59:59Z" },   { -62135596800, "0001-01-01T00:00:00Z" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf b = BUF_INIT(100);
+
+		buf_add_time(&b, cases[i].s);
+		assert_string_equal(b.data, cases[i].out);
+		buf_fini(&b);
+	}
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buf_loses_nothing_silently),
+		cmocka_unit_test(test_buf_escapes_json),
+		cmocka_unit_test(test_buf_prints_times),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
