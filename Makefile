@@ -1,7 +1,7 @@
 # hallpass: one Makefile, folders by wildcard, BUILD= for variants (make BUILD=build-x CC=clang check).
 #
-#   make          builds hallpassd and hallpass             make demo     the main job, against the bundled stand-in
-#   make check    builds and runs every test                make run      the same, against Google, with your credentials
+#   make          builds hallpassd and hallpass      make demo   the main job, against the bundled stand-in
+#   make check    builds and runs every test         make run    the same, against Google, with your credentials
 #   make help     lists the rest
 
 BUILD    ?= build
@@ -73,7 +73,82 @@ check-layers: $(BUILD)/libpolicy.a
 		{ echo 'check-layers: an include points up (see above)'; exit 1; }
 	@echo 'check-layers: policy/ is pure'
 
-.PHONY: all check-layers clean help
+# --- tests
+
+TESTS = $(TESTS_POLICY) $(TESTS_BROKER) $(TESTS_SCENARIO)
+SAN   = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# Each fuzz target's time in seconds: a minute in CI, a taste at the desk.
+FUZZ_SECONDS ?= $(if $(CI),60,5)
+
+check: deps-check
+	$(MAKE) --no-print-directory test check-layers check-docs
+	$(MAKE) --no-print-directory asan
+	$(MAKE) --no-print-directory fuzz
+	@cat $(BUILD)/logs/summary $(BUILD)-asan/logs/summary $(BUILD)-fuzz/summary 2>/dev/null
+	@cat $(BUILD)/logs/*.count $(BUILD)-asan/logs/*.count | \
+		awk '{ p += $$1; f += $$2; s += $$3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }'
+
+test: all $(TESTS) $(BUILD)/google-standin
+	@HALLPASS_BUILD=$(BUILD) HALLPASS_TEST_NAME=$(notdir $(CC)) tests/run.sh $(BUILD)/logs $(TESTS) | tee $(BUILD)/logs.out; \
+		r=$${PIPESTATUS[0]}; tail -n 1 $(BUILD)/logs.out > $(BUILD)/logs/summary; exit $$r
+
+# The same tests under the other compiler, with AddressSanitizer and UBSan.
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CC=clang CXX=clang++ CFLAGS='$(SAN)' LDFLAGS='-fsanitize=address,undefined' test
+
+# valgrind on the unit tests: what ASan cannot see (uninitialised reads, the libraries' own buffers).
+valgrind: $(TESTS_POLICY) $(TESTS_BROKER)
+	@HALLPASS_BUILD=$(BUILD) HALLPASS_TEST_NAME=valgrind HALLPASS_SLOW=1 HALLPASS_TEST_WRAP='valgrind -q --error-exitcode=9 --leak-check=full --suppressions=tests/valgrind.supp' \
+		tests/run.sh $(BUILD)/logs-valgrind $(TESTS_POLICY) $(TESTS_BROKER)
+
+# libFuzzer. `make fuzz FUZZ_SECONDS=600 FUZZERS=http`.
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang CXX=clang++ \
+		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all' fuzz-run
+fuzz-run: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
+	@tests/fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZERS)
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+	$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+
+coverage:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-cov CC=gcc CFLAGS='-O0 -g --coverage' LDFLAGS='--coverage' test
+	@tests/coverage.sh $(BUILD)-cov
+
+# What README and the man pages say of configuration and commands is what the tables say.
+check-docs: all
+	@tests/docs.sh $(BUILD)
+
+# --- set-up
+
+deps:
+	@contrib/deps.sh build
+deps-check:
+	@contrib/deps.sh check
+
+# --- the main job
+
+demo: deps
+	@$(MAKE) --no-print-directory -s all $(BUILD)/google-standin
+	@contrib/demo.sh $(BUILD)
+run: deps
+	@$(MAKE) --no-print-directory -s all
+	@contrib/run.sh $(BUILD)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(BUILD)/hallpass $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/sbin/
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo 'make test        the tests alone, as built        make asan       clang, AddressSanitizer, UBSan'
+	@echo 'make valgrind    unit tests under valgrind        make fuzz       libFuzzer, FUZZ_SECONDS each'
+	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
+	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
+
+.PHONY: all check test asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run install clean help
+SHELL = /bin/bash
 clean:
 	rm -rf build build-*
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
