@@ -135,6 +135,13 @@ run: deps
 	@$(MAKE) --no-print-directory -s all
 	@contrib/run.sh $(BUILD)
 
+# Benchmarks: side by side with their yardsticks; nothing here is a test.
+BENCH = $(patsubst %,$(BUILD)/tests/bench/%,load rawsync idle firstaccept)
+$(BENCH): %: %.o
+	$(CC) $(CFLAGS) -o $@ $<
+bench: all $(BUILD)/google-standin $(BENCH)
+	@tests/bench/bench.sh $(BUILD) $(ROUNDS)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(BUILD)/hallpass $(DESTDIR)$(PREFIX)/bin/
@@ -147,7 +154,7 @@ help:
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
-.PHONY: all check test asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run install clean help
+.PHONY: all check test asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench install clean help
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

@@ -1,0 +1,29 @@
+#!/bin/bash
+# One user's helper against Google itself, with Application Default Credentials. usage: contrib/run.sh BUILD
+set -euo pipefail
+build=$(cd "${1:-build}" && pwd)
+conf=${XDG_CONFIG_HOME:-$HOME/.config}/hallpass
+adc=${GOOGLE_APPLICATION_CREDENTIALS:-${CLOUDSDK_CONFIG:-$HOME/.config/gcloud}/application_default_credentials.json}
+
+if [ ! -r "$adc" ]; then
+	cat >&2 <<EOF
+hallpass: no Application Default Credentials at $adc.
+  Get some:   gcloud auth application-default login
+  Then:       make run
+EOF
+	exit 78
+fi
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
+	XDG_RUNTIME_DIR=/tmp/hallpass-runtime-$(id -u)
+	mkdir -p -m 700 "$XDG_RUNTIME_DIR"
+	export XDG_RUNTIME_DIR
+fi
+mkdir -p "$conf"
+if [ ! -e "$conf/policy.yaml" ]; then
+	sed "s/{name}/$(id -un)/g" "$(dirname "$0")/policies/solo.yaml" >"$conf/policy.yaml"
+	echo "hallpass: wrote $conf/policy.yaml; name your service accounts there, then run make run again." >&2
+	exit 0
+fi
+echo "hallpass: serving $XDG_RUNTIME_DIR/hallpass/hallpass.sock under $conf/policy.yaml (Ctrl-C ends it)."
+echo "hallpass: in another terminal:  export XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR; $build/hallpass list"
+exec "$build/hallpassd"

@@ -1,0 +1,160 @@
+#!/bin/bash
+# Side by side with the yardsticks, in turns; prints medians and ratios. usage: tests/bench/bench.sh BUILD [ROUNDS]
+# Servers run on one core, the load on the other. CPU is the server's own, from /proc/PID/task/*/schedstat.
+set -euo pipefail
+build=$(cd "$1" && pwd)
+rounds=${2:-5}
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(mktemp -d "${TMPDIR:-/tmp}/hallpass-bench.XXXXXX")
+pids=()
+finish() {
+	for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done
+	wait 2>/dev/null || true
+	rm -rf "$dir"
+}
+trap finish EXIT
+need() { command -v "$1" >/dev/null || { echo "bench: $1 is missing: install it (contrib/deps.sh bench)" >&2; exit 69; }; }
+need nginx
+need curl
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+server="taskset -c 0" client="taskset -c 1"
+[ "$(nproc)" -ge 2 ] || server='' client=''
+
+# --- the world: stand-in, broker, nginx
+
+"$build/google-standin" --port 0 --dir "$dir/google" >"$dir/google.out" 2>&1 &
+pids+=($!)
+for _ in $(seq 200); do [ -s "$dir/google/url" ] && break; sleep 0.05; done
+url=$(cat "$dir/google/url")
+sa=ml-training-dev-sa@acme-ml.iam.gserviceaccount.com
+
+policy_text() { # N bindings, three conditions: what a middling organisation has
+	cat <<EOF
+version: 1
+defaults: {maxLifetime: 1h}
+bindings:
+  - name: bench
+    members: ["user:bench@example.com"]
+    serviceAccounts: [$sa]
+    condition:
+      title: Three conditions
+      expression: request.time < timestamp("2099-01-01T00:00:00Z") && resource.name.startsWith("projects/-/serviceAccounts/ml-") && request.surface == "native"
+EOF
+	for i in $(seq 1 999); do
+		printf '  - {name: b%d, members: ["user:u%d@example.com"], serviceAccounts: [sa-%d@acme-ml.iam.gserviceaccount.com]}\n' "$i" "$i" "$i"
+	done
+}
+policy_text >"$dir/policy.yaml"
+cat >"$dir/hallpassd.yaml" <<EOF
+listeners: [{unix: hp.sock}]
+peers: [{uid: $(id -u), principal: "user:bench@example.com"}]
+credential: {file: google/broker-key.json}
+policy: policy.yaml
+audit: {directory: audit, segmentSize: 64MiB, lowWater: 1MiB}
+limits: {requestsPerMinute: 100000000, burst: 100000000, maxConnections: 20000, maxConnectionsPerUid: 20000}
+endpoints: {iamCredentials: "$url"}
+log: {level: warning}
+EOF
+cat >"$dir/nginx.conf" <<EOF
+daemon off; master_process off; worker_processes 1; pid $dir/nginx.pid; error_log $dir/nginx.err crit;
+events { worker_connections 20000; }
+http { access_log off; keepalive_requests 100000000; client_body_temp_path $dir/b; proxy_temp_path $dir/p; fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
+  server { listen unix:$dir/nginx.sock; default_type application/json;
+    location /healthz { return 200 "ok\n"; }
+    location / { return 200 '$(head -c 1300 /dev/zero | tr '\0' x)'; } } }
+EOF
+
+start_broker() {
+	$server "$build/hallpassd" --config "$dir/hallpassd.yaml" 2>>"$dir/hallpassd.log" &
+	broker=$!
+	pids+=("$broker")
+	for _ in $(seq 400); do [ -S "$dir/hp.sock" ] && return; sleep 0.02; done
+	cat "$dir/hallpassd.log" >&2
+	exit 1
+}
+start_broker
+$server nginx -c "$dir/nginx.conf" -p "$dir" 2>/dev/null &
+nginx=$!
+pids+=("$nginx")
+for _ in $(seq 200); do [ -S "$dir/nginx.sock" ] && break; sleep 0.02; done
+body="{\"serviceAccount\":\"$sa\"}"
+curl -sf --unix-socket "$dir/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token >/dev/null ||
+	{ echo "bench: no token from the broker" >&2; tail "$dir/hallpassd.log" >&2; exit 1; }
+
+# --- measuring
+
+cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ s += $1 } END { print s }'; }
+field() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
+# median of the numbers on standard input, with min and max
+median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.3f %.3f %.3f", v[int((NR + 1) / 2)], v[1], v[NR] }'; }
+# one PID SOCKET CONNECTIONS REQUESTS METHOD PATH [BODY] -> "cpu_us rps p50 p99"
+one() {
+	local pid=$1 socket=$2 n=$4 before after out
+	shift 2
+	before=$(cpu_ns "$pid")
+	out=$($client "$build/tests/bench/load" "unix:$socket" "$@")
+	after=$(cpu_ns "$pid")
+	echo "$(awk -v a="$after" -v b="$before" -v n="$n" 'BEGIN { printf "%.3f", (a - b) / n / 1000 }') $(field rps <<<"$out") $(field p50 <<<"$out") $(field p99 <<<"$out")"
+}
+row() { # NAME OURS YARDSTICK RATIO("m min max") GOAL-OP GOAL
+	local m=${4%% *} rest=${4#* } word
+	word=$(awk -v m="$m" -v g="$6" -v op="$5" 'BEGIN { ok = op == "<=" ? m <= g : m >= g; print ok ? "met" : "NOT MET" }')
+	printf '%-52s %12s %12s  %6.2f (%s)  %s %s  %s\n' "$1" "$2" "$3" "$m" "$(awk '{ printf "%.2f-%.2f", $1, $2 }' <<<"$rest")" "$5" "$6" "$word"
+}
+ratio() { paste "$1" "$2" | awk '{ print $1 / $2 }' | median; }
+med() { median <"$1" | cut -d' ' -f1; }
+
+compare() { # KEY CONNECTIONS REQUESTS; ours: METHOD PATH BODY; theirs: path
+	local key=$1 conns=$2 n=$3 method=$4 path=$5 data=$6 theirs=$7 r
+	for r in $(seq "$rounds"); do
+		read -r c s p q < <(one "$broker" "$dir/hp.sock" "$conns" "$n" "$method" "$path" ${data:+"$data"})
+		echo "$c" >>"$dir/$key.cpu"; echo "$s" >>"$dir/$key.rps"; echo "$p" >>"$dir/$key.p50"; echo "$q" >>"$dir/$key.p99"
+		read -r c s p q < <(one "$nginx" "$dir/nginx.sock" "$conns" "$n" "$method" "$theirs" ${data:+"$data"})
+		echo "$c" >>"$dir/$key.ncpu"; echo "$s" >>"$dir/$key.nrps"
+	done
+}
+
+printf 'hallpass bench: %s, %s cores, %s, %s\n' "$(uname -sr)" "$(nproc)" "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$(df --output=fstype "$dir" | tail -1)"
+printf '%-52s %12s %12s  %s\n' what ours yardstick 'ratio (min-max)  goal'
+
+compare health 32 100000 GET /healthz '' /healthz
+row 'liveness, 32 connections: CPU us/request vs nginx' "$(med "$dir/health.cpu")" "$(med "$dir/health.ncpu")" "$(ratio "$dir/health.cpu" "$dir/health.ncpu")" '<=' 0.75
+compare c256 256 100000 POST /v1/token "$body" /
+row 'cached, durable, 256 connections: CPU vs nginx' "$(med "$dir/c256.cpu")" "$(med "$dir/c256.ncpu")" "$(ratio "$dir/c256.cpu" "$dir/c256.ncpu")" '<=' 1.0
+row '  the same: requests/s vs nginx' "$(med "$dir/c256.rps")" "$(med "$dir/c256.nrps")" "$(ratio "$dir/c256.rps" "$dir/c256.nrps")" '>=' 0.75
+compare c32 32 50000 POST /v1/token "$body" /
+row 'cached, durable, 32 connections: CPU vs nginx' "$(med "$dir/c32.cpu")" "$(med "$dir/c32.ncpu")" "$(ratio "$dir/c32.cpu" "$dir/c32.ncpu")" '<=' 2.0
+
+for r in $(seq "$rounds"); do
+	read -r c s p q < <(one "$broker" "$dir/hp.sock" 1 5000 POST /v1/token "$body"); echo "$s" >>"$dir/one.rps"
+	$server "$build/tests/bench/rawsync" "$dir/raw" 5000 | field rps >>"$dir/raw.rps"
+done
+row 'one client, durable: requests/s vs write+fdatasync' "$(med "$dir/one.rps")" "$(med "$dir/raw.rps")" "$(ratio "$dir/one.rps" "$dir/raw.rps")" '>=' 0.85
+
+# The whole command, against curl doing the same.
+for r in $(seq "$rounds"); do
+	t() { local b e i; b=$(date +%s%N); for i in $(seq 50); do "$@" >/dev/null 2>&1 || exit 1; done; e=$(date +%s%N); echo $(((e - b) / 50000)); }
+	t env HALLPASS_SOCKET="$dir/hp.sock" "$build/hallpass" token "$sa" >>"$dir/cmd.us"
+	t curl -sf --unix-socket "$dir/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token >>"$dir/curl.us"
+done
+row 'the command `hallpass token`: us, curl as multiple' "$(med "$dir/cmd.us")" "$(med "$dir/curl.us")" "$(ratio "$dir/curl.us" "$dir/cmd.us")" '>=' 4
+row '  gcloud impersonation (1,085 ms, PERF) as multiple' "$(med "$dir/cmd.us")" 1085000 "$(awk '{ print 1085000 / $1 }' "$dir/cmd.us" | median)" '>=' 300
+
+# Memory and start.
+pss() { awk '/^Pss:/ { print $2 }' /proc/"$1"/smaps_rollup; }
+before=$(pss "$broker")
+"$build/tests/bench/idle" "$dir/hp.sock" 10000 >"$dir/idle.out" &
+idle=$!
+pids+=("$idle")
+for _ in $(seq 400); do grep -q ready "$dir/idle.out" && break; sleep 0.05; done
+row '10,000 idle connections: KiB each' "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { printf "%.2f", (a - b) / 10000 }')" 5 "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { x = (a - b) / 50000; print x, x, x }')" '<=' 1.0
+kill "$idle"; kill "$broker"; wait "$broker" 2>/dev/null || true
+for r in $(seq "$rounds"); do
+	"$build/tests/bench/firstaccept" "$dir/hp.sock" "$build/hallpassd" --config "$dir/hallpassd.yaml" | field us >>"$dir/start.us"
+	"$build/tests/bench/firstaccept" "$dir/nginx2.sock" nginx -c <(sed "s/nginx\.sock/nginx2.sock/; s/nginx\.pid/nginx2.pid/" "$dir/nginx.conf" | tee "$dir/nginx2.conf") -p "$dir" >/dev/null 2>&1 || true
+	"$build/tests/bench/firstaccept" "$dir/nginx2.sock" nginx -c "$dir/nginx2.conf" -p "$dir" | field us >>"$dir/nstart.us"
+done
+row 'exec to first accept: us vs nginx' "$(med "$dir/start.us")" "$(med "$dir/nstart.us")" "$(ratio "$dir/start.us" "$dir/nstart.us")" '<=' 1.0
+start_broker
+sleep 1
+row 'idle PSS: KiB' "$(pss "$broker")" 4096 "$(awk -v a="$(pss "$broker")" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0

@@ -1,0 +1,18 @@
+#!/bin/bash
+# What the documents say is what the tables say. usage: tests/docs.sh BUILD
+set -u
+build=$1
+failed=0
+missing() { echo "check-docs: $1"; failed=1; }
+
+# Every configuration key stands in README's reference, and no other.
+while read -r key; do
+	grep -qF "\`$key\`" README.md || missing "README.md does not tell of the configuration key $key"
+done < <("$build/hallpassd" --help-config | sed -n 's/^\([a-zA-Z.]*\): .*/\1/p')
+# Every promise has a paragraph in README and a test by its name.
+for p in P1 P2 P3 P4 P5 P6 P7; do
+	grep -q "\*\*$p" README.md || missing "README.md does not tell of promise $p"
+	grep -rqiE "test_${p}_" tests/scenario tests/broker tests/policy || missing "no test is named after promise $p"
+done
+[ $failed -eq 0 ] && echo 'check-docs: README tells what the tables tell'
+exit $failed
