@@ -37,16 +37,19 @@ struct fetch_spec {
 	const struct secret *bearer; /* Authorization: Bearer …; NULL: none. Copied, wiped after use */
 	const char *body;	    /* copied, wiped after use; NULL: none */
 	size_t body_len;
-	unsigned timeout_ms; /* for the whole exchange */
+	unsigned timeout_ms; /* for the whole exchange; connecting gets at most 5 s of it */
 	size_t body_max;     /* bytes of answer; a longer one is ERR_UPSTREAM */
+	const char *want_header; /* name of an answer's field to hand back; static text; NULL: none */
 };
 
 struct fetch_result {
 	int status;	  /* HTTP status, 0 if none arrived */
 	const char *body; /* NUL-terminated, borrowed until done() returns, wiped after */
 	size_t body_len;
+	const char *header;    /* value of want_header, NULL: not there; borrowed until done() returns */
 	int64_t retry_after_s; /* from Retry-After; -1: none */
 	bool sent;	       /* the request may have reached the server (so a retry may be a second mint) */
+	bool transient;	       /* with an error: connection trouble, so the same again may work */
 	struct error error;    /* ERR_NONE when an answer arrived, whatever its status; else ERR_UPSTREAM, ERR_TIMEOUT */
 };
 

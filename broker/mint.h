@@ -84,16 +84,23 @@ typedef void mint_done_fn(const struct mint_result *result, void *arg);
 int minter_new(struct event_base *base, struct fetcher *fetcher, struct source *source,
 	       const struct mint_options *options, const struct mint_ports *ports, struct log *log,
 	       struct minter **out, struct error *err);
+/*
+ * Waiters hear ERR_CANCELLED, intended flights without any are orphaned(). A flight whose intent is still being
+ * written stays behind until its flight_intended(), so the record may be closed before or after.
+ */
 void minter_free(struct minter *minter);
 /* A reload may bring another credential: flights under way keep the old one. Takes a reference. */
 void minter_set_source(struct minter *minter, struct source *source);
+
+/* Less than a quarter of its life is left, and it is still good: time for mint_refresh(). */
+bool mint_should_refresh(const struct token *token, int64_t now);
 
 /* A cached token whose expiry fits the spec and that has at least min_left_s to live; a new reference, or NULL. */
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s);
 /* Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend. */
 struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec, void *context, mint_done_fn *done,
 			     void *arg, struct error *err);
-void mint_cancel(struct mint_wait *wait);
+void mint_cancel(struct mint_wait *wait); /* takes NULL; never for a wait whose done() has run */
 /* A token in use nears its expiry: begin a flight for its successor with nobody waiting (unless one is under way). */
 void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *context);
 

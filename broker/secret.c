@@ -1,5 +1,6 @@
 /* See secret.h. */
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,4 +50,22 @@ bool secret_equal(const struct secret *secret, const void *data, size_t len) {
 void wipe(void *data, size_t len) {
 	if (len)
 		explicit_bzero(data, len);
+}
+
+void wipe_free(void *p) {
+	if (p)
+		wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+void *wipe_realloc(void *p, size_t size) {
+	size_t had = p ? malloc_usable_size(p) : 0;
+	void *q = malloc(size);
+
+	if (!q)
+		return NULL;
+	if (p)
+		memcpy(q, p, had < size ? had : size);
+	wipe_free(p);
+	return q;
 }

@@ -4,7 +4,7 @@
  * The upstream credential: whatever Application Default Credentials would pick, or what the
  * configuration names. Gives an access token that may call the IAM Credentials API.
  *
- * One refresh in flight; refreshed ahead of expiry; a failing refresh with a good token in hand is a log
+ * One refresh in flight; a token in use is refreshed 225 s (or a quarter of its life) ahead of expiry; a failing refresh with a good token in hand is a log
  * line, not an outage. Each kind is one file and one row of source.c's table.
  */
 
@@ -25,6 +25,8 @@ struct source_options {
 	const char *token_endpoint;  /* overrides token_uri of key and authorized_user files; NULL: the file's */
 	const char *iam_endpoint;    /* base URL of IAM Credentials; NULL: https://iamcredentials.<universe_domain> */
 	const char *sts_endpoint;    /* overrides an external_account file's token_url; NULL: the file's */
+	int64_t (*now)(void *world); /* Unix seconds; NULL: the system's clock */
+	void *world;
 };
 
 /* token: borrowed until done() returns. err->code ERR_NONE: good. */
@@ -42,8 +44,8 @@ void source_unref(struct source *source); /* takes NULL; the last one fails its 
 /* done() once, never from inside. Errors from upstream name file, endpoint and Google's own words. */
 struct source_wait *source_token(struct source *source, source_done_fn *done, void *arg);
 void source_cancel(struct source_wait *wait);
-/* A 401 said that the current token is no good: forget it. */
-void source_invalidate(struct source *source);
+/* A 401 said that the token which expires then is no good: forget it, unless another took its place already. */
+void source_invalidate(struct source *source, int64_t expires_at);
 
 const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */
 const char *source_describe(const struct source *source);   /* for people: kind, file, principal where known */
