@@ -33,7 +33,7 @@ struct zone_ref {
 /* An empty set. host is borrowed for as long as zones_load() is called; NULL: only UTC and fixed offsets. NULL: memory. */
 struct zones *zones_new(const struct policy_host *host);
 void zones_free(struct zones *zones); /* takes NULL */
-DEFINE_FREEP(struct zones *, zones_free)
+DEFINE_FREEP(struct zones, zones_free)
 
 /*
  * The meaning of a zone argument: "UTC" and "" are UTC; "+HH:MM", "-HH:MM" and "HH:MM" are fixed; the rest are
@@ -49,7 +49,7 @@ int zones_find(const struct zones *zones, struct str name, struct zone_ref *out)
 /* Parses the bytes of a TZif file. Errors: ERR_INVALID saying what is wrong with it, ERR_INTERNAL for memory. */
 int zone_parse(const unsigned char *data, size_t len, struct zone **out, struct error *err);
 void zone_free(struct zone *zone); /* takes NULL */
-DEFINE_FREEP(struct zone *, zone_free)
+DEFINE_FREEP(struct zone, zone_free)
 
 /* Seconds east of UTC in force at Unix second s. Any s. */
 int32_t zone_offset(const struct zone *zone, int64_t s);
