@@ -10,16 +10,9 @@
 #include "hallpass/cleanup.h"
 #include "hallpass/utf8.h"
 #include "hallpass/yaml.h"
+#include "policy/chunks.h"
 
-#define ARENA_CHUNK ((size_t)64 << 10)
 #define HARD_DEPTH 256 /* of the stack below; limits.depth is clamped to it */
-
-/* Memory of one tree: chunks, freed together. */
-struct yaml_arena {
-	struct yaml_arena *next;
-	size_t used, size;
-	_Alignas(max_align_t) char data[];
-};
 
 /* A place in the text, moved forward only. index counts code points, as libyaml's marks do. */
 struct cursor {
@@ -29,6 +22,7 @@ struct cursor {
 struct loader {
 	yaml_parser_t parser;
 	struct yaml_tree *tree;
+	struct chunks chunks;
 	struct yaml_problems *problems;
 	struct yaml_limits limits;
 	struct cursor at;	 /* end of what is checked */
@@ -56,23 +50,12 @@ __attribute__((format(printf, 5, 6))) static void problem_add(struct yaml_proble
 	va_end(ap);
 }
 
-static void *arena_get(struct loader *l, size_t size, size_t align) {
-	struct yaml_arena *arena = l->tree->arena;
-	size_t at = arena ? (arena->used + align - 1) & ~(align - 1) : 0, chunk;
+static void *loader_get(struct loader *l, size_t size, size_t align) {
+	void *piece = chunks_get(&l->chunks, size, align);
 
-	if (!arena || at > arena->size || size > arena->size - at) {
-		chunk = size > ARENA_CHUNK ? size : ARENA_CHUNK;
-		arena = malloc(sizeof(*arena) + chunk);
-		if (!arena) {
-			l->no_memory = l->fatal = true;
-			return NULL;
-		}
-		*arena = (struct yaml_arena){ .next = l->tree->arena, .size = chunk };
-		l->tree->arena = arena;
-		at = 0;
-	}
-	arena->used = at + size;
-	return arena->data + at;
+	if (!piece)
+		l->no_memory = l->fatal = true;
+	return piece;
 }
 
 /* ---- the characters ---- */
@@ -205,7 +188,7 @@ static struct yaml_node *node_new(struct loader *l, const yaml_event_t *event, e
 		give_up(l, &event->start_mark, "yaml-limit", "more than %zu values in one file", l->limits.nodes);
 		return NULL;
 	}
-	node = arena_get(l, sizeof(*node), _Alignof(struct yaml_node));
+	node = loader_get(l, sizeof(*node), _Alignof(struct yaml_node));
 	if (node)
 		*node = (struct yaml_node){
 			.kind = kind,
@@ -227,7 +210,7 @@ static const enum yaml_style styles[] = {
 
 static void scalar_text(struct loader *l, struct yaml_node *node, const yaml_event_t *event) {
 	size_t n = event->data.scalar.length;
-	char *text = arena_get(l, n + 1, 1);
+	char *text = loader_get(l, n + 1, 1);
 
 	node->style = styles[event->data.scalar.style];
 	node->n = (uint32_t)n;
@@ -510,6 +493,7 @@ int yaml_load(struct str text, const struct yaml_limits *limits, struct yaml_tre
 	l->fatal = check_text(&text, &l->limits, problems) < 0;
 	l->tree->text = text.n ? text : STR("");
 	r = l->fatal ? settle(l, err) : load(l, err);
+	l->tree->memory = l->chunks.last;
 	if (l->fatal)
 		yaml_tree_free(take(&l->tree));
 	*out = l->tree;
@@ -518,14 +502,12 @@ int yaml_load(struct str text, const struct yaml_limits *limits, struct yaml_tre
 }
 
 void yaml_tree_free(struct yaml_tree *tree) {
-	struct yaml_arena *next;
+	struct chunks chunks;
 
 	if (!tree)
 		return;
-	for (; tree->arena; tree->arena = next) {
-		next = tree->arena->next;
-		free(tree->arena);
-	}
+	chunks = (struct chunks){ tree->memory };
+	chunks_fini(&chunks);
 	free(tree);
 }
 

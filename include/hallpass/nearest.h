@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#define NEAREST_MAX_WORD 64 /* longer words are not compared */
+#define NEAREST_MAX_WORD 128 /* longer words are not compared */
 
 struct nearest {
 	const char *word;	/* looked for */

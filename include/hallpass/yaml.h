@@ -68,10 +68,12 @@ struct yaml_problems {
 	size_t n;
 };
 
+struct chunk;
+
 struct yaml_tree {
 	struct yaml_node *root; /* NULL: nothing but blanks and comments */
 	struct str text;	/* borrowed: keep it until yaml_tree_free() */
-	struct yaml_arena *arena;
+	struct chunk *memory;
 };
 
 /*
