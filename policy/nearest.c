@@ -37,7 +37,8 @@ static unsigned edit_distance(const char *a, size_t la, const char *b, size_t lb
 }
 
 void nearest_init(struct nearest *nearest, const char *word) {
-	*nearest = (struct nearest){ .word = word, .distance = (unsigned)(strnlen(word, NEAREST_MAX_WORD) + 2) / 3 + 1 };
+	*nearest =
+		(struct nearest){ .word = word, .distance = (unsigned)(strnlen(word, NEAREST_MAX_WORD) + 2) / 3 + 1 };
 }
 
 void nearest_offer(struct nearest *nearest, const char *candidate) {

@@ -25,10 +25,10 @@ struct loader {
 	struct chunks chunks;
 	struct yaml_problems *problems;
 	struct yaml_limits limits;
-	struct cursor at;	 /* end of what is checked */
-	struct cursor from;	 /* start of the current event */
+	struct cursor at;   /* end of what is checked */
+	struct cursor from; /* start of the current event */
 	size_t nodes;
-	unsigned depth;		 /* open collections */
+	unsigned depth; /* open collections */
 	struct frame {
 		struct yaml_node *node, **tail;
 		struct yaml_node *key; /* a map's key that waits for its value */
@@ -234,7 +234,8 @@ static void attach(struct loader *l, struct yaml_node *node, const yaml_event_t 
 	if (top->node->kind == YAML_MAP && !top->key) {
 		top->key = node;
 		if (node->kind != YAML_SCALAR)
-			give_up(l, &event->start_mark, "yaml-key", "a key must be a word, not %s", yaml_kind_name(node));
+			give_up(l, &event->start_mark, "yaml-key", "a key must be a word, not %s",
+				yaml_kind_name(node));
 		else if (node->style == YAML_PLAIN && (node->n == 0 || !strcmp(node->text, "<<")))
 			refuse(l, &event->start_mark, "yaml-key",
 			       node->n ? "merge keys (<<) are not supported" : "a key is missing");
@@ -329,7 +330,7 @@ static void check_duplicates(struct loader *l, const struct yaml_node *map) {
 		l->no_memory = l->fatal = true;
 		return;
 	}
-	yaml_each(value, map)
+	yaml_each (value, map)
 		keys[i++] = value->key;
 	qsort(keys, i, sizeof(*keys), by_key);
 	for (size_t k = 1, first = 0; k < i; k++) {
@@ -516,7 +517,7 @@ void yaml_tree_free(struct yaml_tree *tree) {
 const struct yaml_node *yaml_find(const struct yaml_node *map, const char *key) {
 	if (!map || map->kind != YAML_MAP)
 		return NULL;
-	yaml_each(value, map)
+	yaml_each (value, map)
 		if (!strcmp(value->key->text, key))
 			return value;
 	return NULL;
@@ -700,7 +701,8 @@ static void step_block(struct place *p, char c, unsigned indent) {
 		step(p);
 }
 
-/* One character of a flow scalar's text: plain and quoted scalars fold a break and the blanks around it to one blank. */
+/* One character of a flow scalar's text: plain and quoted scalars fold a break and the blanks around it to one blank.
+ */
 static void step_flow(struct place *p, char c, enum yaml_style style) {
 	if (style == YAML_DOUBLE_QUOTED && here(p, '\\'))
 		steps(p, escape_length(p));
@@ -825,7 +827,7 @@ json_t *yaml_to_json(const struct yaml_node *node) {
 	if (node->kind == YAML_SCALAR)
 		return scalar_to_json(node);
 	json = node->kind == YAML_MAP ? json_object() : json_array();
-	yaml_each(child, node) {
+	yaml_each (child, node) {
 		item = yaml_to_json(child);
 		if (!item || (child->key ? json_object_set_new(json, child->key->text, item)
 					 : json_array_append_new(json, item)) < 0) {

@@ -10,9 +10,9 @@
 #define NEAREST_MAX_WORD 128 /* longer words are not compared */
 
 struct nearest {
-	const char *word;	/* looked for */
-	const char *best;	/* NULL: nothing is near enough */
-	unsigned distance;	/* of best */
+	const char *word;  /* looked for */
+	const char *best;  /* NULL: nothing is near enough */
+	unsigned distance; /* of best */
 };
 
 void nearest_init(struct nearest *nearest, const char *word);

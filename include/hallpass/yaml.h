@@ -37,23 +37,22 @@ enum yaml_style { YAML_PLAIN, YAML_SINGLE_QUOTED, YAML_DOUBLE_QUOTED, YAML_LITER
 /* One node. Everything in it lives as long as its tree. */
 struct yaml_node {
 	enum yaml_kind kind : 8;
-	enum yaml_style style : 8;	/* scalars; only YAML_PLAIN may be a bool, number or nothing */
-	unsigned line, column;		/* 1-based; columns count code points */
-	uint32_t offset;		/* of its first byte in the text */
-	uint32_t n;			/* scalars: bytes of text; else children */
-	const char *text;		/* scalars: NUL-terminated, never NUL inside; else NULL */
+	enum yaml_style style : 8;      /* scalars; only YAML_PLAIN may be a bool, number or nothing */
+	unsigned line, column;          /* 1-based; columns count code points */
+	uint32_t offset;                /* of its first byte in the text */
+	uint32_t n;                     /* scalars: bytes of text; else children */
+	const char *text;               /* scalars: NUL-terminated, never NUL inside; else NULL */
 	struct yaml_node *first, *next; /* children in file order; the next sibling */
-	struct yaml_node *key;		/* this node's key, where its parent is a map */
+	struct yaml_node *key;          /* this node's key, where its parent is a map */
 };
 
-#define yaml_each(child, parent) \
-	for (const struct yaml_node *child = (parent)->first; child; child = child->next)
+#define yaml_each(child, parent) for (const struct yaml_node *child = (parent)->first; child; child = child->next)
 
 /* Ceilings. A zero takes the default. */
 struct yaml_limits {
-	size_t bytes;	/* default 10 MiB */
+	size_t bytes;   /* default 10 MiB */
 	unsigned depth; /* default 64 */
-	size_t nodes;	/* default 3,000,000 */
+	size_t nodes;   /* default 3,000,000 */
 };
 
 /* What is wrong, in order of position. */
@@ -72,7 +71,7 @@ struct chunk;
 
 struct yaml_tree {
 	struct yaml_node *root; /* NULL: nothing but blanks and comments */
-	struct str text;	/* borrowed: keep it until yaml_tree_free() */
+	struct str text;        /* borrowed: keep it until yaml_tree_free() */
 	struct chunk *memory;
 };
 
@@ -109,7 +108,8 @@ int yaml_duration(const struct yaml_node *node, int64_t min_s, int64_t max_s, in
 void yaml_position(const struct yaml_tree *tree, const struct yaml_node *scalar, size_t offset, unsigned *line,
 		   unsigned *column);
 
-/* As JSON, by JSON's own rules for plain scalars (true, false, null, numbers; else text). A new reference; NULL: memory. */
+/* As JSON, by JSON's own rules for plain scalars (true, false, null, numbers; else text). A new reference; NULL:
+ * memory. */
 json_t *yaml_to_json(const struct yaml_node *node);
 
 /* "a mapping", "a list", "text", "nothing": for messages. */

@@ -1,0 +1,415 @@
+/* See condition.h. */
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "hallpass/cleanup.h"
+#include "hallpass/utf8.h"
+#include "policy/cel.h"
+#include "policy/cel_ast.h"
+#include "policy/condition.h"
+#include "policy/zones.h"
+
+#define ARENA_SIZE 32768 /* bytes of one evaluation, on the stack */
+#define MAX_PARTS 16
+#define MAX_VALUES 16
+
+/* Attributes are slots, in this order. */
+enum attribute {
+	REQUEST_TIME,
+	REQUEST_AUTH_PRINCIPAL,
+	REQUEST_AUTH_METHOD,
+	REQUEST_AUTH_CLAIMS,
+	REQUEST_AUTH_ACCESS_LEVELS,
+	REQUEST_LIFETIME,
+	REQUEST_SCOPES,
+	REQUEST_PERMISSION,
+	REQUEST_AUDIENCE,
+	REQUEST_JUSTIFICATION,
+	REQUEST_SURFACE,
+	REQUEST_PEER_UID,
+	REQUEST_PEER_GID,
+	REQUEST_PEER_PID,
+	REQUEST_PEER_EXE,
+	ORIGIN_IP,
+	ORIGIN_PORT,
+	RESOURCE_NAME,
+	RESOURCE_TYPE,
+	RESOURCE_SERVICE,
+	N_ATTRIBUTES
+};
+
+static const struct {
+	const char *name;
+	const struct cel_type *type;
+} attributes[N_ATTRIBUTES] = {
+	[REQUEST_TIME] = { "request.time", &cel_timestamp },
+	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string },
+	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string },
+	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn },
+	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string },
+	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration },
+	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string },
+	[REQUEST_PERMISSION] = { "request.permission", &cel_string },
+	[REQUEST_AUDIENCE] = { "request.audience", &cel_string },
+	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string },
+	[REQUEST_SURFACE] = { "request.surface", &cel_string },
+	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int },
+	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int },
+	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int },
+	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string },
+	[ORIGIN_IP] = { "origin.ip", &cel_string },
+	[ORIGIN_PORT] = { "origin.port", &cel_int },
+	[RESOURCE_NAME] = { "resource.name", &cel_string },
+	[RESOURCE_TYPE] = { "resource.type", &cel_string },
+	[RESOURCE_SERVICE] = { "resource.service", &cel_string },
+};
+
+struct condition_env {
+	struct cel_env *cel;
+	struct zones *zones;
+};
+
+struct condition {
+	struct cel_program *program;
+	const char *title;
+	char *expression;
+};
+
+/* ---- the environment ---- */
+
+static int declare(struct condition_env *env, struct error *err) {
+	unsigned slot;
+
+	if (cel_env_new(CEL_LIB_ALL, &env->cel, err) < 0)
+		return -1;
+	cel_env_zones(env->cel, env->zones);
+	for (unsigned i = 0; i < N_ATTRIBUTES; i++) {
+		if (cel_env_variable(env->cel, attributes[i].name, attributes[i].type, &slot, err) < 0)
+			return -1;
+		assert(slot == i);
+	}
+	return 0;
+}
+
+int condition_env_new(const struct policy_host *host, struct condition_env **out, struct error *err) {
+	struct condition_env *env = calloc(1, sizeof(*env));
+
+	if (!env || !(env->zones = zones_new(host))) {
+		condition_env_free(env);
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	}
+	if (declare(env, err) < 0) {
+		condition_env_free(env);
+		return -1;
+	}
+	*out = env;
+	return 0;
+}
+
+void condition_env_free(struct condition_env *env) {
+	if (!env)
+		return;
+	if (env->cel)
+		cel_env_free(env->cel);
+	zones_free(env->zones);
+	free(env);
+}
+
+/* ---- conditions ---- */
+
+static const char *phase_id(const struct cel_error *error) {
+	switch (error->phase) {
+	case CEL_PHASE_PARSE:
+		return "cel-syntax";
+	case CEL_PHASE_CHECK:
+		return "cel-type";
+	case CEL_PHASE_LIMIT:
+		return "cel-limit";
+	}
+	return "cel";
+}
+
+int condition_new(const struct condition_env *env, struct str expression, const char *title,
+		  const struct condition_sink *sink, struct condition **out) {
+	struct condition *condition = calloc(1, sizeof(*condition));
+	struct cel_error error;
+
+	*out = NULL;
+	if (!condition || !(condition->expression = strndup(expression.p, expression.n))) {
+		free(condition);
+		return -1;
+	}
+	condition->title = title;
+	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
+		sink->found(sink->arg, POLICY_ERROR, phase_id(&error), error.offset, error.message, NULL);
+		condition_free(condition);
+		return 0;
+	}
+	*out = condition;
+	return 0;
+}
+
+void condition_free(struct condition *condition) {
+	if (!condition)
+		return;
+	cel_program_free(condition->program);
+	free(condition->expression);
+	free(condition);
+}
+
+const char *condition_title(const struct condition *condition) {
+	return condition->title;
+}
+
+const char *condition_expression(const struct condition *condition) {
+	return condition->expression;
+}
+
+/* ---- values of a query ---- */
+
+/* An evaluation's memory: on the caller's stack, so that a decision takes nothing from the heap. */
+struct scratch {
+	struct cel_value slots[N_ATTRIBUTES];
+	struct cel_activation activation;
+	struct cel_list scopes, levels;
+	struct cel_arena arena;
+	char resource_name[384];
+	_Alignas(8) char memory[ARENA_SIZE];
+};
+
+static bool valid_utf8(const char *s, size_t n) {
+	const unsigned char *u = (const unsigned char *)s;
+	size_t length;
+
+	for (size_t i = 0; i < n; i += length) {
+		length = utf8_length(u + i, n - i);
+		if (!length)
+			return false;
+	}
+	return true;
+}
+
+/* NULL is absent; what is no text nobody can vouch for. */
+static void bind_text(struct scratch *s, enum attribute a, const char *text) {
+	size_t n = text ? strlen(text) : 0;
+
+	if (!text)
+		return;
+	s->slots[a] =
+		n < CEL_MAX_STRING && valid_utf8(text, n) ? cel_of_string(text, n) : cel_unknown(attributes[a].name);
+}
+
+static void bind_list(struct scratch *s, enum attribute a, const char *const *list, size_t n, struct cel_list *out) {
+	struct cel_value *items =
+		n < UINT32_MAX / sizeof(*items) ? cel_arena_alloc(&s->arena, n * sizeof(*items) + 1) : NULL;
+
+	s->slots[a] = cel_unknown(attributes[a].name);
+	if (!items)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (!valid_utf8(list[i], strlen(list[i])))
+			return;
+		items[i] = cel_of_string(list[i], strlen(list[i]));
+	}
+	*out = (struct cel_list){ .n = (uint32_t)n, .items = items };
+	s->slots[a] = cel_of_list(out);
+}
+
+static void bind_peer(struct scratch *s, const struct policy_peer *peer) {
+	static const enum attribute all[] = { REQUEST_PEER_UID, REQUEST_PEER_GID, REQUEST_PEER_PID, REQUEST_PEER_EXE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		s->slots[all[i]] = cel_unknown(attributes[all[i]].name);
+	if (!peer->known)
+		return;
+	s->slots[REQUEST_PEER_UID] = cel_of_int(peer->uid);
+	s->slots[REQUEST_PEER_GID] = cel_of_int(peer->gid);
+	s->slots[REQUEST_PEER_PID] = cel_of_int(peer->pid);
+	bind_text(s, REQUEST_PEER_EXE, peer->exe);
+}
+
+static void bind_resource(struct scratch *s, const char *account) {
+	int n = snprintf(s->resource_name, sizeof(s->resource_name), "projects/-/serviceAccounts/%s", account);
+
+	if (n > 0 && (size_t)n < sizeof(s->resource_name))
+		bind_text(s, RESOURCE_NAME, s->resource_name);
+	s->slots[RESOURCE_TYPE] = cel_of_string("iam.googleapis.com/ServiceAccount", 33);
+	s->slots[RESOURCE_SERVICE] = cel_of_string("iam.googleapis.com", 18);
+}
+
+static void bind(struct scratch *s, const struct policy_query *q) {
+	memset(s->slots, 0, sizeof(s->slots));
+	s->arena = (struct cel_arena){ .at = s->memory,
+				       .end = s->memory + sizeof(s->memory),
+				       .step = sizeof(s->memory),
+				       .max = sizeof(s->memory),
+				       .total = sizeof(s->memory) };
+	s->activation = (struct cel_activation){ .slots = s->slots };
+	s->slots[REQUEST_TIME] = cel_of_timestamp(q->now, q->now_ns);
+	bind_text(s, REQUEST_AUTH_PRINCIPAL, q->principal);
+	bind_text(s, REQUEST_AUTH_METHOD, q->auth_method);
+	if (q->claims)
+		s->slots[REQUEST_AUTH_CLAIMS] = cel_of_json(q->claims);
+	bind_list(s, REQUEST_AUTH_ACCESS_LEVELS, q->access_levels, q->n_access_levels, &s->levels);
+	bind_list(s, REQUEST_SCOPES, q->scopes, q->n_scopes, &s->scopes);
+	if (q->lifetime_s > 0)
+		s->slots[REQUEST_LIFETIME] = cel_of_duration(
+			(q->lifetime_s < INT64_MAX / 1000000000 ? q->lifetime_s : INT64_MAX / 1000000000) * 1000000000);
+	bind_text(s, REQUEST_PERMISSION, permission_name(q->permission));
+	bind_text(s, REQUEST_AUDIENCE, q->audience);
+	bind_text(s, REQUEST_JUSTIFICATION, q->justification);
+	bind_text(s, REQUEST_SURFACE, q->surface);
+	bind_peer(s, &q->peer);
+	bind_text(s, ORIGIN_IP, q->origin_ip);
+	if (q->origin_port > 0)
+		s->slots[ORIGIN_PORT] = cel_of_int(q->origin_port);
+	bind_resource(s, q->service_account);
+}
+
+/* ---- asking ---- */
+
+static enum condition_result result_of(struct cel_value v) {
+	if (v.kind != CEL_BOOL)
+		return CONDITION_ERROR;
+	return v.b ? CONDITION_TRUE : CONDITION_FALSE;
+}
+
+static void say_why(struct cel_value v, char *why, size_t size) {
+	if (v.kind == CEL_UNKNOWN)
+		snprintf(why, size, "%s is not known", v.name);
+	else if (v.kind == CEL_ERROR && v.fault)
+		snprintf(why, size, "%s", v.fault->message);
+	else
+		snprintf(why, size, "%s", v.kind == CEL_BOOL ? "" : "it is not a bool");
+}
+
+enum condition_result condition_eval(const struct condition *condition, const struct policy_query *query, char *why,
+				     size_t why_size) {
+	struct scratch s;
+	struct cel_value v;
+
+	bind(&s, query);
+	v = cel_eval(condition->program, &s.activation, &s.arena);
+	if (why && why_size)
+		say_why(v, why, why_size);
+	return result_of(v);
+}
+
+/* ---- which parts were false ---- */
+
+struct parts {
+	const struct condition *condition;
+	struct scratch scratch;
+	json_t *list;
+};
+
+/* Each evaluation begins with an empty arena: what it gives is used before the next. */
+static struct cel_value value_of(struct parts *p, const struct policy_query *q, const struct cel_node *node) {
+	bind(&p->scratch, q);
+	return cel_eval_node(p->condition->program, node, &p->scratch.activation, &p->scratch.arena);
+}
+
+static json_t *printed(struct cel_value v) {
+	struct buf b = BUF_INIT(4096);
+	json_t *json;
+
+	cel_value_print(v, &b);
+	json = json_stringn(b.data ? b.data : "", b.len);
+	buf_fini(&b);
+	return json;
+}
+
+static json_t *value_json(struct cel_value v) {
+	switch (v.kind) {
+	case CEL_BOOL:
+		return json_boolean(v.b);
+	case CEL_INT:
+		return json_integer(v.i);
+	case CEL_STRING:
+		return json_stringn(v.s, v.n);
+	default:
+		return printed(v);
+	}
+}
+
+static json_t *text_json(const struct parts *p, const struct cel_node *node) {
+	struct str text = cel_node_text(p->condition->program, node);
+
+	return json_stringn(text.p, text.n);
+}
+
+static void add_value(struct parts *p, const struct policy_query *q, const struct cel_node *node, json_t *values) {
+	struct str text = cel_node_text(p->condition->program, node);
+	struct cel_value v;
+
+	if (json_object_size(values) >= MAX_VALUES)
+		return;
+	v = value_of(p, q, node);
+	json_object_setn_new(values, text.p, text.n, v.kind == CEL_NONE ? json_null() : value_json(v));
+}
+
+static bool joins_truths(const struct cel_node *node) {
+	return node->kind == CEL_N_AND || node->kind == CEL_N_OR || node->kind == CEL_N_NOT || node->kind == CEL_N_COND;
+}
+
+/* The operands that are not constants, of the calls that give truths. Loops: what they run over. Depth:
+ * cel_limits.depth. */
+static void add_values(struct parts *p, const struct policy_query *q, const struct cel_node *node, json_t *values) {
+	uint32_t n = node->kind == CEL_N_LOOP && node->n ? 1 : node->n;
+
+	if (node->kind == CEL_N_CONST)
+		return;
+	if (!joins_truths(node) && node->kind != CEL_N_CALL && node->kind != CEL_N_LOOP) {
+		add_value(p, q, node, values);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (joins_truths(node) || (node->kids[i]->type && node->kids[i]->type->kind == CEL_T_BOOL))
+			add_values(p, q, node->kids[i], values);
+		else if (node->kids[i]->kind != CEL_N_CONST && node->kids[i]->kind != CEL_N_LIST)
+			add_value(p, q, node->kids[i], values);
+	}
+}
+
+static void add_part(struct parts *p, const struct policy_query *q, const struct cel_node *node, struct cel_value v) {
+	json_t *part = json_object(), *values = json_object();
+	char why[256];
+
+	json_object_set_new(part, "expression", text_json(p, node));
+	if (v.kind != CEL_BOOL) {
+		say_why(v, why, sizeof(why));
+		json_object_set_new(part, "error", json_string(why));
+	}
+	add_values(p, q, node, values);
+	json_object_set_new(part, "values", values);
+	json_array_append_new(p->list, part);
+}
+
+static void find_false(struct parts *p, const struct policy_query *q, const struct cel_node *node) {
+	struct cel_value v = value_of(p, q, node);
+
+	if (cel_is_true(v) || json_array_size(p->list) >= MAX_PARTS)
+		return;
+	if (node->kind != CEL_N_AND) {
+		add_part(p, q, node, v);
+		return;
+	}
+	for (uint32_t i = 0; i < node->n; i++)
+		find_false(p, q, node->kids[i]);
+}
+
+json_t *condition_false_parts(const struct condition *condition, const struct policy_query *query) {
+	struct parts p = { .condition = condition, .list = json_array() };
+
+	if (p.list)
+		find_false(&p, query, cel_program_root(condition->program));
+	return p.list;
+}
+
+int64_t condition_horizon(const struct condition *condition, const struct policy_query *query, bool want,
+			  int64_t limit) {
+	(void)want, (void)limit;
+	/* Without request.time nothing changes as time passes; with it, nothing is shown beyond this second. */
+	return cel_program_uses(condition->program, REQUEST_TIME) ? query->now + 1 : INT64_MAX;
+}

@@ -1,0 +1,400 @@
+/* See decide.h and include/hallpass/policy.h. */
+
+#include <stdio.h>
+#include "hallpass/cleanup.h"
+#include "policy/condition.h"
+#include "policy/decide.h"
+#include "policy/scopes.h"
+
+#define MIN_TIME (-62135596800) /* 0001-01-01T00:00:00Z */
+#define MAX_TIME 253402300799   /* 9999-12-31T23:59:59Z */
+
+/* ---- names ---- */
+
+static const char *const permission_names[] = {
+	[PERMISSION_GET_ACCESS_TOKEN] = "iam.serviceAccounts.getAccessToken",
+	[PERMISSION_GET_OPEN_ID_TOKEN] = "iam.serviceAccounts.getOpenIdToken",
+	[PERMISSION_SIGN_BLOB] = "iam.serviceAccounts.signBlob",
+	[PERMISSION_SIGN_JWT] = "iam.serviceAccounts.signJwt",
+	[PERMISSION_IMPLICIT_DELEGATION] = "iam.serviceAccounts.implicitDelegation",
+};
+
+const char *permission_name(enum policy_permission permission) {
+	return permission_names[permission];
+}
+
+int permission_parse(const char *name, enum policy_permission *out) {
+	for (size_t i = 0; i < ARRAY_SIZE(permission_names); i++)
+		if (!strcmp(name, permission_names[i]) || !strcmp(name, strrchr(permission_names[i], '.') + 1)) {
+			*out = (enum policy_permission)i;
+			return 0;
+		}
+	return -1;
+}
+
+const char *decision_reason_name(enum decision_reason reason) {
+	static const char *const names[] = {
+		[REASON_NONE] = "NONE",
+		[REASON_ALLOWED] = "ALLOWED",
+		[REASON_NO_BINDING] = "NO_BINDING",
+		[REASON_CONDITION_FALSE] = "CONDITION_FALSE",
+		[REASON_CONDITION_ERROR] = "CONDITION_ERROR",
+		[REASON_NOT_YET] = "NOT_YET",
+		[REASON_EXPIRED] = "EXPIRED",
+		[REASON_SCOPE] = "SCOPE",
+		[REASON_DELEGATE] = "DELEGATE",
+		[REASON_WINDOW_CLOSING] = "WINDOW_CLOSING",
+		[REASON_DENY_RULE] = "DENY_RULE",
+		[REASON_DENY_RULE_ERROR] = "DENY_RULE_ERROR",
+		[REASON_INVALID] = "INVALID",
+	};
+
+	return names[reason];
+}
+
+const char *bound_by_name(enum bound_by bound_by) {
+	static const char *const names[] = {
+		[BOUND_BY_NONE] = "none",           [BOUND_BY_REQUEST] = "request",
+		[BOUND_BY_DEFAULT] = "default",     [BOUND_BY_MAX_LIFETIME] = "maxLifetime",
+		[BOUND_BY_CEILING] = "ceiling",     [BOUND_BY_NOT_AFTER] = "notAfter",
+		[BOUND_BY_CONDITION] = "condition", [BOUND_BY_DENIAL_CONDITION] = "denialCondition",
+		[BOUND_BY_GRANT] = "grant",
+	};
+
+	return names[bound_by];
+}
+
+/* ---- the query ---- */
+
+static const char *scopes_fault(const struct policy_query *query) {
+	if (query->n_scopes > POLICY_MAX_SCOPES)
+		return "too many scopes";
+	for (size_t i = 0; i < query->n_scopes; i++)
+		if (!scope_well_formed(query->scopes[i]))
+			return "a scope is malformed";
+	return NULL;
+}
+
+static const char *delegates_fault(const struct policy_query *query) {
+	char buf[MAX_EMAIL];
+
+	if (query->n_delegates > MAX_DELEGATES)
+		return "too many delegates";
+	for (size_t i = 0; i < query->n_delegates; i++)
+		if (canonical_email(query->delegates[i], buf) < 0)
+			return "a delegate is not an e-mail address";
+	return NULL;
+}
+
+static const char *numbers_fault(const struct policy_query *query) {
+	if ((unsigned)query->permission >= N_PERMISSIONS)
+		return "the permission is unknown";
+	if (query->lifetime_s < 0 || query->ceiling_s < 0)
+		return "the lifetime is negative";
+	if (query->now < MIN_TIME || query->now > MAX_TIME || query->now_ns > 999999999 ||
+	    query->clock_allowance_s < 0 || query->clock_allowance_s > MAX_ALLOWANCE)
+		return "the time is out of range";
+	if (query->claims && !json_is_object(query->claims))
+		return "the claims are not an object";
+	return NULL;
+}
+
+/* ---- one rule ---- */
+
+static void tighten(int64_t bound, enum bound_by by, int64_t *until, enum bound_by *until_by) {
+	if (bound < *until) {
+		*until = bound;
+		*until_by = by;
+	}
+}
+
+/* As far as a token of this lifetime could live. */
+static int64_t farthest(const struct decide *d, int64_t lifetime_s) {
+	return d->q.now + lifetime_s + d->q.clock_allowance_s;
+}
+
+/* What no binding can exceed. */
+static int64_t longest_lifetime(const struct decide *d) {
+	int64_t lifetime = POLICY_MAX_LIFETIME;
+
+	if (d->q.lifetime_s && d->q.lifetime_s < lifetime)
+		lifetime = d->q.lifetime_s;
+	return d->q.ceiling_s && d->q.ceiling_s < lifetime ? d->q.ceiling_s : lifetime;
+}
+
+struct verdict judge_denial(const struct decide *d, const struct rule *rule) {
+	struct verdict v = { .rule = rule, .reason = REASON_DENY_RULE, .until = INT64_MAX };
+
+	if (!rule->condition)
+		return v;
+	switch (condition_eval(rule->condition, &d->q, NULL, 0)) {
+	case CONDITION_TRUE:
+		break;
+	case CONDITION_FALSE:
+		v.reason = REASON_NONE;
+		v.until = condition_horizon(rule->condition, &d->q, false, farthest(d, longest_lifetime(d)));
+		v.bound_by = BOUND_BY_DENIAL_CONDITION;
+		break;
+	case CONDITION_ERROR:
+		v.reason = REASON_DENY_RULE_ERROR;
+		break;
+	}
+	return v;
+}
+
+static bool any_scope(const struct decide *d, const struct rule *rule) {
+	if (d->q.permission != PERMISSION_GET_ACCESS_TOKEN || d->q.n_scopes == 0)
+		return true;
+	for (size_t i = 0; i < d->q.n_scopes; i++)
+		for (uint32_t k = 0; k < rule->n_scopes; k++)
+			if (scope_covers(rule->scopes[k], d->q.scopes[i]))
+				return true;
+	return false;
+}
+
+static enum decision_reason judge_state(const struct decide *d, const struct rule *rule) {
+	if (d->q.now < rule->not_before)
+		return REASON_NOT_YET;
+	if (d->q.now >= rule->not_after)
+		return REASON_EXPIRED;
+	if (!any_scope(d, rule))
+		return REASON_SCOPE;
+	if (!rule->condition)
+		return REASON_ALLOWED;
+	switch (condition_eval(rule->condition, &d->q, NULL, 0)) {
+	case CONDITION_TRUE:
+		return REASON_ALLOWED;
+	case CONDITION_FALSE:
+		return REASON_CONDITION_FALSE;
+	case CONDITION_ERROR:
+		break;
+	}
+	return REASON_CONDITION_ERROR;
+}
+
+/* The lifetime by itself, before any instant bounds it. */
+static int64_t relative_lifetime(const struct decide *d, const struct rule *rule, enum bound_by *by) {
+	int64_t lifetime = rule->max_lifetime_s ? rule->max_lifetime_s : d->policy->default_lifetime_s;
+
+	*by = rule->max_lifetime_s ? BOUND_BY_MAX_LIFETIME : BOUND_BY_DEFAULT;
+	if (d->q.lifetime_s && d->q.lifetime_s <= lifetime) {
+		lifetime = d->q.lifetime_s;
+		*by = BOUND_BY_REQUEST;
+	}
+	if (d->q.ceiling_s && d->q.ceiling_s < lifetime) {
+		lifetime = d->q.ceiling_s;
+		*by = BOUND_BY_CEILING;
+	}
+	return lifetime;
+}
+
+/*
+ * The clock allowance is taken off instants alone: only they compare Google's clock with ours.
+ */
+static void judge_lifetime(const struct decide *d, struct verdict *v) {
+	enum bound_by until_by = d->until_by;
+	int64_t left;
+
+	v->lifetime_s = relative_lifetime(d, v->rule, &v->bound_by);
+	v->until = d->until;
+	tighten(v->rule->not_after, BOUND_BY_NOT_AFTER, &v->until, &until_by);
+	if (v->rule->condition)
+		tighten(condition_horizon(v->rule->condition, &d->q, true, farthest(d, v->lifetime_s)),
+			BOUND_BY_CONDITION, &v->until, &until_by);
+	if (v->until == INT64_MAX)
+		return;
+	left = v->until - d->q.now - d->q.clock_allowance_s;
+	if (left < v->lifetime_s) {
+		v->lifetime_s = left;
+		v->bound_by = until_by;
+	}
+	if (v->lifetime_s < 1)
+		v->reason = REASON_WINDOW_CLOSING;
+}
+
+struct verdict judge_binding(const struct decide *d, const struct rule *rule) {
+	struct verdict v = { .rule = rule, .reason = judge_state(d, rule) };
+
+	if (v.reason == REASON_ALLOWED)
+		judge_lifetime(d, &v);
+	return v;
+}
+
+/* ---- all of them ---- */
+
+static void watch(const struct decide *d, const struct verdict *v) {
+	if (d->watcher)
+		d->watcher->verdict(d->watcher->arg, &d->q, v);
+}
+
+/* The first deny rule that applies, in file order, or one with rule NULL. */
+static struct verdict run_denials(struct decide *d) {
+	struct verdict worst = { 0 }, v;
+	struct candidates candidates;
+	const struct rule *rule;
+
+	candidates_begin(&candidates, &d->policy->denials, &d->caller, d->account_id, d->account, d->q.permission);
+	while ((rule = candidates_next(&candidates))) {
+		v = judge_denial(d, rule);
+		watch(d, &v);
+		if (v.reason == REASON_NONE)
+			tighten(v.until, v.bound_by, &d->until, &d->until_by);
+		else if (!worst.rule || rule->index < worst.rule->index)
+			worst = v;
+	}
+	return worst;
+}
+
+/*
+ * Each delegate is decided like a request of its own for implicitDelegation by the same principal,
+ * deny rules included; what bounds it bounds the token.
+ */
+static int run_delegates(struct decide *d, struct decision *out) {
+	struct policy_query q = d->q;
+	struct decision one;
+
+	q.permission = PERMISSION_IMPLICIT_DELEGATION;
+	q.n_delegates = 0;
+	q.lifetime_s = 0;
+	for (size_t i = 0; i < d->q.n_delegates; i++) {
+		q.service_account = d->q.delegates[i];
+		policy_decide(d->policy, &q, &one);
+		if (!one.allow) {
+			out->reason = REASON_DELEGATE;
+			out->rule = one.rule;
+			out->title = one.title;
+			return -1;
+		}
+		tighten(one.expires_by, one.bound_by, &d->until, &d->until_by); /* it was not looked at beyond that */
+	}
+	return 0;
+}
+
+/* Among refusals the one that is nearest to a yes is told. */
+static int nearness(enum decision_reason reason) {
+	static const int order[] = {
+		[REASON_EXPIRED] = 1, [REASON_SCOPE] = 2,           [REASON_CONDITION_ERROR] = 3,
+		[REASON_NOT_YET] = 4, [REASON_CONDITION_FALSE] = 5, [REASON_WINDOW_CLOSING] = 6,
+		[REASON_ALLOWED] = 7,
+	};
+
+	return (size_t)reason < ARRAY_SIZE(order) ? order[reason] : 0;
+}
+
+static bool better(const struct verdict *a, const struct verdict *b) {
+	if (!b->rule)
+		return true;
+	if (nearness(a->reason) != nearness(b->reason))
+		return nearness(a->reason) > nearness(b->reason);
+	if (a->reason == REASON_ALLOWED && a->lifetime_s != b->lifetime_s)
+		return a->lifetime_s > b->lifetime_s;
+	return a->rule->index < b->rule->index;
+}
+
+static struct verdict run_bindings(struct decide *d) {
+	struct verdict best = { .reason = REASON_NO_BINDING }, v;
+	struct candidates candidates;
+	const struct rule *rule;
+
+	candidates_begin(&candidates, &d->policy->bindings, &d->caller, d->account_id, d->account, d->q.permission);
+	while ((rule = candidates_next(&candidates))) {
+		v = judge_binding(d, rule);
+		watch(d, &v);
+		if (better(&v, &best))
+			best = v;
+	}
+	return best;
+}
+
+static void grant_scopes(const struct decide *d, const struct rule *rule, struct decision *out) {
+	if (d->q.permission != PERMISSION_GET_ACCESS_TOKEN)
+		return;
+	if (d->q.n_scopes == 0) {
+		memcpy(out->scopes, rule->scopes, rule->n_scopes * sizeof(*out->scopes));
+		out->n_scopes = rule->n_scopes;
+		return;
+	}
+	for (size_t i = 0; i < d->q.n_scopes; i++)
+		for (uint32_t k = 0; k < rule->n_scopes; k++)
+			if (scope_covers(rule->scopes[k], d->q.scopes[i])) {
+				out->scopes[out->n_scopes++] = d->q.scopes[i];
+				break;
+			}
+}
+
+static void name_rule(struct decision *out, const struct verdict *v) {
+	out->reason = v->reason;
+	if (!v->rule)
+		return;
+	out->rule = v->rule->name;
+	out->title = v->rule->condition ? condition_title(v->rule->condition) : NULL;
+}
+
+static void allow(const struct decide *d, const struct verdict *v, struct decision *out) {
+	int64_t natural_end = d->q.now + v->lifetime_s + d->q.clock_allowance_s;
+
+	out->allow = true;
+	out->lifetime_s = v->lifetime_s;
+	out->bound_by = v->bound_by;
+	out->permitted_until = v->until;
+	out->expires_by = v->until < natural_end ? v->until : natural_end;
+	grant_scopes(d, v->rule, out);
+}
+
+/* Canonical names into d; what is a pattern stays one where patterns are welcome. */
+static const char *take_names(struct decide *d, const struct policy_query *query, bool pattern) {
+	if (!query->principal || canonical_principal(query->principal, d->principal) < 0)
+		return "the principal is malformed";
+	d->account_text[0] = '\0';
+	if (pattern && query->service_account)
+		snprintf(d->account_text, sizeof(d->account_text), "%s", query->service_account);
+	else if (!pattern && (!query->service_account || canonical_email(query->service_account, d->account_text) < 0))
+		return "the service account is not an e-mail address";
+	d->q.principal = d->principal;
+	d->q.service_account = d->account_text;
+	return NULL;
+}
+
+const char *decide_begin(struct decide *d, const struct policy *policy, const struct policy_query *query, bool pattern,
+			 const struct watcher *watcher) {
+	const char *fault;
+
+	d->policy = policy;
+	d->q = *query;
+	d->until = INT64_MAX;
+	d->until_by = BOUND_BY_NONE;
+	d->watcher = watcher;
+	if ((fault = take_names(d, query, pattern)) || (fault = numbers_fault(query)) ||
+	    (fault = scopes_fault(query)) || (fault = delegates_fault(query)))
+		return fault;
+	d->account = str_of(d->account_text);
+	d->account_id = names_find(&policy->accounts, d->account.p, d->account.n);
+	caller_find(policy, str_of(d->principal), &d->caller);
+	return NULL;
+}
+
+void decide_run(struct decide *d, struct decision *out) {
+	struct verdict denial = run_denials(d), best;
+
+	name_rule(out, &denial);
+	if (denial.rule && !d->watcher)
+		return;
+	if (!denial.rule && run_delegates(d, out) < 0 && !d->watcher)
+		return;
+	best = run_bindings(d);
+	if (denial.rule || out->reason == REASON_DELEGATE)
+		return;
+	name_rule(out, &best);
+	if (best.reason == REASON_ALLOWED)
+		allow(d, &best, out);
+}
+
+void policy_decide(const struct policy *policy, const struct policy_query *query, struct decision *out) {
+	struct decide d;
+
+	*out = (struct decision){ .reason = REASON_INVALID };
+	if (decide_begin(&d, policy, query, false, NULL))
+		return;
+	out->permitted_until = query->now + 1;
+	decide_run(&d, out);
+}

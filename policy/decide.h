@@ -1,0 +1,51 @@
+#pragma once
+
+/*
+ * One decision, step by step: policy_decide() runs it, policy_explain() watches it run.
+ *
+ * Deny rules first, then delegates, then bindings. Every binding that concerns the request gets a
+ * verdict; the best one is the decision.
+ */
+
+#include "policy/rules.h"
+
+#define MAX_DELEGATES 8
+#define MAX_ALLOWANCE 3600
+
+/* What one rule says. */
+struct verdict {
+	const struct rule *rule;
+	enum decision_reason reason; /* ALLOWED; for deny rules that do not apply: NONE */
+	int64_t lifetime_s, until;   /* until: first second at which it no longer surely says so */
+	enum bound_by bound_by;
+};
+
+struct watcher {
+	void (*verdict)(void *arg, const struct policy_query *query, const struct verdict *verdict);
+	void *arg;
+};
+
+/* A request made ready. Holds canonical copies of the names; q points into it, so it must not move. */
+struct decide {
+	const struct policy *policy;
+	struct policy_query q;
+	struct str account;
+	uint32_t account_id;
+	struct caller caller;
+	int64_t until; /* what deny rules and delegates leave */
+	enum bound_by until_by;
+	const struct watcher *watcher;
+	char principal[MAX_EMAIL * 2], account_text[MAX_EMAIL];
+};
+
+/*
+ * Why the query cannot be decided (static text; d is of no use then), or NULL. pattern: for lists, the account
+ * may be a rule's pattern, or NULL.
+ */
+const char *decide_begin(struct decide *d, const struct policy *policy, const struct policy_query *query, bool pattern,
+			 const struct watcher *watcher);
+void decide_run(struct decide *d, struct decision *out);
+
+/* Of one rule, for lists and explanations. Candidates only: members and account are not tested again. */
+struct verdict judge_denial(const struct decide *d, const struct rule *rule);
+struct verdict judge_binding(const struct decide *d, const struct rule *rule);

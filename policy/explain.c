@@ -1,0 +1,507 @@
+/* Decisions in words: for the denied caller, for `hallpass why` and for `hallpass list`. See include/hallpass/policy.h.
+ */
+
+#include <stdlib.h>
+#include "hallpass/cleanup.h"
+#include "hallpass/nearest.h"
+#include "policy/condition.h"
+#include "policy/decide.h"
+
+#define MAX_OFFERED 10000 /* accounts compared with a misspelt one */
+#define MAX_LISTED 10000  /* entries of policy_list() */
+
+static const char *short_name(enum policy_permission permission) {
+	return strrchr(permission_name(permission), '.') + 1;
+}
+
+/* ---- the sentence ---- */
+
+static void add_value(struct buf *out, const json_t *value) {
+	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+
+	if (text)
+		buf_adds(out, text);
+	free(text);
+}
+
+static void add_values(struct buf *out, json_t *values) {
+	const char *name, *separator = " (";
+	json_t *value;
+
+	json_object_foreach (values, name, value) {
+		buf_addf(out, "%s%s is ", separator, name);
+		add_value(out, value);
+		separator = ", ";
+	}
+	if (json_object_size(values))
+		buf_addc(out, ')');
+}
+
+static void add_false_parts(struct buf *out, const struct rule *rule, const struct policy_query *q) {
+	cleanup(json_decrefp) json_t *parts = condition_false_parts(rule->condition, q);
+	json_t *part;
+	size_t i;
+
+	json_array_foreach (parts, i, part) {
+		buf_adds(out, i ? " and " : ": ");
+		buf_adds(out, json_string_value(json_object_get(part, "expression")));
+		buf_adds(out, json_object_get(part, "error") ? " cannot be evaluated" : " is false");
+		add_values(out, json_object_get(part, "values"));
+	}
+}
+
+static void add_rule(struct buf *out, const struct decision *decision) {
+	buf_adds(out, decision->reason == REASON_DENY_RULE || decision->reason == REASON_DENY_RULE_ERROR ? "deny rule "
+													 : "binding ");
+	buf_adds(out, decision->rule ? decision->rule : "?");
+	if (decision->title)
+		buf_addf(out, " (%s)", decision->title);
+}
+
+/* The account that the caller may use and that looks most like the one asked for. */
+static const char *likely_account(const struct decide *d) {
+	const struct rule_set *set = &d->policy->bindings;
+	struct nearest nearest;
+	size_t offered = 0;
+	struct ids rules;
+
+	nearest_init(&nearest, d->account_text);
+	for (size_t s = 0; s < ARRAY_SIZE(d->caller.sets); s++)
+		for (uint32_t i = 0; i < d->caller.sets[s].n; i++) {
+			rules = postings_at(&set->by_subject, d->caller.sets[s].v[i]);
+			for (uint32_t r = 0; r < rules.n; r++)
+				for (uint32_t a = 0; a < set->rules[rules.v[r]].accounts.n && offered < MAX_OFFERED;
+				     a++, offered++)
+					nearest_offer(&nearest,
+						      d->policy->accounts.list[set->rules[rules.v[r]].accounts.v[a]]);
+		}
+	return nearest.best;
+}
+
+/* What else the caller may do with this very account. */
+static const struct rule *other_permission(const struct decide *d, enum policy_permission *permission) {
+	struct candidates candidates;
+	const struct rule *rule;
+
+	for (int p = 0; p < N_PERMISSIONS; p++) {
+		candidates_begin(&candidates, &d->policy->bindings, &d->caller, d->account_id, d->account,
+				 (enum policy_permission)p);
+		rule = candidates_next(&candidates);
+		if (rule) {
+			*permission = (enum policy_permission)p;
+			return rule;
+		}
+	}
+	return NULL;
+}
+
+static void say_no_binding(const struct decide *d, const struct rule *rule, const struct decision *decision,
+			   struct buf *out) {
+	enum policy_permission permission;
+	const struct rule *other;
+	const char *likely;
+
+	(void)rule, (void)decision;
+	buf_addf(out, "no binding lets %s use %s (%s)", d->q.principal, d->account_text, short_name(d->q.permission));
+	other = other_permission(d, &permission);
+	if (other) {
+		buf_addf(out, "; binding %s has %s", other->name, short_name(permission));
+		return;
+	}
+	likely = likely_account(d);
+	if (likely)
+		buf_addf(out, "; did you mean %s?", likely);
+}
+
+static void say_condition_false(const struct decide *d, const struct rule *rule, const struct decision *decision,
+				struct buf *out) {
+	add_rule(out, decision);
+	buf_adds(out, " does not apply now");
+	if (rule && rule->condition)
+		add_false_parts(out, rule, &d->q);
+}
+
+static void say_condition_error(const struct decide *d, const struct rule *rule, const struct decision *decision,
+				struct buf *out) {
+	char why[256] = "";
+
+	if (rule && rule->condition)
+		condition_eval(rule->condition, &d->q, why, sizeof(why));
+	add_rule(out, decision);
+	buf_addf(out,
+		 decision->reason == REASON_DENY_RULE_ERROR ? " applies, because its condition cannot be evaluated%s%s"
+							    : " does not apply: its condition cannot be evaluated%s%s",
+		 why[0] ? ": " : "", why);
+}
+
+static void say_deny_rule(const struct decide *d, const struct rule *rule, const struct decision *decision,
+			  struct buf *out) {
+	(void)d, (void)rule;
+	add_rule(out, decision);
+	buf_adds(out, " applies");
+}
+
+static void say_not_yet(const struct decide *d, const struct rule *rule, const struct decision *decision,
+			struct buf *out) {
+	(void)d;
+	add_rule(out, decision);
+	buf_adds(out, " is not in force yet");
+	if (rule) {
+		buf_adds(out, "; it begins at ");
+		buf_add_time(out, rule->not_before);
+	}
+}
+
+static void say_expired(const struct decide *d, const struct rule *rule, const struct decision *decision,
+			struct buf *out) {
+	(void)d;
+	add_rule(out, decision);
+	buf_adds(out, " is over");
+	if (rule) {
+		buf_adds(out, "; it ended at ");
+		buf_add_time(out, rule->not_after);
+	}
+}
+
+static void say_scope(const struct decide *d, const struct rule *rule, const struct decision *decision,
+		      struct buf *out) {
+	(void)d;
+	add_rule(out, decision);
+	buf_adds(out, " has none of the scopes asked for");
+	for (uint32_t i = 0; rule && i < rule->n_scopes; i++)
+		buf_addf(out, "%s%s", i ? ", " : "; it has ", rule->scopes[i]);
+}
+
+static void say_delegate(const struct decide *d, const struct rule *rule, const struct decision *decision,
+			 struct buf *out) {
+	struct policy_query q = d->q;
+	struct decision one;
+
+	(void)rule, (void)decision;
+	q.permission = PERMISSION_IMPLICIT_DELEGATION;
+	q.n_delegates = 0;
+	for (size_t i = 0; i < d->q.n_delegates; i++) {
+		q.service_account = d->q.delegates[i];
+		policy_decide(d->policy, &q, &one);
+		if (one.allow)
+			continue;
+		buf_adds(out, "not through this delegate: ");
+		policy_denial_message(d->policy, &q, &one, out);
+		return;
+	}
+}
+
+static void say_window_closing(const struct decide *d, const struct rule *rule, const struct decision *decision,
+			       struct buf *out) {
+	(void)d, (void)rule;
+	add_rule(out, decision);
+	buf_adds(out, " is about to end: less than a second is left for a token");
+}
+
+static void (*const sentences[])(const struct decide *, const struct rule *, const struct decision *, struct buf *) = {
+	[REASON_NO_BINDING] = say_no_binding,
+	[REASON_CONDITION_FALSE] = say_condition_false,
+	[REASON_CONDITION_ERROR] = say_condition_error,
+	[REASON_NOT_YET] = say_not_yet,
+	[REASON_EXPIRED] = say_expired,
+	[REASON_SCOPE] = say_scope,
+	[REASON_DELEGATE] = say_delegate,
+	[REASON_WINDOW_CLOSING] = say_window_closing,
+	[REASON_DENY_RULE] = say_deny_rule,
+	[REASON_DENY_RULE_ERROR] = say_condition_error,
+	[REASON_INVALID] = NULL,
+};
+
+/* The rule that a decision names, looked for among those that concern the request. */
+static const struct rule *rule_of(const struct decide *d, const struct decision *decision) {
+	const struct rule_set *sets[] = { &d->policy->bindings, &d->policy->denials };
+	struct candidates candidates;
+	const struct rule *rule;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets) && decision->rule; i++) {
+		candidates_begin(&candidates, sets[i], &d->caller, d->account_id, d->account, d->q.permission);
+		while ((rule = candidates_next(&candidates)))
+			if (rule->name == decision->rule)
+				return rule;
+	}
+	return NULL;
+}
+
+void policy_denial_message(const struct policy *policy, const struct policy_query *query,
+			   const struct decision *decision, struct buf *out) {
+	struct decide d;
+	const char *fault = decide_begin(&d, policy, query, false, NULL);
+
+	if (fault || decision->allow || !sentences[decision->reason]) {
+		buf_addf(out, "the request cannot be decided: %s", fault ? fault : "nothing was refused");
+		return;
+	}
+	sentences[decision->reason](&d, rule_of(&d, decision), decision, out);
+}
+
+/* ---- explain ---- */
+
+struct verdicts {
+	struct verdict *list;
+	size_t n, size;
+	bool no_memory;
+};
+
+static void keep_verdict(void *arg, const struct policy_query *query, const struct verdict *v) {
+	struct verdicts *verdicts = arg;
+	struct verdict *list;
+
+	(void)query;
+	if (verdicts->n == verdicts->size) {
+		verdicts->size = verdicts->size ? verdicts->size * 2 : 16;
+		list = realloc(verdicts->list, verdicts->size * sizeof(*list));
+		if (!list) {
+			verdicts->size = verdicts->n;
+			verdicts->no_memory = true;
+			return;
+		}
+		verdicts->list = list;
+	}
+	verdicts->list[verdicts->n++] = *v;
+}
+
+/* Deny rules first, as they are decided; each kind in file order. */
+static int by_rule(const void *a, const void *b) {
+	const struct rule *x = ((const struct verdict *)a)->rule, *y = ((const struct verdict *)b)->rule;
+
+	if (x->kind != y->kind)
+		return x->kind == RULE_DENY ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static json_t *time_json(int64_t t) {
+	struct buf b = BUF_INIT(64);
+	json_t *json;
+
+	if (t == INT64_MAX)
+		return json_null();
+	buf_add_time(&b, t);
+	json = b.data ? json_string(b.data) : NULL;
+	buf_fini(&b);
+	return json;
+}
+
+static json_t *strings_json(const char *const *list, size_t n) {
+	json_t *json = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(json, json_string(list[i]));
+	return json;
+}
+
+static const char *result_name(const struct verdict *v) {
+	if (v->rule->kind == RULE_DENY)
+		return v->reason == REASON_NONE ? "DOES_NOT_APPLY" : decision_reason_name(v->reason);
+	return v->reason == REASON_ALLOWED ? "ALLOW" : decision_reason_name(v->reason);
+}
+
+static json_t *rule_json(const struct rule *rule, const char *result) {
+	json_t *json = json_object();
+
+	json_object_set_new(json, rule->kind == RULE_DENY ? "denyRule" : "binding", json_string(rule->name));
+	json_object_set_new(json, "result", json_string(result));
+	json_object_set_new(json, "line", json_integer(rule->line));
+	return json;
+}
+
+static void add_condition_json(json_t *json, const struct verdict *v, const struct policy_query *q) {
+	const struct condition *condition = v->rule->condition;
+	char why[256];
+
+	json_object_set_new(json, "condition", json_string(condition_expression(condition)));
+	if (condition_title(condition))
+		json_object_set_new(json, "title", json_string(condition_title(condition)));
+	if (v->reason == REASON_CONDITION_FALSE || v->reason == REASON_CONDITION_ERROR)
+		json_object_set_new(json, "false", condition_false_parts(condition, q));
+	if (v->reason == REASON_CONDITION_ERROR || v->reason == REASON_DENY_RULE_ERROR) {
+		condition_eval(condition, q, why, sizeof(why));
+		json_object_set_new(json, "error", json_string(why));
+	}
+}
+
+static json_t *verdict_json(const struct verdict *v, const struct policy_query *q) {
+	json_t *json = rule_json(v->rule, result_name(v));
+
+	if (v->rule->condition)
+		add_condition_json(json, v, q);
+	if (v->reason == REASON_ALLOWED) {
+		json_object_set_new(json, "lifetime", json_integer(v->lifetime_s));
+		json_object_set_new(json, "boundBy", json_string(bound_by_name(v->bound_by)));
+		json_object_set_new(json, "until", time_json(v->until));
+	}
+	if (v->reason == REASON_NOT_YET)
+		json_object_set_new(json, "notBefore", time_json(v->rule->not_before));
+	if (v->reason == REASON_EXPIRED)
+		json_object_set_new(json, "notAfter", time_json(v->rule->not_after));
+	if (v->reason == REASON_SCOPE)
+		json_object_set_new(json, "scopes", strings_json(v->rule->scopes, v->rule->n_scopes));
+	return json;
+}
+
+static const char *why_not_concerned(const struct decide *d, const struct rule *rule) {
+	if (!caller_is_in(&d->caller, rule->members))
+		return "PRINCIPAL";
+	if (caller_is_in(&d->caller, rule->exceptions))
+		return "EXCEPTED";
+	if (!rule_covers_account(rule, d->account_id, d->account))
+		return "SERVICE_ACCOUNT";
+	return rule->permissions & (1u << d->q.permission) ? NULL : "PERMISSION";
+}
+
+static void add_others(const struct decide *d, json_t *candidates) {
+	const struct rule_set *sets[] = { &d->policy->denials, &d->policy->bindings };
+	const char *why;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		for (uint32_t r = 0; r < sets[i]->n; r++) {
+			why = why_not_concerned(d, &sets[i]->rules[r]);
+			if (why)
+				json_array_append_new(candidates, rule_json(&sets[i]->rules[r], why));
+		}
+}
+
+static void add_decision_json(json_t *json, const struct policy *policy, const struct policy_query *query,
+			      const struct decision *decision) {
+	struct buf message = BUF_INIT(8192);
+
+	json_object_set_new(json, "decision", json_string(decision->allow ? "ALLOW" : "DENY"));
+	json_object_set_new(json, "reason", json_string(decision_reason_name(decision->reason)));
+	if (decision->rule)
+		json_object_set_new(json, "rule", json_string(decision->rule));
+	if (decision->title)
+		json_object_set_new(json, "title", json_string(decision->title));
+	if (decision->allow) {
+		json_object_set_new(json, "lifetime", json_integer(decision->lifetime_s));
+		json_object_set_new(json, "boundBy", json_string(bound_by_name(decision->bound_by)));
+		json_object_set_new(json, "until", time_json(decision->permitted_until));
+		json_object_set_new(json, "scopes", strings_json(decision->scopes, decision->n_scopes));
+	} else {
+		policy_denial_message(policy, query, decision, &message);
+		json_object_set_new(json, "message", json_string(message.data ? message.data : ""));
+	}
+	buf_fini(&message);
+}
+
+json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all) {
+	struct decision decision = { .reason = REASON_INVALID };
+	json_t *json = json_object(), *candidates = json_array();
+	struct verdicts verdicts = { 0 };
+	struct watcher watcher = { keep_verdict, &verdicts };
+	struct decide d;
+	bool fit = !decide_begin(&d, policy, query, false, &watcher);
+
+	if (fit)
+		decide_run(&d, &decision);
+	add_decision_json(json, policy, query, &decision);
+	if (verdicts.n)
+		qsort(verdicts.list, verdicts.n, sizeof(*verdicts.list), by_rule);
+	for (size_t i = 0; i < verdicts.n; i++)
+		json_array_append_new(candidates, verdict_json(&verdicts.list[i], &d.q));
+	if (fit && all)
+		add_others(&d, candidates);
+	free(verdicts.list);
+	if (json_object_set_new(json, "candidates", candidates) == 0 && !verdicts.no_memory)
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
+/* ---- list ---- */
+
+static json_t *permissions_json(const struct rule *rule) {
+	json_t *json = json_array();
+
+	for (int p = 0; p < N_PERMISSIONS; p++)
+		if (rule->permissions & (1u << p))
+			json_array_append_new(json, json_string(permission_name((enum policy_permission)p)));
+	return json;
+}
+
+/* As asked for, where the rule has it; else the first that it has. */
+static enum policy_permission permission_for(const struct rule *rule, enum policy_permission asked) {
+	int p = 0;
+
+	if (rule->permissions & (1u << asked))
+		return asked;
+	while (!(rule->permissions & (1u << p)))
+		p++;
+	return (enum policy_permission)p;
+}
+
+/* The verdict of this binding for this account, deny rules considered. */
+static struct verdict judge_entry(struct decide *d, const struct rule *rule) {
+	struct verdict v = { .rule = rule }, denial;
+	struct candidates candidates;
+	const struct rule *deny;
+
+	candidates_begin(&candidates, &d->policy->denials, &d->caller, d->account_id, d->account, d->q.permission);
+	while ((deny = candidates_next(&candidates))) {
+		denial = judge_denial(d, deny);
+		if (denial.reason != REASON_NONE) {
+			v.reason = denial.reason;
+			return v;
+		}
+		if (denial.until < d->until) {
+			d->until = denial.until;
+			d->until_by = denial.bound_by;
+		}
+	}
+	return judge_binding(d, rule);
+}
+
+static json_t *entry_json(const struct policy *policy, const struct policy_query *query, const struct rule *rule,
+			  const char *account) {
+	struct policy_query q = *query;
+	json_t *json = json_object();
+	struct verdict v = { .reason = REASON_INVALID };
+	struct decide d;
+
+	q.service_account = account;
+	q.permission = permission_for(rule, query->permission);
+	if (!decide_begin(&d, policy, &q, true, NULL))
+		v = judge_entry(&d, rule);
+	json_object_set_new(json, "serviceAccount", json_string(account));
+	json_object_set_new(json, "binding", json_string(rule->name));
+	if (rule->title || (rule->condition && condition_title(rule->condition)))
+		json_object_set_new(json, "title",
+				    json_string(rule->title ? rule->title : condition_title(rule->condition)));
+	json_object_set_new(json, "permissions", permissions_json(rule));
+	json_object_set_new(json, "scopes", strings_json(rule->scopes, rule->n_scopes));
+	json_object_set_new(json, "maxLifetime",
+			    json_integer(rule->max_lifetime_s ? rule->max_lifetime_s : policy->default_lifetime_s));
+	json_object_set_new(json, "allowed", json_boolean(v.reason == REASON_ALLOWED));
+	json_object_set_new(json, "until", v.reason == REASON_ALLOWED ? time_json(v.until) : json_null());
+	json_object_set_new(json, "reason", json_string(decision_reason_name(v.reason)));
+	return json;
+}
+
+static void list_rule(const struct policy *policy, const struct policy_query *query, const struct rule *rule,
+		      json_t *list) {
+	char pattern[MAX_EMAIL * 2];
+
+	for (uint32_t i = 0; i < rule->accounts.n && json_array_size(list) < MAX_LISTED; i++)
+		json_array_append_new(list,
+				      entry_json(policy, query, rule, policy->accounts.list[rule->accounts.v[i]]));
+	for (uint32_t i = 0; i < rule->n_patterns && json_array_size(list) < MAX_LISTED; i++) {
+		snprintf(pattern, sizeof(pattern), "%.*s*%.*s", (int)rule->patterns[i].prefix.n,
+			 rule->patterns[i].prefix.p, (int)rule->patterns[i].suffix.n, rule->patterns[i].suffix.p);
+		json_array_append_new(list, entry_json(policy, query, rule, pattern));
+	}
+}
+
+json_t *policy_list(const struct policy *policy, const struct policy_query *query) {
+	json_t *list = json_array();
+	struct decide d;
+
+	if (!list || decide_begin(&d, policy, query, true, NULL))
+		return list;
+	for (uint32_t r = 0; r < policy->bindings.n; r++)
+		if (caller_is_in(&d.caller, policy->bindings.rules[r].members))
+			list_rule(policy, query, &policy->bindings.rules[r], list);
+	return list;
+}

@@ -1,0 +1,400 @@
+/* See rules.h. */
+
+#include <assert.h>
+#include <stdlib.h>
+#include "hallpass/cleanup.h"
+#include "policy/rules.h"
+
+/* ---- names ---- */
+
+static uint32_t hash(const char *s, size_t n) {
+	uint64_t h = 0xcbf29ce484222325; /* FNV-1a, then mixed */
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)s[i]) * 0x100000001b3;
+	h ^= h >> 32;
+	return (uint32_t)h;
+}
+
+static uint32_t *slot_of(const struct names *names, const char *s, size_t n) {
+	uint32_t mask = names->n_slots - 1, i = hash(s, n) & mask;
+
+	while (names->slots[i] != NO_ID &&
+	       (strncmp(names->list[names->slots[i]], s, n) || names->list[names->slots[i]][n]))
+		i = (i + 1) & mask;
+	return &names->slots[i];
+}
+
+static int names_grow(struct names *names) {
+	uint32_t n_slots = names->n_slots ? names->n_slots * 2 : 64, *slots;
+	const char **list = realloc(names->list, n_slots / 2 * sizeof(*list));
+
+	if (!list)
+		return -1;
+	names->list = list;
+	slots = malloc(n_slots * sizeof(*slots));
+	if (!slots)
+		return -1;
+	memset(slots, 0xFF, n_slots * sizeof(*slots));
+	free(names->slots);
+	names->slots = slots;
+	names->n_slots = n_slots;
+	for (uint32_t i = 0; i < names->n; i++)
+		*slot_of(names, list[i], strlen(list[i])) = i;
+	return 0;
+}
+
+int names_intern(struct names *names, struct chunks *memory, const char *s, size_t n, uint32_t *id) {
+	const char *copy;
+	uint32_t *slot;
+
+	if (names->n >= names->n_slots / 2 && names_grow(names) < 0)
+		return -1;
+	slot = slot_of(names, s, n);
+	if (*slot == NO_ID) {
+		copy = chunks_str(memory, s, n);
+		if (!copy)
+			return -1;
+		names->list[names->n] = copy;
+		*slot = names->n++;
+	}
+	*id = *slot;
+	return 0;
+}
+
+uint32_t names_find(const struct names *names, const char *s, size_t n) {
+	return names->n ? *slot_of(names, s, n) : NO_ID;
+}
+
+void names_fini(struct names *names) {
+	free(names->list);
+	free(names->slots);
+	*names = (struct names){ 0 };
+}
+
+/* ---- sorted lists ---- */
+
+static int by_pair(const void *a, const void *b) {
+	const struct pair *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return x->item < y->item ? -1 : x->item > y->item;
+}
+
+int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n) {
+	size_t used = 0;
+
+	*postings = (struct postings){ .n_keys = n_keys };
+	postings->start = calloc((size_t)n_keys + 1, sizeof(*postings->start));
+	postings->items = malloc((n ? n : 1) * sizeof(*postings->items));
+	if (!postings->start || !postings->items)
+		return -1;
+	if (n)
+		qsort(pairs, n, sizeof(*pairs), by_pair);
+	for (size_t i = 0; i < n; i++) {
+		assert(pairs[i].key < n_keys);
+		if (i > 0 && !by_pair(&pairs[i], &pairs[i - 1]))
+			continue;
+		postings->items[used++] = pairs[i].item;
+		postings->start[pairs[i].key + 1] = (uint32_t)used;
+	}
+	for (uint32_t k = 0; k < n_keys; k++)
+		if (postings->start[k + 1] < postings->start[k])
+			postings->start[k + 1] = postings->start[k];
+	return 0;
+}
+
+struct ids postings_at(const struct postings *postings, uint32_t key) {
+	if (key >= postings->n_keys)
+		return (struct ids){ 0 };
+	return (struct ids){ postings->items + postings->start[key], postings->start[key + 1] - postings->start[key] };
+}
+
+void postings_fini(struct postings *postings) {
+	free(postings->start);
+	free(postings->items);
+	*postings = (struct postings){ 0 };
+}
+
+bool ids_have(struct ids ids, uint32_t id) {
+	uint32_t low = 0, high = ids.n, mid;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (ids.v[mid] < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < ids.n && ids.v[low] == id;
+}
+
+uint32_t ids_meet(struct ids a, struct ids b) {
+	if (a.n > b.n)
+		return ids_meet(b, a);
+	for (uint32_t i = 0; i < a.n; i++)
+		if (ids_have(b, a.v[i]))
+			return a.v[i];
+	return NO_ID;
+}
+
+/* ---- the index ---- */
+
+static size_t total(const struct rule_set *set, bool accounts) {
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < set->n; i++)
+		n += accounts ? set->rules[i].accounts.n : set->rules[i].members.n;
+	return n;
+}
+
+static int index_by(const struct rule_set *set, bool accounts, uint32_t n_keys, struct postings *out) {
+	size_t n = total(set, accounts), at = 0;
+	struct pair *pairs = malloc((n ? n : 1) * sizeof(*pairs));
+	struct ids keys;
+	int r;
+
+	if (!pairs)
+		return -1;
+	for (uint32_t i = 0; i < set->n; i++) {
+		keys = accounts ? set->rules[i].accounts : set->rules[i].members;
+		for (uint32_t k = 0; k < keys.n; k++)
+			pairs[at++] = (struct pair){ keys.v[k], i };
+	}
+	r = postings_build(out, n_keys, pairs, n);
+	free(pairs);
+	return r;
+}
+
+int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts) {
+	uint32_t *list = malloc((set->n ? set->n : 1) * sizeof(*list)), n = 0;
+
+	if (!list)
+		return -1;
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->rules[i].n_patterns)
+			list[n++] = i;
+	set->with_patterns = (struct ids){ list, n };
+	if (index_by(set, true, n_accounts, &set->by_account) < 0)
+		return -1;
+	return index_by(set, false, n_subjects, &set->by_subject);
+}
+
+/* ---- who and what ---- */
+
+bool pattern_matches(const struct pattern *pattern, struct str account) {
+	return account.n >= pattern->prefix.n + pattern->suffix.n &&
+	       memcmp(account.p, pattern->prefix.p, pattern->prefix.n) == 0 &&
+	       memcmp(account.p + account.n - pattern->suffix.n, pattern->suffix.p, pattern->suffix.n) == 0;
+}
+
+bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct str account) {
+	if (account_id != NO_ID && ids_have(rule->accounts, account_id))
+		return true;
+	for (uint32_t i = 0; i < rule->n_patterns; i++)
+		if (pattern_matches(&rule->patterns[i], account))
+			return true;
+	return false;
+}
+
+static struct ids subjects_of(const struct policy *policy, const char *name, size_t n) {
+	uint32_t id = names_find(&policy->subjects, name, n);
+
+	return id == NO_ID ? (struct ids){ 0 } : postings_at(&policy->groups_of, id);
+}
+
+void caller_find(const struct policy *policy, struct str principal, struct caller *out) {
+	const char *at =
+		principal.n > 5 && !memcmp(principal.p, "user:", 5) ? memchr(principal.p, '@', principal.n) : NULL;
+	char domain[MAX_EMAIL + 8] = "domain:";
+	size_t n;
+
+	*out = (struct caller){ .sets = { [0] = subjects_of(policy, principal.p, principal.n),
+					  [2] = postings_at(&policy->groups_of, SUBJECT_ALL) } };
+	if (!at)
+		return;
+	n = principal.n - (size_t)(at + 1 - principal.p);
+	if (n > MAX_EMAIL)
+		return;
+	memcpy(domain + 7, at + 1, n);
+	out->sets[1] = subjects_of(policy, domain, n + 7);
+}
+
+bool caller_is_in(const struct caller *caller, struct ids subjects) {
+	for (size_t i = 0; i < ARRAY_SIZE(caller->sets); i++)
+		if (ids_meet(caller->sets[i], subjects) != NO_ID)
+			return true;
+	return false;
+}
+
+/* ---- candidates ---- */
+
+void candidates_begin(struct candidates *c, const struct rule_set *set, const struct caller *caller,
+		      uint32_t account_id, struct str account, enum policy_permission permission) {
+	size_t through_account = set->with_patterns.n, through_subjects = 0;
+
+	*c = (struct candidates){ .set = set,
+				  .caller = caller,
+				  .account = account,
+				  .account_id = account_id,
+				  .permission_bit = 1u << permission,
+				  .items = postings_at(&set->by_account, account_id) };
+	through_account += c->items.n;
+	for (size_t i = 0; i < ARRAY_SIZE(caller->sets); i++)
+		for (uint32_t s = 0; s < caller->sets[i].n && through_subjects < through_account; s++)
+			through_subjects += 1 + postings_at(&set->by_subject, caller->sets[i].v[s]).n;
+	if (through_subjects < through_account) {
+		c->by_subject = true;
+		c->items = (struct ids){ 0 };
+	}
+}
+
+/* The next list when one is used up; false: there is none. */
+static bool next_list(struct candidates *c) {
+	c->item_at = 0;
+	if (!c->by_subject) {
+		c->items = c->set->with_patterns;
+		return c->set_at++ == 0;
+	}
+	while (c->set_at < ARRAY_SIZE(c->caller->sets) && c->subject_at == c->caller->sets[c->set_at].n) {
+		c->set_at++;
+		c->subject_at = 0;
+	}
+	if (c->set_at == ARRAY_SIZE(c->caller->sets))
+		return false;
+	c->items = postings_at(&c->set->by_subject, c->caller->sets[c->set_at].v[c->subject_at++]);
+	return true;
+}
+
+/* A rule that several lists lead to is taken from the first of them. */
+static bool seen_before(const struct candidates *c, const struct rule *rule) {
+	if (!c->by_subject)
+		return c->set_at && c->account_id != NO_ID && ids_have(rule->accounts, c->account_id);
+	for (unsigned s = 0; s < c->set_at; s++)
+		if (ids_meet(c->caller->sets[s], rule->members) != NO_ID)
+			return true;
+	return ids_meet((struct ids){ c->caller->sets[c->set_at].v, c->subject_at - 1 }, rule->members) != NO_ID;
+}
+
+static bool concerns(const struct candidates *c, const struct rule *rule) {
+	return (rule->permissions & c->permission_bit) && rule_covers_account(rule, c->account_id, c->account) &&
+	       caller_is_in(c->caller, rule->members) && !caller_is_in(c->caller, rule->exceptions) &&
+	       !seen_before(c, rule);
+}
+
+const struct rule *candidates_next(struct candidates *c) {
+	const struct rule *rule;
+
+	for (;;) {
+		while (c->item_at < c->items.n) {
+			rule = &c->set->rules[c->items.v[c->item_at++]];
+			if (concerns(c, rule))
+				return rule;
+		}
+		if (!next_list(c))
+			return NULL;
+	}
+}
+
+/* ---- names of people and accounts ---- */
+
+const char *principal_kind(const char *principal, const char **rest) {
+	static const char *const kinds[] = { "user", "serviceAccount", "principal", "domain", "group" };
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		n = strlen(kinds[i]);
+		if (!strncmp(principal, kinds[i], n) && principal[n] == ':') {
+			*rest = principal + n + 1;
+			return kinds[i];
+		}
+	}
+	return NULL;
+}
+
+static char lower(char c) {
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool letter_or_digit(char c) {
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* Labels of letters, digits and inner hyphens, at least two. Already lower-case. */
+static bool good_domain(const char *s) {
+	size_t labels = 1, length = 0;
+
+	for (const char *p = s; *p; p++) {
+		if (*p == '.') {
+			if (length == 0 || p[-1] == '-')
+				return false;
+			labels++;
+			length = 0;
+		} else if (letter_or_digit(*p) || (*p == '-' && length > 0)) {
+			length++;
+		} else {
+			return false;
+		}
+		if (length > 63)
+			return false;
+	}
+	return labels >= 2 && length > 0 && s[strlen(s) - 1] != '-';
+}
+
+/* RFC 5321's dot-string. */
+static bool good_local_part(const char *s, size_t n) {
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '.' && (i == 0 || i == n - 1 || s[i - 1] == '.'))
+			return false;
+		if (!letter_or_digit(s[i]) && !strchr(".!#$%&'+/=?^_`{|}~-", s[i]))
+			return false;
+	}
+	return n >= 1 && n <= 64;
+}
+
+static int copy_lower(const char *s, char buf[MAX_EMAIL]) {
+	size_t n = strnlen(s, MAX_EMAIL);
+
+	if (n == MAX_EMAIL)
+		return -1;
+	for (size_t i = 0; i <= n; i++)
+		buf[i] = lower(s[i]);
+	return 0;
+}
+
+int canonical_domain(const char *s, char buf[MAX_EMAIL]) {
+	return copy_lower(s, buf) == 0 && strlen(buf) <= 253 && good_domain(buf) ? 0 : -1;
+}
+
+int canonical_email(const char *s, char buf[MAX_EMAIL]) {
+	const char *at;
+
+	if (copy_lower(s, buf) < 0)
+		return -1;
+	at = strchr(buf, '@');
+	return at && good_local_part(buf, (size_t)(at - buf)) && good_domain(at + 1) ? 0 : -1;
+}
+
+static bool printable(const char *s) {
+	for (; *s; s++)
+		if ((unsigned char)*s <= 0x20 || *s == 0x7F)
+			return false;
+	return true;
+}
+
+int canonical_principal(const char *s, char buf[MAX_EMAIL * 2]) {
+	const char *rest, *kind = principal_kind(s, &rest);
+	size_t n;
+
+	if (!kind || !strcmp(kind, "domain") || !strcmp(kind, "group"))
+		return -1;
+	n = strlen(kind) + 1;
+	memcpy(buf, s, n);
+	if (strcmp(kind, "principal"))
+		return canonical_email(rest, buf + n);
+	if (!*rest || strnlen(rest, MAX_EMAIL * 2 - n) == MAX_EMAIL * 2 - n || !printable(rest))
+		return -1;
+	memcpy(buf + n, rest, strlen(rest) + 1);
+	return 0;
+}

@@ -1,0 +1,142 @@
+#pragma once
+
+/*
+ * What a document means once it is checked: rules, and the index that finds those that
+ * concern a caller and an account among a hundred thousand.
+ *
+ * Names become numbers at load. A subject is whatever `members` may say: allAuthenticated
+ * (always 0), one principal, a domain, a group. Each principal and domain knows, as a sorted
+ * list, the groups it is in, nested ones included; so "is this caller a member" is whether two
+ * sorted lists meet, and needs no memory.
+ *
+ * A rule is found through its accounts or through its members, whichever list is shorter
+ * for the request at hand; rules with account patterns are kept in one list beside the former.
+ *
+ * Everything here is built by document.c and then never changes.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "hallpass/policy.h"
+#include "policy/chunks.h"
+
+#define SUBJECT_ALL 0 /* allAuthenticated */
+#define NO_ID UINT32_MAX
+#define MAX_EMAIL 320
+
+struct condition;
+
+/* Numbers for strings, 0 up, in order of first sight. */
+struct names {
+	const char **list;
+	uint32_t *slots; /* open addressing; NO_ID is free */
+	uint32_t n, n_slots, size;
+};
+
+/* A sorted list of numbers. */
+struct ids {
+	const uint32_t *v;
+	uint32_t n;
+};
+
+/* For each key 0 .. n_keys-1 a sorted list: items[start[k]] .. items[start[k + 1]]. */
+struct postings {
+	uint32_t n_keys;
+	uint32_t *start, *items;
+};
+
+/* An account pattern: one * somewhere in the local part, or all there is. It matches no '@'. */
+struct pattern {
+	struct str prefix, suffix;
+};
+
+enum rule_kind { RULE_BINDING, RULE_DENY };
+
+struct rule {
+	enum rule_kind kind;
+	uint32_t index; /* file order within its kind */
+	const char *name, *title;
+	unsigned line, column;
+	struct ids members, exceptions; /* subjects; exceptions: deny rules alone */
+	struct ids accounts;
+	const struct pattern *patterns;
+	uint32_t n_patterns;
+	uint32_t permissions;      /* bit 1 << enum policy_permission */
+	const char *const *scopes; /* the ceiling */
+	uint32_t n_scopes;
+	int64_t max_lifetime_s;        /* 0: not given */
+	int64_t not_before, not_after; /* INT64_MIN, INT64_MAX: not given */
+	struct condition *condition;   /* NULL: always */
+};
+
+struct rule_set {
+	struct rule *rules;
+	uint32_t n;
+	struct postings by_account, by_subject;
+	struct ids with_patterns;
+};
+
+struct policy {
+	atomic_uint refs;
+	struct chunks memory;
+	struct names subjects, accounts;
+	struct postings groups_of; /* subject -> itself and the groups it is in */
+	struct rule_set bindings, denials;
+	int64_t default_lifetime_s;
+	struct policy_stats stats;
+	struct condition_env *env;
+};
+
+/* -1: memory. The string is copied. */
+int names_intern(struct names *names, struct chunks *memory, const char *s, size_t n, uint32_t *id);
+uint32_t names_find(const struct names *names, const char *s, size_t n); /* NO_ID: not there */
+void names_fini(struct names *names);
+
+/* A (key, item) pair; postings_build() sorts, drops doubles and lays out. -1: memory. */
+struct pair {
+	uint32_t key, item;
+};
+int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n);
+struct ids postings_at(const struct postings *postings, uint32_t key);
+void postings_fini(struct postings *postings);
+
+bool ids_have(struct ids ids, uint32_t id);
+uint32_t ids_meet(struct ids a, struct ids b); /* the smallest number in both, or NO_ID */
+
+/* Builds the set's index over its rules. -1: memory. */
+int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts);
+
+bool pattern_matches(const struct pattern *pattern, struct str account);
+bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct str account);
+
+/* Who asks, as lists of subjects: the principal's own, its domain's, everybody's. Borrows the policy. */
+struct caller {
+	struct ids sets[3];
+};
+/* principal: canonical (lower-case e-mail). Never fails: an unknown principal is in the lists of everybody. */
+void caller_find(const struct policy *policy, struct str principal, struct caller *out);
+bool caller_is_in(const struct caller *caller, struct ids subjects);
+
+/* The rules that may concern a caller and an account: members, accounts and permission match. No memory. */
+struct candidates {
+	const struct rule_set *set;
+	const struct caller *caller;
+	struct str account;
+	uint32_t account_id, permission_bit;
+	bool by_subject;
+	unsigned set_at;
+	uint32_t subject_at, item_at;
+	struct ids items;
+};
+void candidates_begin(struct candidates *c, const struct rule_set *set, const struct caller *caller,
+		      uint32_t account_id, struct str account, enum policy_permission permission);
+const struct rule *candidates_next(struct candidates *c); /* NULL: no more. Each rule once; not in file order. */
+
+/* "user", "serviceAccount", … of a member or principal; what follows the colon in *rest. NULL: no such kind. */
+const char *principal_kind(const char *principal, const char **rest);
+
+/* Lower-cases an e-mail or domain into buf; -1: not well-formed, or too long. */
+int canonical_email(const char *s, char buf[MAX_EMAIL]);
+int canonical_domain(const char *s, char buf[MAX_EMAIL]);
+/* As above for "user:…" and the like, the kind kept: principals a request may come with. */
+int canonical_principal(const char *s, char buf[MAX_EMAIL * 2]);
