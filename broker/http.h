@@ -40,3 +40,28 @@ struct http_request {
 
 /* The field's value, or {NULL, 0}. name is lower case. With several of one name: the first. */
 struct str http_field(const struct http_request *request, const char *name);
+
+enum http_verdict { HTTP_MORE, HTTP_DONE, HTTP_REFUSED };
+
+/*
+ * Parses one request from the front of a buffer that grows. Start from http_parser_init(); call with all the bytes
+ * so far, from the same place or another: each byte is looked at once, but for the head, which is split when whole.
+ */
+struct http_parser {
+	size_t scanned;	   /* bytes of the head looked at */
+	size_t line_start; /* of the line being scanned */
+	size_t head_len;   /* with its empty line; 0: not whole yet */
+	bool chunked;
+	bool expect_continue; /* answer 100 once, before the body */
+	size_t body_len;      /* Content-Length, or what is de-chunked so far */
+	size_t at;	      /* chunked: next byte to look at */
+	size_t consumed;      /* HTTP_DONE: bytes that the request took */
+	int status;	      /* HTTP_REFUSED: what to answer … */
+	const char *why;      /* … and why, for people */
+};
+
+void http_parser_init(struct http_parser *parser);
+/* data may be changed: a chunked body is joined in place. HTTP_DONE: *request has views into data. */
+enum http_verdict http_parse(struct http_parser *parser, char *data, size_t len, struct http_request *request);
+
+const char *http_reason(int status); /* "Not Found" */

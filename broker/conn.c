@@ -1,0 +1,668 @@
+/* See conn.h. */
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "broker/clock.h"
+#include "broker/conn.h"
+#include "broker/log.h"
+#include "broker/secret.h"
+#include "broker/status.h"
+#include "hallpass/cleanup.h"
+
+#define IN_FIRST 2048			       /* most requests fit */
+#define IN_MAX (HTTP_MAX_HEAD + 3 * HTTP_MAX_BODY) /* a head, and a body with its chunk lines */
+#define OUT_MAX (2 << 20)
+#define ACCEPTS_AT_ONCE 64
+#define MAX_LISTENERS 64
+#define UID_BUCKETS 1024
+#define TICK_MS 100   /* how finely deadlines are watched */
+#define LINGER_MS 1000 /* how long a refused client's further bytes are read away, so that it sees its answer */
+
+/* What a connection waits for; each has a list in order of deadline, because the span is the same for all in it. */
+enum wait { WAIT_NOTHING, WAIT_IDLE, WAIT_HEAD, WAIT_WRITE, WAIT_LINGER, N_WAITS };
+
+struct conn {
+	struct conn_server *server;
+	struct event read_event, write_event;
+	struct event closed_event; /* armed instead of read_event while bytes wait behind a pending request */
+	int fd;
+	TAILQ_ENTRY(conn) link;	     /* all */
+	TAILQ_ENTRY(conn) wait_link; /* in waits[wait] */
+	enum wait wait;
+	int64_t deadline_ms;
+
+	char *in;
+	size_t in_len, in_size;
+	struct http_parser parser;
+	struct http_request *request; /* while one is pending */
+	char *out;		      /* what the socket did not take; NULL: nothing */
+	size_t out_len, out_at;
+	bool out_secret;
+
+	bool pending;	    /* a request is with the handler */
+	bool close_after;   /* the answer under way is the last */
+	bool busy;	    /* conn_process() is on the stack: it frees */
+	bool dead;
+	bool parked;	    /* closed_event stands in for read_event */
+	void *user;
+	struct peer peer;
+};
+TAILQ_HEAD(conns, conn);
+
+struct listening {
+	struct conn_server *server;
+	struct event *event;
+	int fd;
+	char name[128];
+};
+
+struct conn_server {
+	struct event_base *base;
+	struct conn_handler handler;
+	struct conn_limits limits;
+	struct conn_counters counters;
+	struct log *log;
+	struct conns all, waits[N_WAITS];
+	struct event *tick, *resume;
+	struct listening listening[MAX_LISTENERS];
+	int spare_fd; /* given up for a moment when descriptors run out */
+	bool paused;  /* listeners are silent until resume fires or a connection ends */
+	uint16_t uids[UID_BUCKETS]; /* connections of the uids that hash there */
+	struct buf reply;	    /* scratch for building one answer */
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+static void conn_process(struct conn *conn);
+static void on_readable(evutil_socket_t fd, short events, void *arg);
+static void on_writable(evutil_socket_t fd, short events, void *arg);
+
+/* --- deadlines */
+
+static unsigned wait_span(const struct conn_server *s, enum wait wait) {
+	const unsigned spans[N_WAITS] = {
+		[WAIT_IDLE] = s->limits.idle_timeout_ms,
+		[WAIT_HEAD] = s->limits.head_timeout_ms,
+		[WAIT_WRITE] = s->limits.write_timeout_ms,
+		[WAIT_LINGER] = LINGER_MS,
+	};
+
+	return spans[wait];
+}
+
+/* Waiting for the same thing as before goes on under the same deadline: it is absolute. */
+static void conn_wait(struct conn *conn, enum wait wait) {
+	struct conn_server *s = conn->server;
+
+	if (conn->wait == wait)
+		return;
+	if (conn->wait != WAIT_NOTHING)
+		TAILQ_REMOVE(&s->waits[conn->wait], conn, wait_link);
+	conn->wait = wait;
+	if (wait == WAIT_NOTHING)
+		return;
+	conn->deadline_ms = clock_boottime_ms() + wait_span(s, wait);
+	TAILQ_INSERT_TAIL(&s->waits[wait], conn, wait_link);
+}
+
+/* --- the end of a connection */
+
+static uint16_t *uid_count(struct conn_server *s, int64_t uid) {
+	return &s->uids[((uint64_t)uid * 0x9E3779B97F4A7C15u) >> 54];
+}
+
+static void listeners_set(struct conn_server *s, bool on) {
+	for (size_t i = 0; i < MAX_LISTENERS; i++) {
+		if (!s->listening[i].event)
+			continue;
+		if (on)
+			event_add(s->listening[i].event, NULL);
+		else
+			event_del(s->listening[i].event);
+	}
+	s->paused = !on;
+}
+
+static void conn_out_free(struct conn *conn) {
+	if (conn->out && conn->out_secret)
+		wipe(conn->out, conn->out_len);
+	free(conn->out);
+	conn->out = NULL;
+}
+
+static void conn_free(struct conn *conn) {
+	struct conn_server *s = conn->server;
+
+	conn_wait(conn, WAIT_NOTHING);
+	TAILQ_REMOVE(&s->all, conn, link);
+	event_del(&conn->read_event);
+	event_del(&conn->write_event);
+	event_del(&conn->closed_event);
+	close(conn->fd);
+	conn_out_free(conn);
+	free(conn->in);
+	free(conn->request);
+	--*uid_count(s, conn->peer.uid);
+	s->counters.open--;
+	free(conn);
+	if (s->paused && !event_pending(s->resume, EV_TIMEOUT, NULL))
+		listeners_set(s, true);
+	if (s->drained && s->counters.open == 0)
+		s->drained(s->drained_arg);
+}
+
+/* Tells a waiting handler, and frees, now or when conn_process() returns. */
+static void conn_end(struct conn *conn) {
+	if (conn->dead)
+		return;
+	conn->dead = true;
+	if (conn->pending) {
+		conn->pending = false;
+		conn->server->handler.gone(conn->server->handler.arg, conn);
+	}
+	if (!conn->busy)
+		conn_free(conn);
+}
+
+/* --- writing */
+
+static void build_reply(struct conn *conn, const struct http_reply *reply, bool close, struct buf *out) {
+	bool head_only = conn->request && conn->request->method == HTTP_HEAD;
+
+	buf_reset(out);
+	buf_adds(out, "HTTP/1.1 ");
+	buf_addu(out, (uint64_t)reply->status);
+	buf_addc(out, ' ');
+	buf_adds(out, http_reason(reply->status));
+	if (reply->content_type) {
+		buf_adds(out, "\r\nContent-Type: ");
+		buf_adds(out, reply->content_type);
+	}
+	buf_adds(out, "\r\nContent-Length: ");
+	buf_addu(out, reply->body.n);
+	if (reply->secret)
+		buf_adds(out, "\r\nCache-Control: no-store");
+	if (close)
+		buf_adds(out, "\r\nConnection: close");
+	buf_adds(out, "\r\n");
+	if (reply->extra)
+		buf_adds(out, reply->extra);
+	buf_adds(out, "\r\n");
+	if (!head_only)
+		buf_add(out, reply->body.p, reply->body.n);
+}
+
+/* An answer is out: what comes next? */
+static void conn_sent(struct conn *conn) {
+	if (!conn->close_after) {
+		conn_wait(conn, conn->in_len ? WAIT_HEAD : WAIT_IDLE);
+		return;
+	}
+	/* The client may still be sending: without reading that away, a reset could overtake the answer. */
+	shutdown(conn->fd, SHUT_WR);
+	conn->in_len = 0;
+	conn_wait(conn, WAIT_LINGER);
+}
+
+static void conn_keep(struct conn *conn, const char *data, size_t n, bool secret) {
+	conn->out = malloc(n);
+	if (!conn->out) {
+		conn_end(conn);
+		return;
+	}
+	memcpy(conn->out, data, n);
+	conn->out_len = n;
+	conn->out_at = 0;
+	conn->out_secret = secret;
+	conn_wait(conn, WAIT_WRITE);
+	event_add(&conn->write_event, NULL);
+}
+
+static void conn_send(struct conn *conn, const struct buf *out, bool secret) {
+	ssize_t r = send(conn->fd, out->data, out->len, MSG_NOSIGNAL);
+
+	if (r < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_end(conn);
+		return;
+	}
+	if (r < 0)
+		r = 0;
+	if ((size_t)r < out->len)
+		conn_keep(conn, out->data + r, out->len - (size_t)r, secret);
+	else
+		conn_sent(conn);
+}
+
+static void on_writable(evutil_socket_t fd, short events, void *arg) {
+	struct conn *conn = arg;
+	ssize_t r = send(fd, conn->out + conn->out_at, conn->out_len - conn->out_at, MSG_NOSIGNAL);
+
+	(void)events;
+	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (r < 0) {
+		conn_end(conn);
+		return;
+	}
+	conn->out_at += (size_t)r;
+	if (conn->out_at < conn->out_len)
+		return;
+	conn_out_free(conn);
+	event_del(&conn->write_event);
+	conn_sent(conn);
+	conn_process(conn);
+}
+
+/* The bytes of the request that was answered are done with. */
+static void conn_consume(struct conn *conn) {
+	size_t n = conn->parser.consumed;
+
+	memmove(conn->in, conn->in + n, conn->in_len - n);
+	conn->in_len -= n;
+	http_parser_init(&conn->parser);
+	free(conn->request);
+	conn->request = NULL;
+	if (conn->in_len == 0) { /* idle connections hold no buffer */
+		free(conn->in);
+		conn->in = NULL;
+		conn->in_size = 0;
+	}
+}
+
+void conn_reply(struct conn *conn, const struct http_reply *reply) {
+	struct conn_server *s = conn->server;
+	bool was_busy = conn->busy;
+
+	assert(conn->pending && !conn->dead);
+	conn->pending = false;
+	conn->close_after = reply->close || !conn->request->keep_alive || s->drained;
+	build_reply(conn, reply, conn->close_after, &s->reply);
+	conn_consume(conn);
+	conn->busy = true; /* whoever set it first frees */
+	if (buf_ok(&s->reply))
+		conn_send(conn, &s->reply, reply->secret);
+	else
+		conn_end(conn);
+	if (reply->secret && s->reply.data)
+		wipe(s->reply.data, s->reply.len);
+	/* In conn_process() its loop goes on with the next request. */
+	if (!was_busy)
+		conn_process(conn);
+}
+
+/* A refusal by this layer: Google's error shape, and the end. */
+static void conn_refuse(struct conn *conn, int status, enum error_code code, const char *why) {
+	struct buf body = BUF_INIT(4096);
+	struct http_reply reply = { .status = status, .content_type = "application/json" };
+
+	conn->server->counters.refused++;
+	status_body(&body, code, "MALFORMED_REQUEST", why, NULL, 0);
+	reply.body = (struct str){ body.data, body.len };
+	free(conn->request);
+	conn->request = NULL;
+	conn->close_after = true;
+	build_reply(conn, &reply, true, &conn->server->reply);
+	conn_send(conn, &conn->server->reply, false);
+	buf_fini(&body);
+}
+
+/* --- reading */
+
+static bool conn_grow(struct conn *conn) {
+	size_t size = conn->in_size ? conn->in_size * 2 : IN_FIRST;
+	char *in;
+
+	if (conn->in_len < conn->in_size)
+		return true;
+	if (size > IN_MAX)
+		size = IN_MAX;
+	if (size <= conn->in_len)
+		return false;
+	in = realloc(conn->in, size);
+	if (!in)
+		return false;
+	conn->in = in;
+	conn->in_size = size;
+	return true;
+}
+
+static void conn_continue(struct conn *conn) {
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	conn->parser.expect_continue = false;
+	if (send(conn->fd, text, sizeof(text) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(text) - 1)
+		conn_end(conn);
+}
+
+/* One request from the buffer to the handler. False: nothing more to do now. */
+static bool conn_step(struct conn *conn) {
+	struct conn_server *s = conn->server;
+
+	if (conn->dead || conn->pending || conn->out || conn->close_after || !conn->in_len)
+		return false;
+	if (!conn->request)
+		conn->request = malloc(sizeof(*conn->request));
+	if (!conn->request) {
+		conn_end(conn);
+		return false;
+	}
+	switch (http_parse(&conn->parser, conn->in, conn->in_len, conn->request)) {
+	case HTTP_MORE:
+		conn_wait(conn, WAIT_HEAD);
+		if (conn->parser.expect_continue)
+			conn_continue(conn);
+		return false;
+	case HTTP_REFUSED:
+		conn_refuse(conn, conn->parser.status, ERR_INVALID, conn->parser.why);
+		return false;
+	case HTTP_DONE:
+		break;
+	}
+	conn_wait(conn, WAIT_NOTHING);
+	s->counters.requests++;
+	conn->pending = true;
+	s->handler.request(s->handler.arg, conn, conn->request);
+	return true;
+}
+
+/* Bytes behind a pending request stay in the kernel: the request's views must not move. */
+static void conn_park(struct conn *conn) {
+	char c;
+	ssize_t r = recv(conn->fd, &c, 1, MSG_PEEK);
+
+	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (r <= 0) {
+		conn_end(conn);
+		return;
+	}
+	event_del(&conn->read_event);
+	event_add(&conn->closed_event, NULL);
+	conn->parked = true;
+}
+
+static void conn_unpark(struct conn *conn) {
+	if (!conn->parked || conn->dead || conn->pending || conn->out)
+		return;
+	event_del(&conn->closed_event);
+	event_add(&conn->read_event, NULL);
+	conn->parked = false;
+}
+
+static void on_closed(evutil_socket_t fd, short events, void *arg) {
+	(void)fd, (void)events;
+	conn_end(arg);
+}
+
+static void conn_process(struct conn *conn) {
+	conn->busy = true;
+	while (conn_step(conn))
+		;
+	conn_unpark(conn);
+	conn->busy = false;
+	if (conn->dead)
+		conn_free(conn);
+}
+
+static void on_readable(evutil_socket_t fd, short events, void *arg) {
+	struct conn *conn = arg;
+	ssize_t r;
+
+	(void)events;
+	if (conn->pending || conn->out) {
+		conn_park(conn);
+		return;
+	}
+	if (!conn_grow(conn)) {
+		conn_end(conn);
+		return;
+	}
+	r = recv(fd, conn->in + conn->in_len, conn->in_size - conn->in_len, 0);
+	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (r <= 0) { /* a half-close counts as leaving */
+		conn_end(conn);
+		return;
+	}
+	if (conn->wait == WAIT_LINGER)
+		return;
+	conn->in_len += (size_t)r;
+	conn_process(conn);
+}
+
+/* --- accepting */
+
+static void refuse_at_accept(int fd, int status, const char *why, struct conn_server *s) {
+	struct buf body = BUF_INIT(2048), out = BUF_INIT(4096);
+	ssize_t r;
+
+	status_body(&body, status == 429 ? ERR_LIMIT : ERR_UNAUTHENTICATED, NULL, why, NULL, 0);
+	buf_addf(&out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		 status, http_reason(status), body.len, body.data);
+	r = send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)r;
+	buf_fini(&body);
+	buf_fini(&out);
+	s->counters.refused++;
+	close(fd);
+}
+
+static void conn_start(struct conn_server *s, int fd, const struct peer *peer) {
+	struct conn *conn = calloc(1, sizeof(*conn));
+	int one = 1;
+
+	if (!conn) {
+		close(fd);
+		return;
+	}
+	conn->server = s;
+	conn->fd = fd;
+	conn->peer = *peer;
+	if (peer->family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	event_assign(&conn->read_event, s->base, fd, EV_READ | EV_PERSIST, on_readable, conn);
+	event_assign(&conn->write_event, s->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn);
+	event_assign(&conn->closed_event, s->base, fd, EV_CLOSED, on_closed, conn);
+	event_add(&conn->read_event, NULL);
+	TAILQ_INSERT_TAIL(&s->all, conn, link);
+	++*uid_count(s, peer->uid);
+	s->counters.open++;
+	s->counters.accepted++;
+	conn_wait(conn, WAIT_IDLE);
+}
+
+static void accept_one(struct conn_server *s, int fd) {
+	struct peer peer;
+	struct error err;
+
+	if (peer_of(fd, &peer, &err) < 0) {
+		log_warning(s->log, "peer-refused", "error=\"%s\"", err.message);
+		refuse_at_accept(fd, 401, err.message, s);
+	} else if (*uid_count(s, peer.uid) >= s->limits.max_connections_per_uid) {
+		refuse_at_accept(fd, 429, "too many connections of this uid (limits.maxConnectionsPerUid)", s);
+	} else {
+		conn_start(s, fd, &peer);
+	}
+}
+
+/* No descriptors left: refuse one with the spare, then leave the listeners alone for a moment instead of spinning. */
+static void accept_exhausted(struct conn_server *s, int listening_fd) {
+	struct timeval later = { 0, 100000 };
+	int fd;
+
+	log_error(s->log, "no-descriptors", "open=%u: raise the limit on open files", s->counters.open);
+	if (s->spare_fd >= 0)
+		close(s->spare_fd);
+	fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		close(fd);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	listeners_set(s, false);
+	event_add(s->resume, &later);
+}
+
+static void on_acceptable(evutil_socket_t listening_fd, short events, void *arg) {
+	struct listening *l = arg;
+	struct conn_server *s = l->server;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		int fd;
+
+		if (s->counters.open >= s->limits.max_connections) {
+			listeners_set(s, false); /* the end of a connection resumes */
+			return;
+		}
+		fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			accept_one(s, fd);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			accept_exhausted(s, listening_fd);
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			return;
+		}
+	}
+}
+
+static void on_resume(evutil_socket_t fd, short events, void *arg) {
+	(void)fd, (void)events;
+	listeners_set(arg, true);
+}
+
+/* --- the clock's turn */
+
+static void expire(struct conn_server *s, enum wait wait, int64_t now) {
+	struct conn *conn;
+
+	while ((conn = TAILQ_FIRST(&s->waits[wait])) && conn->deadline_ms <= now) {
+		if (wait == WAIT_HEAD)
+			conn_refuse(conn, 408, ERR_TIMEOUT, "the request did not arrive in time");
+		else
+			conn_end(conn);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg) {
+	struct conn_server *s = arg;
+	int64_t now = clock_boottime_ms();
+
+	(void)fd, (void)events;
+	for (int wait = WAIT_IDLE; wait < N_WAITS; wait++)
+		expire(s, (enum wait)wait, now);
+}
+
+/* --- the server */
+
+int conn_server_new(struct event_base *base, const struct conn_limits *limits, const struct conn_handler *handler,
+		    struct log *log, struct conn_server **out, struct error *err) {
+	struct conn_server *s = calloc(1, sizeof(*s));
+	struct timeval tick = { 0, TICK_MS * 1000 };
+
+	if (!s)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	s->base = base;
+	s->limits = *limits;
+	s->handler = *handler;
+	s->log = log;
+	s->reply = BUF_INIT(OUT_MAX);
+	TAILQ_INIT(&s->all);
+	for (size_t i = 0; i < N_WAITS; i++)
+		TAILQ_INIT(&s->waits[i]);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
+	s->resume = evtimer_new(base, on_resume, s);
+	if (!s->tick || !s->resume || event_add(s->tick, &tick) < 0) {
+		conn_server_free(s);
+		return error_set(err, ERR_INTERNAL, "cannot make events");
+	}
+	*out = s;
+	return 0;
+}
+
+void conn_server_free(struct conn_server *s) {
+	struct conn *conn;
+
+	if (!s)
+		return;
+	s->drained = NULL;
+	conn_server_stop_listening(s, -1);
+	while ((conn = TAILQ_FIRST(&s->all)))
+		conn_end(conn);
+	if (s->tick)
+		event_free(s->tick);
+	if (s->resume)
+		event_free(s->resume);
+	if (s->spare_fd >= 0)
+		close(s->spare_fd);
+	buf_fini(&s->reply);
+	free(s);
+}
+
+void conn_server_set_limits(struct conn_server *s, const struct conn_limits *limits) {
+	s->limits = *limits;
+}
+
+void conn_server_counters(const struct conn_server *s, struct conn_counters *out) {
+	*out = s->counters;
+}
+
+int conn_server_listen(struct conn_server *s, int fd, const char *name, int *id, struct error *err) {
+	for (int i = 0; i < MAX_LISTENERS; i++) {
+		struct listening *l = &s->listening[i];
+
+		if (l->event)
+			continue;
+		*l = (struct listening){ .server = s, .fd = fd };
+		snprintf(l->name, sizeof(l->name), "%s", name);
+		l->event = event_new(s->base, fd, EV_READ | EV_PERSIST, on_acceptable, l);
+		if (!l->event || event_add(l->event, NULL) < 0)
+			return error_set(err, ERR_INTERNAL, "%s: cannot watch the socket", name);
+		*id = i;
+		return 0;
+	}
+	return error_set(err, ERR_INVALID, "%s: more than %d listeners", name, MAX_LISTENERS);
+}
+
+void conn_server_stop_listening(struct conn_server *s, int id) {
+	for (int i = 0; i < MAX_LISTENERS; i++) {
+		if ((id >= 0 && i != id) || !s->listening[i].event)
+			continue;
+		event_free(s->listening[i].event);
+		s->listening[i].event = NULL;
+	}
+}
+
+void conn_server_drain(struct conn_server *s, void (*done)(void *arg), void *arg) {
+	struct conn *conn, *next;
+
+	for (conn = TAILQ_FIRST(&s->all); conn; conn = next) {
+		next = TAILQ_NEXT(conn, link);
+		if (!conn->pending && !conn->out)
+			conn_end(conn);
+	}
+	s->drained = done;
+	s->drained_arg = arg;
+	if (s->counters.open == 0)
+		done(arg);
+}
+
+const struct peer *conn_peer(const struct conn *conn) {
+	return &conn->peer;
+}
+
+void conn_set_user(struct conn *conn, void *user) {
+	conn->user = user;
+}
+
+void *conn_user(const struct conn *conn) {
+	return conn->user;
+}
