@@ -1,0 +1,492 @@
+/*
+ * See fetch.h. The shape is that of libcurl's multi_socket interface: libcurl says which sockets and
+ * which timer it wants watched, we tell it when they are ready, and what is finished is collected
+ * after curl_multi_socket_action() has returned, so that done() may start or cancel anything.
+ *
+ * libcurl gets allocators that wipe what they free: its copies of headers and bodies hold tokens.
+ */
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include "broker/clock.h"
+#include "broker/fetch.h"
+#include "broker/log.h"
+#include "hallpass/cleanup.h"
+
+#define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+#define CONNECT_TIMEOUT_MS 5000
+#define MAX_CONNECTIONS_PER_HOST 64
+#define MAX_HEADERS 32
+#define FIRST_BODY 4096
+
+struct fetcher {
+	struct event_base *base;
+	struct log *log;
+	char *ca_file, *proxy; /* proxy NULL: the environment's */
+	bool allow_http;
+	unsigned max_connections;
+	bool initialised; /* curl_global_init() was ours */
+	CURLM *multi;
+	struct event *timer;
+	LIST_HEAD(, fetch) running;
+};
+
+struct fetch {
+	struct fetcher *fetcher;
+	LIST_ENTRY(fetch) link;
+	CURL *easy;
+	CURLU *url;
+	struct curl_slist *headers;
+	fetch_done_fn *done;
+	void *arg;
+	char *body;
+	size_t body_len, body_size, body_max;
+	const char *want_header;
+	bool too_long;
+	char curl_error[CURL_ERROR_SIZE];
+};
+
+static void fetch_free(struct fetch *fetch) {
+	if (!fetch)
+		return;
+	if (fetch->easy) {
+		curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+		curl_easy_cleanup(fetch->easy);
+	}
+	curl_slist_free_all(fetch->headers);
+	curl_url_cleanup(fetch->url);
+	wipe_free(fetch->body);
+	free(fetch);
+}
+
+DEFINE_FREEP(struct fetch, fetch_free)
+
+/* --- what came back */
+
+/* What trying again may cure. Certificates, addresses and answers that are too long do not get better. */
+static bool code_is_transient(CURLcode code) {
+	static const CURLcode transient[] = {
+		CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT, CURLE_SSL_CONNECT_ERROR,
+		CURLE_OPERATION_TIMEDOUT,    CURLE_GOT_NOTHING,		 CURLE_SEND_ERROR,	CURLE_RECV_ERROR,
+		CURLE_PARTIAL_FILE,	     CURLE_HTTP2,		 CURLE_HTTP2_STREAM,	CURLE_PROXY,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(transient); i++) {
+		if (transient[i] == code)
+			return true;
+	}
+	return false;
+}
+
+static void fetch_error(const struct fetch *fetch, CURLcode code, struct error *err) {
+	const char *what = fetch->curl_error[0] ? fetch->curl_error : curl_easy_strerror(code);
+
+	if (fetch->too_long || code == CURLE_FILESIZE_EXCEEDED)
+		error_set(err, ERR_UPSTREAM, "the answer is longer than %zu bytes", fetch->body_max);
+	else if (code == CURLE_OPERATION_TIMEDOUT)
+		error_set(err, ERR_TIMEOUT, "no answer in time: %s", what);
+	else if (code == CURLE_PEER_FAILED_VERIFICATION)
+		error_set(err, ERR_UPSTREAM, "its certificate is not to be trusted (checked against %s): %s",
+			  fetch->fetcher->ca_file, what);
+	else
+		error_set(err, ERR_UPSTREAM, "%s", what);
+}
+
+static const char *fetch_header(const struct fetch *fetch, const char *name) {
+	struct curl_header *header;
+
+	if (!name || curl_easy_header(fetch->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+/* Seconds or a date (RFC 9110 §10.2.3). What is neither counts as not there. */
+static int64_t retry_after(const struct fetch *fetch) {
+	const char *value = fetch_header(fetch, "retry-after");
+	size_t digits = value ? strspn(value, "0123456789") : 0;
+	int64_t at;
+
+	if (!value || !*value)
+		return -1;
+	if (!value[digits])
+		return digits <= 9 ? atol(value) : 999999999;
+	at = curl_getdate(value, NULL);
+	if (at < 0)
+		return -1;
+	at -= clock_now().s;
+	return at > 0 ? at : 0;
+}
+
+static void fetch_finish(struct fetch *fetch, CURLcode code) {
+	struct fetch_result result = { .body = fetch->body ? fetch->body : "", .body_len = fetch->body_len };
+	long status = 0, sent = 0;
+
+	LIST_REMOVE(fetch, link);
+	curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(fetch->easy, CURLINFO_REQUEST_SIZE, &sent);
+	result.status = (int)status;
+	result.sent = sent > 0;
+	result.retry_after_s = retry_after(fetch);
+	result.header = fetch_header(fetch, fetch->want_header);
+	if (code != CURLE_OK) {
+		fetch_error(fetch, code, &result.error);
+		result.transient = code_is_transient(code);
+	}
+	fetch->done(&result, fetch->arg);
+	fetch_free(fetch);
+}
+
+/* Runs outside every libcurl callback, so done() may start or cancel other fetches. */
+static void fetcher_drain(struct fetcher *fetcher) {
+	struct fetch *fetch;
+	CURLMsg *msg;
+	int left;
+
+	while ((msg = curl_multi_info_read(fetcher->multi, &left))) {
+		assert(msg->msg == CURLMSG_DONE);
+		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
+		fetch_finish(fetch, msg->data.result);
+	}
+}
+
+/* --- libcurl's callbacks */
+
+static void on_socket_event(evutil_socket_t fd, short events, void *arg) {
+	struct fetcher *fetcher = arg;
+	int running;
+
+	curl_multi_socket_action(fetcher->multi, fd,
+				 ((events & EV_READ) ? CURL_CSELECT_IN : 0) |
+					 ((events & EV_WRITE) ? CURL_CSELECT_OUT : 0),
+				 &running);
+	fetcher_drain(fetcher);
+}
+
+static void on_timer(evutil_socket_t fd, short events, void *arg) {
+	struct fetcher *fetcher = arg;
+	int running;
+
+	(void)fd, (void)events;
+	curl_multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	fetcher_drain(fetcher);
+}
+
+static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot) {
+	struct fetcher *fetcher = arg;
+	struct event *ev = slot;
+	short events = EV_PERSIST;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (ev)
+			event_free(ev);
+		curl_multi_assign(fetcher->multi, fd, NULL);
+		return 0;
+	}
+	events |= (what & CURL_POLL_IN) ? EV_READ : 0;
+	events |= (what & CURL_POLL_OUT) ? EV_WRITE : 0;
+	if (ev) {
+		event_del(ev);
+		event_assign(ev, fetcher->base, fd, events, on_socket_event, fetcher);
+	} else {
+		ev = event_new(fetcher->base, fd, events, on_socket_event, fetcher);
+		if (!ev)
+			return -1;
+		curl_multi_assign(fetcher->multi, fd, ev);
+	}
+	return event_add(ev, NULL);
+}
+
+static int timer_cb(CURLM *multi, long timeout_ms, void *arg) {
+	struct fetcher *fetcher = arg;
+	struct timeval tv = { timeout_ms / 1000, (timeout_ms % 1000) * 1000 };
+
+	(void)multi;
+	return timeout_ms < 0 ? event_del(fetcher->timer) : event_add(fetcher->timer, &tv);
+}
+
+/* Grows without leaving a copy behind. */
+static bool body_reserve(struct fetch *fetch, size_t want) {
+	size_t size = fetch->body_size ? fetch->body_size : FIRST_BODY;
+	char *body;
+
+	if (want <= fetch->body_size)
+		return true;
+	while (size < want)
+		size *= 2;
+	body = wipe_realloc(fetch->body, size);
+	if (!body)
+		return false;
+	fetch->body = body;
+	fetch->body_size = size;
+	return true;
+}
+
+static size_t write_cb(char *data, size_t size, size_t n, void *arg) {
+	struct fetch *fetch = arg;
+	size_t len = size * n;
+
+	if (len > fetch->body_max - fetch->body_len) {
+		fetch->too_long = true;
+		return 0; /* CURLE_WRITE_ERROR */
+	}
+	if (!body_reserve(fetch, fetch->body_len + len + 1))
+		return 0;
+	memcpy(fetch->body + fetch->body_len, data, len);
+	fetch->body_len += len;
+	fetch->body[fetch->body_len] = '\0';
+	return len;
+}
+
+/* --- the fetcher */
+
+static int fetcher_ready(struct fetcher *fetcher, struct error *err) {
+	unsigned max = fetcher->max_connections;
+
+	if (fetcher->multi)
+		return 0;
+	/* Counted by libcurl, so several fetchers may each say it; only the first one's allocators count. */
+	if (!fetcher->initialised &&
+	    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) != CURLE_OK)
+		return error_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
+	fetcher->initialised = true;
+	fetcher->multi = curl_multi_init();
+	if (!fetcher->multi)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, socket_cb);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, timer_cb);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)max);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS, (long)max * 2);
+	return 0;
+}
+
+int fetcher_new(struct event_base *base, const struct fetch_options *options, struct log *log, struct fetcher **out,
+		struct error *err) {
+	struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
+
+	if (!fetcher)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	LIST_INIT(&fetcher->running);
+	fetcher->base = base;
+	fetcher->log = log;
+	fetcher->allow_http = options->allow_http;
+	fetcher->max_connections = options->max_connections_per_host ? options->max_connections_per_host
+								      : MAX_CONNECTIONS_PER_HOST;
+	fetcher->ca_file = strdup(options->ca_file ? options->ca_file : SYSTEM_CA_FILE);
+	fetcher->proxy = options->proxy ? strdup(options->proxy) : NULL;
+	fetcher->timer = evtimer_new(base, on_timer, fetcher);
+	if (!fetcher->ca_file || (options->proxy && !fetcher->proxy) || !fetcher->timer) {
+		fetcher_free(fetcher);
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	}
+	*out = fetcher;
+	return 0;
+}
+
+void fetcher_free(struct fetcher *fetcher) {
+	struct fetch *fetch;
+
+	if (!fetcher)
+		return;
+	while ((fetch = LIST_FIRST(&fetcher->running)))
+		fetch_cancel(fetch);
+	if (fetcher->multi)
+		curl_multi_cleanup(fetcher->multi); /* may call socket_cb() and timer_cb() */
+	if (fetcher->timer)
+		event_free(fetcher->timer);
+	if (fetcher->initialised)
+		curl_global_cleanup();
+	free(fetcher->ca_file);
+	free(fetcher->proxy);
+	free(fetcher);
+}
+
+void fetcher_warm(struct fetcher *fetcher) {
+	struct error err;
+
+	if (fetcher_ready(fetcher, &err) < 0)
+		log_error(fetcher->log, "fetcher", "%s", err.message);
+}
+
+/* --- one fetch */
+
+/* Loopback never leaves the machine; the metadata server's plain HTTP does not leave the host under it. */
+static bool host_speaks_plain_http(const char *host) {
+	static const char *const names[] = { "localhost", "[::1]", "metadata.google.internal", "metadata",
+					     "169.254.169.254", "[fd20:ce::254]" };
+	struct in_addr in;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcasecmp(host, names[i]))
+			return true;
+	}
+	return inet_pton(AF_INET, host, &in) == 1 && ntohl(in.s_addr) >> 24 == 127;
+}
+
+/* Why this URL is not called; NULL: it may be. */
+static const char *url_refusal(const struct fetcher *fetcher, const char *scheme, const char *host) {
+	if (!strcmp(scheme, "https"))
+		return NULL;
+	if (strcmp(scheme, "http") != 0)
+		return "is not https";
+	if (fetcher->allow_http || host_speaks_plain_http(host))
+		return NULL;
+	return "is plain http, and neither loopback nor the metadata server";
+}
+
+/* Reads the URL with libcurl's own parser, and lets the transfer use just what was read. */
+static int fetch_set_url(struct fetch *fetch, const char *text, bool *plain, struct error *err) {
+	char *scheme = NULL, *host = NULL;
+	const char *refusal = NULL;
+	CURLUcode code;
+
+	fetch->url = curl_url();
+	if (!fetch->url)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	code = curl_url_set(fetch->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
+	if (code == CURLUE_OK)
+		code = curl_url_get(fetch->url, CURLUPART_SCHEME, &scheme, 0);
+	if (code == CURLUE_OK)
+		code = curl_url_get(fetch->url, CURLUPART_HOST, &host, 0);
+	if (code == CURLUE_OK) {
+		*plain = !strcmp(scheme, "http");
+		refusal = url_refusal(fetch->fetcher, scheme, host);
+	}
+	curl_free(scheme);
+	curl_free(host);
+	if (code != CURLUE_OK)
+		return error_set(err, ERR_INVALID, "'%.200s' is no URL to call: %s", text, curl_url_strerror(code));
+	return refusal ? error_set(err, ERR_INVALID, "'%.200s' %s", text, refusal) : 0;
+}
+
+static int fetch_add_header(struct fetch *fetch, const char *line, struct error *err) {
+	struct curl_slist *list;
+
+	for (const char *p = line; *p; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7F)
+			return error_set(err, ERR_INVALID, "a header line holds a control character");
+	}
+	list = curl_slist_append(fetch->headers, line);
+	if (!list)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	fetch->headers = list;
+	return 0;
+}
+
+static int fetch_add_bearer(struct fetch *fetch, const struct secret *bearer, struct error *err) {
+	static const char prefix[] = "Authorization: Bearer ";
+	char *line = malloc(sizeof(prefix) + bearer->len);
+	int r;
+
+	if (!line)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	memcpy(line, prefix, sizeof(prefix) - 1);
+	memcpy(line + sizeof(prefix) - 1, bearer->data, bearer->len + 1);
+	r = fetch_add_header(fetch, line, err);
+	wipe_free(line);
+	return r;
+}
+
+static int fetch_set_headers(struct fetch *fetch, const struct fetch_spec *spec, struct error *err) {
+	for (size_t i = 0; spec->headers && spec->headers[i]; i++) {
+		if (i >= MAX_HEADERS)
+			return error_set(err, ERR_INVALID, "more than %d header lines", MAX_HEADERS);
+		if (fetch_add_header(fetch, spec->headers[i], err) < 0)
+			return -1;
+	}
+	if (spec->bearer && fetch_add_bearer(fetch, spec->bearer, err) < 0)
+		return -1;
+	curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
+	return 0;
+}
+
+/* What every exchange has in common: who is trusted, and what libcurl must not do by itself. */
+static void fetch_set_trust(struct fetch *fetch, bool plain) {
+	const struct fetcher *fetcher = fetch->fetcher;
+	CURL *easy = fetch->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_CAINFO, fetcher->ca_file);
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* its mere presence disables the CA cache: 35 ms a connection */
+	curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, fetcher->ca_file);
+	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	/* Through a proxy plain HTTP would show the token to it; TLS goes by CONNECT. */
+	if (plain)
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	else if (fetcher->proxy)
+		curl_easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
+}
+
+static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spec) {
+	long connect_ms = spec->timeout_ms < CONNECT_TIMEOUT_MS ? (long)spec->timeout_ms : CONNECT_TIMEOUT_MS;
+	CURL *easy = fetch->easy;
+
+	curl_easy_setopt(easy, CURLOPT_CURLU, fetch->url);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->curl_error);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_cb);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)spec->body_max);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* or a cancelled fetch waits for its resolver thread */
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "hallpass/" HALLPASS_VERSION);
+	if (spec->body) {
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
+		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, spec->body);
+	}
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
+}
+
+int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_done_fn *done, void *arg,
+		struct fetch **out, struct error *err) {
+	cleanup(fetch_freep) struct fetch *fetch = NULL;
+	bool plain;
+
+	if (fetcher_ready(fetcher, err) < 0)
+		return -1;
+	fetch = calloc(1, sizeof(*fetch));
+	if (!fetch)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	fetch->fetcher = fetcher;
+	fetch->done = done;
+	fetch->arg = arg;
+	fetch->body_max = spec->body_max;
+	fetch->want_header = spec->want_header;
+	fetch->easy = curl_easy_init();
+	if (!fetch->easy)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	if (fetch_set_url(fetch, spec->url, &plain, err) < 0 || fetch_set_headers(fetch, spec, err) < 0)
+		return -1;
+	fetch_set_trust(fetch, plain);
+	fetch_set_transfer(fetch, spec);
+	/* Arms the timer; nothing runs yet. */
+	if (curl_multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
+		return error_set(err, ERR_INTERNAL, "libcurl refuses a transfer");
+	LIST_INSERT_HEAD(&fetcher->running, fetch, link);
+	*out = take(&fetch);
+	return 0;
+}
+
+void fetch_cancel(struct fetch *fetch) {
+	if (!fetch)
+		return;
+	LIST_REMOVE(fetch, link);
+	fetch_free(fetch);
+}

@@ -1,0 +1,433 @@
+/* fetch: exactly once, never from inside start, silent after cancel, bounded, trusts nobody it should not. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <dlfcn.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "broker/clock.h"
+#include "broker/fetch.h"
+#include "broker/log.h"
+#include "tests/lib/httpstub.h"
+#include "tests/lib/testcert.h"
+
+struct world {
+	struct event_base *base;
+	struct httpstub *stub;
+	struct fetcher *fetcher;
+	struct log log;
+	int calls, again;
+	struct fetch_result last;
+	char body[256], header[64];
+};
+
+static void make_fetcher(struct world *w, const struct fetch_options *options) {
+	struct error err;
+
+	fetcher_free(w->fetcher);
+	w->fetcher = NULL;
+	assert_int_equal(fetcher_new(w->base, options, &w->log, &w->fetcher, &err), 0);
+}
+
+static int setup(void **state) {
+	struct world *w = test_calloc(1, sizeof(*w));
+
+	log_init(&w->log, 2, LOG_LEVEL_ERROR);
+	w->base = event_base_new();
+	w->stub = httpstub_new(NULL, NULL);
+	make_fetcher(w, &(struct fetch_options){ 0 });
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state) {
+	struct world *w = *state;
+
+	fetcher_free(w->fetcher);
+	httpstub_free(w->stub);
+	event_base_free(w->base);
+	test_free(w);
+	return 0;
+}
+
+static void on_done(const struct fetch_result *r, void *arg);
+
+static struct fetch *get(struct world *w, const char *url) {
+	struct fetch_spec spec = { .method = "GET", .url = url, .timeout_ms = 15000, .body_max = 128,
+				   .want_header = "x-wanted" };
+	struct fetch *fetch;
+	struct error err;
+
+	if (fetch_start(w->fetcher, &spec, on_done, w, &fetch, &err) < 0)
+		fail_msg("%s", err.message);
+	return fetch;
+}
+
+static struct fetch *get_path(struct world *w, const char *path) {
+	char url[256];
+
+	snprintf(url, sizeof(url), "%s%s", httpstub_url(w->stub), path);
+	return get(w, url);
+}
+
+static void on_done(const struct fetch_result *r, void *arg) {
+	struct world *w = arg;
+
+	w->calls++;
+	w->last = *r;
+	snprintf(w->body, sizeof(w->body), "%s", r->body);
+	snprintf(w->header, sizeof(w->header), "%s", r->header ? r->header : "(none)");
+	if (w->again-- > 0)
+		get_path(w, "/a"); /* starting from done() is allowed */
+}
+
+static void reply(struct world *w, const char *what, struct httpstub_reply r) {
+	httpstub_on(w->stub, what, &r);
+}
+
+static void test_fetch_answers_once_and_later(void **state) {
+	struct world *w = *state;
+
+	reply(w, "GET /a", STUB(200, "X-Wanted: yes\r\n", "token"));
+	get_path(w, "/a?q=1");
+	assert_int_equal(w->calls, 0);
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	assert_int_equal(w->last.status, 200);
+	assert_int_equal(w->last.retry_after_s, -1);
+	assert_true(w->last.sent);
+	assert_string_equal(w->body, "token");
+	assert_string_equal(w->header, "yes");
+}
+
+static void test_fetch_reuses_its_connection_from_done(void **state) {
+	struct world *w = *state;
+
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	w->again = 3;
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 4);
+	assert_int_equal(httpstub_connections(w->stub), 1);
+}
+
+static void test_fetch_sends_what_it_is_told_and_no_more(void **state) {
+	static const char *const headers[] = { "Content-Type: application/json", NULL };
+	struct world *w = *state;
+	struct secret bearer = { 0 };
+	struct fetch *fetch;
+	struct error err;
+	char url[256], *seen;
+
+	reply(w, "POST /p", STUB(200, "Set-Cookie: a=b\r\n", "x"));
+	snprintf(url, sizeof(url), "%s/p", httpstub_url(w->stub));
+	assert_int_equal(secret_set(&bearer, "ya29.secret", 11), 0);
+	for (int i = 1; i <= 2; i++) {
+		assert_int_equal(fetch_start(w->fetcher,
+					     &(struct fetch_spec){ .method = "POST", .url = url, .headers = headers,
+								   .bearer = &bearer, .body = "{\"a\":1}", .body_len = 7,
+								   .timeout_ms = 15000, .body_max = 9 },
+					     on_done, w, &fetch, &err),
+				 0);
+		run_until(w->base, &w->calls, i);
+	}
+	seen = httpstub_request(w->stub, "POST /p", 1);
+	assert_non_null(strstr(seen, "Authorization: Bearer ya29.secret\r\n"));
+	assert_non_null(strstr(seen, "Content-Type: application/json\r\n"));
+	assert_non_null(strstr(seen, "User-Agent: hallpass/"));
+	assert_non_null(strstr(seen, "\r\n\r\n{\"a\":1}"));
+	assert_null(strcasestr(seen, "accept-encoding"));
+	assert_null(strcasestr(seen, "cookie"));
+	assert_null(strcasestr(seen, "expect:"));
+	free(seen);
+	secret_fini(&bearer);
+}
+
+static void test_fetch_reads_retry_after(void **state) {
+	static const struct {
+		const char *header;
+		int64_t least, most;
+	} cases[] = {
+		{ "Retry-After: 7\r\n", 7, 7 },
+		{ "Retry-After: 0\r\n", 0, 0 },
+		{ "Retry-After: Thu, 01 Jan 1970 00:00:00 GMT\r\n", 0, 0 },
+		{ "Retry-After: Fri, 01 Jan 2100 00:00:00 GMT\r\n", 1000000, INT64_MAX },
+		{ "Retry-After: 99999999999999999999\r\n", 999999999, 999999999 },
+		{ "Retry-After: -5\r\n", -1, -1 },
+		{ "Retry-After: soon\r\n", -1, -1 },
+		{ "", -1, -1 },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		reply(w, "GET /busy", STUB(429, cases[i].header, "{}"));
+		if (i == 0)
+			continue; /* one ahead: the last reply stays */
+		get_path(w, "/busy");
+		run_until(w->base, &w->calls, (int)i);
+		assert_int_equal(w->last.status, 429);
+		if (w->last.retry_after_s < cases[i - 1].least || w->last.retry_after_s > cases[i - 1].most)
+			fail_msg("%s: %lld", cases[i - 1].header, (long long)w->last.retry_after_s);
+	}
+}
+
+static void test_fetch_reports_broken_connections(void **state) {
+	struct world *w = *state;
+
+	reply(w, "GET /reset", (struct httpstub_reply){ .action = STUB_RESET });
+	reply(w, "GET /half", (struct httpstub_reply){ .status = 200, .body = "0123456789", .action = STUB_HALF });
+	get_path(w, "/reset");
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_true(w->last.transient && w->last.sent);
+	get_path(w, "/half");
+	run_until(w->base, &w->calls, 2);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_true(w->last.transient);
+	get(w, "http://127.0.0.1:1/");
+	run_until(w->base, &w->calls, 3);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_true(w->last.transient && !w->last.sent);
+	assert_int_equal(w->last.status, 0);
+}
+
+static void test_fetch_refuses_long_answers(void **state) {
+	struct world *w = *state;
+
+	reply(w, "GET /long", (struct httpstub_reply){ .status = 200, .body_size = 10 * 1000 * 1000 });
+	reply(w, "GET /flood", (struct httpstub_reply){ .action = STUB_FLOOD });
+	reply(w, "GET /just", (struct httpstub_reply){ .status = 200, .body_size = 128 });
+	get_path(w, "/long");
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_non_null(strstr(w->last.error.message, "longer than 128 bytes"));
+	assert_false(w->last.transient);
+	get_path(w, "/flood");
+	run_until(w->base, &w->calls, 2);
+	assert_non_null(strstr(w->last.error.message, "longer than 128 bytes"));
+	get_path(w, "/just");
+	run_until(w->base, &w->calls, 3);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	assert_int_equal(w->last.body_len, 128);
+}
+
+static void test_fetch_times_out(void **state) {
+	struct world *w = *state;
+	struct fetch *fetch;
+	struct error err;
+	char url[128];
+
+	reply(w, "GET /hang", (struct httpstub_reply){ .action = STUB_HANG });
+	snprintf(url, sizeof(url), "%s/hang", httpstub_url(w->stub));
+	assert_int_equal(fetch_start(w->fetcher,
+				     &(struct fetch_spec){ .method = "GET", .url = url, .timeout_ms = 50, .body_max = 9 },
+				     on_done, w, &fetch, &err),
+			 0);
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(w->last.error.code, ERR_TIMEOUT);
+}
+
+static void test_fetch_is_silent_after_cancel(void **state) {
+	struct world *w = *state;
+	struct fetch *hanging;
+
+	reply(w, "GET /hang", (struct httpstub_reply){ .action = STUB_HANG });
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	hanging = get_path(w, "/hang");
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 1);
+	fetch_cancel(hanging);
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 2);
+	assert_int_equal(w->last.status, 200);
+	get_path(w, "/hang"); /* teardown frees the fetcher with this one under way */
+}
+
+static void test_fetch_does_not_follow_redirects(void **state) {
+	struct world *w = *state;
+
+	reply(w, "GET /away", STUB(302, "Location: /a\r\n", ""));
+	get_path(w, "/away");
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(w->last.status, 302);
+	assert_int_equal(httpstub_count(w->stub, NULL), 1);
+}
+
+static void test_fetch_refuses_urls(void **state) {
+	static const char *const urls[] = {
+		"http://example.com/",	  "http://127.example.com/", "http://10.0.0.1/", "file:///etc/passwd",
+		"ftp://127.0.0.1/",	  "https://a:b@example.com/", "",		   "http://localhost.example.com/",
+		"http://1.127.0.0.1.x/", "gopher://localhost/",	     "https://",	 "http://[::2]/",
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		struct error err = { 0 };
+		struct fetch *fetch;
+
+		if (fetch_start(w->fetcher, &(struct fetch_spec){ .method = "GET", .url = urls[i], .timeout_ms = 100 },
+				on_done, w, &fetch, &err) == 0)
+			fail_msg("%s was called", urls[i]);
+		assert_int_equal(err.code, ERR_INVALID);
+	}
+}
+
+static void test_fetch_refuses_injected_headers(void **state) {
+	static const char *const headers[] = { "X-A: b\r\nX-Evil: 1", NULL };
+	struct world *w = *state;
+	struct secret bearer = { 0 };
+	struct fetch *fetch;
+	struct error err;
+
+	assert_int_equal(fetch_start(w->fetcher,
+				     &(struct fetch_spec){ .method = "GET", .url = "https://example.com/",
+							   .headers = headers, .timeout_ms = 100 },
+				     on_done, w, &fetch, &err),
+			 -1);
+	assert_int_equal(secret_set(&bearer, "a\nb", 3), 0);
+	assert_int_equal(fetch_start(w->fetcher,
+				     &(struct fetch_spec){ .method = "GET", .url = "https://example.com/",
+							   .bearer = &bearer, .timeout_ms = 100 },
+				     on_done, w, &fetch, &err),
+			 -1);
+	secret_fini(&bearer);
+}
+
+/* --- TLS: our CA and the right name, or nothing */
+
+static void tls_case(struct world *w, const struct testcert *server, const char *ca_file, const char *says) {
+	struct httpstub *tls = httpstub_new(server->cert_file, server->key_file);
+	int calls = w->calls;
+
+	httpstub_on(tls, "GET /", &STUB(200, NULL, "secure"));
+	make_fetcher(w, &(struct fetch_options){ .ca_file = ca_file });
+	get(w, httpstub_url(tls));
+	run_until(w->base, &w->calls, calls + 1);
+	if (says) {
+		assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+		if (w->last.transient || w->last.sent)
+			fail_msg("transient %d sent %d: %s", w->last.transient, w->last.sent, w->last.error.message);
+		assert_int_equal(httpstub_count(tls, NULL), 0);
+		if (!strstr(w->last.error.message, says))
+			fail_msg("'%s' without '%s'", w->last.error.message, says);
+	} else {
+		assert_int_equal(w->last.error.code, ERR_NONE);
+		assert_string_equal(w->body, "secure");
+	}
+	make_fetcher(w, &(struct fetch_options){ 0 });
+	httpstub_free(tls);
+}
+
+static void test_fetch_trusts_the_named_ca_and_host_alone(void **state) {
+	struct world *w = *state;
+	struct testcert ca, other_ca, good, wrong_host, over;
+
+	testcert_ca(&ca);
+	testcert_ca(&other_ca);
+	testcert_server(&good, &ca, "IP:127.0.0.1", 1);
+	testcert_server(&wrong_host, &ca, "DNS:example.com", 1);
+	testcert_server(&over, &ca, "IP:127.0.0.1", -1);
+	tls_case(w, &good, ca.cert_file, NULL);
+	tls_case(w, &good, other_ca.cert_file, "certificate");
+	tls_case(w, &good, NULL, "certificate");
+	tls_case(w, &wrong_host, ca.cert_file, "certificate");
+	tls_case(w, &over, ca.cert_file, "certificate");
+	testcert_fini(&over);
+	testcert_fini(&wrong_host);
+	testcert_fini(&good);
+	testcert_fini(&other_ca);
+	testcert_fini(&ca);
+}
+
+/* --- proxies */
+
+static void test_fetch_honours_the_proxy_for_https_alone(void **state) {
+	struct world *w = *state;
+	char proxy[64];
+
+	reply(w, "CONNECT upstream.test:443", STUB(403, NULL, "no"));
+	reply(w, "GET /a", STUB(200, NULL, "direct"));
+	snprintf(proxy, sizeof(proxy), "%s", httpstub_url(w->stub));
+	setenv("HTTPS_PROXY", proxy, 1);
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	get(w, "https://upstream.test/x");
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(httpstub_count(w->stub, "CONNECT upstream.test:443"), 1);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	get_path(w, "/a"); /* loopback is never by proxy */
+	run_until(w->base, &w->calls, 2);
+	assert_string_equal(w->body, "direct");
+	setenv("NO_PROXY", "upstream.test", 1);
+	get(w, "https://upstream.test/x");
+	run_until(w->base, &w->calls, 3);
+	assert_int_equal(httpstub_count(w->stub, "CONNECT upstream.test:443"), 1);
+	unsetenv("NO_PROXY");
+	make_fetcher(w, &(struct fetch_options){ .proxy = "" });
+	get(w, "https://upstream.test/x");
+	run_until(w->base, &w->calls, 4);
+	assert_int_equal(httpstub_count(w->stub, "CONNECT upstream.test:443"), 1);
+	unsetenv("HTTPS_PROXY");
+	unsetenv("http_proxy");
+	make_fetcher(w, &(struct fetch_options){ .proxy = proxy });
+	get(w, "https://upstream.test/x");
+	run_until(w->base, &w->calls, 5);
+	assert_int_equal(httpstub_count(w->stub, "CONNECT upstream.test:443"), 2);
+}
+
+/* --- a resolver that hangs must not hang us (P7): libcurl waits for its thread unless told otherwise */
+
+static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out) {
+	if (node && !strcmp(node, "stall.test")) {
+		sleep(3);
+		return EAI_AGAIN;
+	}
+	if (node && !strcmp(node, "upstream.test"))
+		return EAI_NONAME;
+	return real_getaddrinfo(node, service, hints, out);
+}
+
+static void test_fetch_does_not_wait_for_a_stalled_resolver(void **state) {
+	struct world *w = *state;
+	struct fetch *fetch;
+	int64_t began;
+
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	fetch = get(w, "https://stall.test/");
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 1);
+	began = clock_monotonic_us();
+	fetch_cancel(fetch);
+	assert_true(clock_monotonic_us() - began < 1000000);
+	sleep(4); /* lets the resolver's thread end, for the leak checkers */
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_fetch_answers_once_and_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_reuses_its_connection_from_done, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_sends_what_it_is_told_and_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_reads_retry_after, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_reports_broken_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_refuses_long_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_times_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_is_silent_after_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_does_not_follow_redirects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_refuses_urls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_refuses_injected_headers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_trusts_the_named_ca_and_host_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_honours_the_proxy_for_https_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_does_not_wait_for_a_stalled_resolver, setup, teardown),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	*(void **)&real_getaddrinfo = dlsym(RTLD_NEXT, "getaddrinfo");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
