@@ -51,7 +51,7 @@ struct mint_spec {
 /* What a flight needs from the world around it; the audit log in the daemon, a script in tests. */
 struct mint_ports {
 	/*
-	 * Make the intent durable; context is mint_start()'s. Answer by flight_intended(), later, never from inside;
+	 * Make the intent durable; context is mint_start()'s, and is not used after this. Answer by flight_intended(), later, never from inside;
 	 * -1: refused at once. flight_id is what the outcomes will name.
 	 */
 	int (*intend)(void *world, struct flight *flight, const char *flight_id, const struct mint_spec *spec,
