@@ -8,6 +8,8 @@
 #include "policy/decide.h"
 
 #define MAX_OFFERED 10000 /* accounts compared with a misspelt one */
+#define OPENING_DAYS 8    /* a week and a day */
+#define OPENING_STEPS 32  /* turns of a condition looked at */
 #define MAX_LISTED 10000  /* entries of policy_list() */
 
 static const char *short_name(enum policy_permission permission) {
@@ -113,12 +115,41 @@ static void say_no_binding(const struct decide *d, const struct rule *rule, cons
 		buf_addf(out, "; did you mean %s?", likely);
 }
 
+/*
+ * The next second at which this binding would allow, within the days to come; INT64_MAX: not seen. Goes from
+ * one second at which the condition may turn to the next, and believes none before it has decided there.
+ */
+static int64_t next_opening(const struct decide *d, const struct rule *rule) {
+	int64_t limit = d->q.now + (int64_t)OPENING_DAYS * 86400;
+	struct decide then = *d;
+
+	then.q.now_ns = 0;
+	for (int i = 0; i < OPENING_STEPS; i++) {
+		then.q.now = condition_horizon(rule->condition, &then.q, false, limit);
+		if (then.q.now == INT64_MAX)
+			return INT64_MAX;
+		if (judge_binding(&then, rule).reason == REASON_ALLOWED)
+			return then.q.now;
+		if (condition_eval(rule->condition, &then.q, NULL, 0) != CONDITION_FALSE)
+			return INT64_MAX;
+	}
+	return INT64_MAX;
+}
+
 static void say_condition_false(const struct decide *d, const struct rule *rule, const struct decision *decision,
 				struct buf *out) {
+	int64_t opening;
+
 	add_rule(out, decision);
 	buf_adds(out, " does not apply now");
-	if (rule && rule->condition)
-		add_false_parts(out, rule, &d->q);
+	if (!rule || !rule->condition)
+		return;
+	add_false_parts(out, rule, &d->q);
+	opening = next_opening(d, rule);
+	if (opening == INT64_MAX)
+		return;
+	buf_adds(out, "; it opens at ");
+	buf_add_time(out, opening);
 }
 
 static void say_condition_error(const struct decide *d, const struct rule *rule, const struct decision *decision,
