@@ -7,7 +7,14 @@
  * fdatasync by a writer thread; hash-chained and self-checking. The event loop appends and is
  * called back; it never waits for the disk. The format, and why, is told in audit/journal.h.
  *
- * The event loop is the only caller; done functions run from it, never inside audit_append().
+ * The event loop is the only caller; done functions run from it, never inside audit_append(). A done function may
+ * append and forget, but not close.
+ *
+ * A record that was accepted is written sooner or later, unless the process ends before. Its waiter may be
+ * refused meanwhile (deadline, no segment to write to); when it is then written all the same a record of type
+ * "late" names its index, and nothing is released on it.
+ *
+ * The daemon ignores SIGXFSZ and SIGPIPE: a file size limit is then an error of a write like any other.
  */
 
 #include <event2/event.h>
@@ -18,13 +25,15 @@
 #include "hallpass/error.h"
 
 struct audit;
+struct journal_io;
 struct log;
 
 struct audit_options {
 	const char *dir;	   /* 0700, ours; made when missing */
-	uint64_t segment_bytes;	   /* size of a preallocated segment */
+	uint64_t segment_bytes;	   /* size of a preallocated segment; 0: 16 MiB; at least 512 KiB */
 	uint64_t low_water_bytes;  /* free space under which mints are refused (refusals are still recorded) */
 	unsigned deadline_ms;	   /* a waiter is refused after this, whatever the disk does */
+	const struct journal_io *io; /* NULL: the system's. For tests that let the disk fail */
 };
 
 /*
@@ -50,7 +59,10 @@ struct audit_entry {
  */
 int audit_open(struct event_base *base, const struct audit_options *options, struct log *log, struct audit **out,
 	       struct error *err);
-/* Writes out what is queued, joins the writer, runs the remaining done functions. */
+/*
+ * Writes out what is queued (waits deadline_ms for a disk that hangs), runs the remaining done functions. Takes NULL.
+ * Where the disk hangs longer the writer's memory is left behind: the process is about to end anyway.
+ */
 void audit_close(struct audit *audit);
 
 /*
@@ -64,13 +76,20 @@ void audit_forget(struct audit *audit, struct audit_entry *entry);
 /* Whether an issuance may begin: false (with the reason) below the low-water mark or while latched. */
 bool audit_ready(const struct audit *audit, struct error *err);
 
+/*
+ * The latest realtime (Unix seconds) at which the log says that something was recorded; 0: it is empty. A clock more
+ * than 60 s before it went backwards: issue nothing, for every notAfter would be judged by a wrong time.
+ */
+int64_t audit_last_time(const struct audit *audit);
+
 struct audit_status {
-	uint64_t records, frames, syncs; /* since open, durable */
+	uint64_t records, frames, syncs; /* since open, durable; syncs: that succeeded */
+	uint64_t refused;		 /* records not accepted, and waiters refused, since open */
 	uint64_t next_index;
 	uint64_t free_bytes;
 	unsigned queued;
 	bool healthy;
-	char problem[256]; /* for people, when not healthy */
+	char problem[512]; /* for people, when not healthy */
 	char segment[64];  /* file name being written */
 	uint8_t head[32];  /* SHA-256 of the last durable frame */
 };

@@ -1,0 +1,248 @@
+/* See record.h. */
+
+#include <stdio.h>
+#include "broker/audit/record.h"
+#include "hallpass/cleanup.h"
+#include "hallpass/utf8.h"
+
+/*
+ * Bytes of output that a string, and a list in all, may take. 26 strings (some of them long), three lists and
+ * the numbers stay below 65,535 together: test_record_never_exceeds_an_entry.
+ */
+#define STRING_MAX 1024
+#define LONG_MAX_BYTES 3072
+#define LIST_MAX 8192
+#define INDICES_MAX 256
+#define ELLIPSIS "\xE2\x80\xA6"
+
+static const char *const record_names[] = {
+	[RECORD_INTENT] = "intent",	[RECORD_ISSUED] = "issued",	  [RECORD_DENIED] = "denied",
+	[RECORD_FAILED] = "failed",	[RECORD_ABANDONED] = "abandoned", [RECORD_UNKNOWN] = "unknown",
+	[RECORD_RELOAD] = "reload",	[RECORD_START] = "start",	  [RECORD_STOP] = "stop",
+	[RECORD_RECOVERED] = "recovered", [RECORD_LATE] = "late",
+};
+
+struct writing {
+	struct buf *out;
+	bool cut;
+};
+
+/* How many bytes of s fit into `room` bytes of escaped text, ending at a character. */
+static size_t fitting(const char *s, size_t n, size_t room) {
+	const unsigned char *u = (const unsigned char *)s;
+	size_t i = 0, len, cost;
+
+	if (n <= room / 6) /* even if each byte became \u00XX */
+		return n;
+	while (i < n) {
+		len = utf8_length(u + i, n - i);
+		cost = len == 0 ? 3 : len > 1 ? len : u[i] < 0x20 || u[i] == 0x7F ? 6 : u[i] == '"' || u[i] == '\\' ? 2 : 1;
+		if (cost > room)
+			break;
+		room -= cost;
+		i += len ? len : 1;
+	}
+	return i;
+}
+
+/* One JSON string of at most max bytes and the quotes. */
+static void add_text(struct writing *w, const char *s, size_t max) {
+	size_t n = strlen(s), fit = fitting(s, n, max);
+
+	if (fit == n) {
+		buf_add_json(w->out, s, n);
+		return;
+	}
+	buf_add_json(w->out, s, fitting(s, n, max - strlen(ELLIPSIS)));
+	w->out->len--; /* the closing quote goes behind the ellipsis */
+	buf_adds(w->out, ELLIPSIS "\"");
+	w->cut = true;
+}
+
+/* key comes as `,"name":` so that it is one copy. */
+#define KEY(name) ",\"" name "\":", sizeof(",\"" name "\":") - 1
+
+static void add_string(struct writing *w, const char *key, size_t key_len, const char *value) {
+	if (!value)
+		return;
+	buf_add(w->out, key, key_len);
+	add_text(w, value, STRING_MAX);
+}
+
+static void add_long_string(struct writing *w, const char *key, size_t key_len, const char *value) {
+	if (!value)
+		return;
+	buf_add(w->out, key, key_len);
+	add_text(w, value, LONG_MAX_BYTES);
+}
+
+static void add_number(struct writing *w, const char *key, size_t key_len, int64_t value) {
+	buf_add(w->out, key, key_len);
+	buf_addi(w->out, value);
+}
+
+static void add_number_unless_0(struct writing *w, const char *key, size_t key_len, int64_t value) {
+	if (value)
+		add_number(w, key, key_len, value);
+}
+
+static void add_unsigned_unless_0(struct writing *w, const char *key, size_t key_len, uint64_t value) {
+	if (!value)
+		return;
+	buf_add(w->out, key, key_len);
+	buf_addu(w->out, value);
+}
+
+static void add_list(struct writing *w, const char *key, size_t key_len, const char *const *list, size_t n) {
+	size_t end;
+
+	if (!n)
+		return;
+	buf_add(w->out, key, key_len);
+	buf_addc(w->out, '[');
+	end = w->out->len + LIST_MAX;
+	for (size_t i = 0; i < n; i++) {
+		if (w->out->len + STRING_MAX + 4 > end) {
+			w->cut = true;
+			break;
+		}
+		if (i)
+			buf_addc(w->out, ',');
+		add_text(w, list[i], STRING_MAX);
+	}
+	buf_addc(w->out, ']');
+}
+
+static void add_indices(struct writing *w, const uint64_t *indices, size_t n) {
+	if (!n)
+		return;
+	buf_adds(w->out, ",\"indices\":");
+	for (size_t i = 0; i < n && i < INDICES_MAX; i++) {
+		buf_addc(w->out, i ? ',' : '[');
+		buf_addu(w->out, indices[i]);
+	}
+	buf_addc(w->out, ']');
+	w->cut |= n > INDICES_MAX;
+}
+
+static void add_time(struct writing *w, struct instant time) {
+	unsigned ms = time.ns / 1000000;
+	char fraction[] = { '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z' };
+
+	buf_addc(w->out, '"');
+	buf_add_time(w->out, time.s);
+	w->out->len--; /* the Z */
+	buf_add(w->out, fraction, sizeof(fraction));
+	buf_addc(w->out, '"');
+}
+
+static void write_who(struct writing *w, const struct audit_record *r) {
+	add_string(w, KEY("request"), r->request);
+	add_string(w, KEY("principal"), r->principal);
+	add_string(w, KEY("auth"), r->auth);
+	if (r->peer_known) {
+		add_number(w, KEY("uid"), r->uid);
+		add_number(w, KEY("gid"), r->gid);
+		add_number_unless_0(w, KEY("pid"), r->pid);
+		add_string(w, KEY("exe"), r->exe);
+	}
+	add_string(w, KEY("surface"), r->surface);
+}
+
+static void write_asked(struct writing *w, const struct audit_record *r) {
+	add_string(w, KEY("permission"), r->permission);
+	add_string(w, KEY("target"), r->target);
+	add_list(w, KEY("askedScopes"), r->asked_scopes, r->n_asked_scopes);
+	add_list(w, KEY("scopes"), r->scopes, r->n_scopes);
+	add_number_unless_0(w, KEY("askedLifetime"), r->asked_lifetime_s);
+	add_list(w, KEY("delegates"), r->delegates, r->n_delegates);
+	add_string(w, KEY("audience"), r->audience);
+	add_long_string(w, KEY("justification"), r->justification);
+}
+
+static void write_decided(struct writing *w, const struct audit_record *r) {
+	add_string(w, KEY("decision"), r->decision);
+	add_string(w, KEY("reason"), r->reason);
+	add_string(w, KEY("binding"), r->binding);
+	add_string(w, KEY("policy"), r->policy);
+	add_string(w, KEY("boundBy"), r->bound_by);
+	add_number_unless_0(w, KEY("lifetime"), r->lifetime_s);
+	if (r->expires_at) {
+		buf_adds(w->out, ",\"expires\":\"");
+		buf_add_time(w->out, r->expires_at);
+		buf_addc(w->out, '"');
+	}
+}
+
+static void write_outcome(struct writing *w, const struct audit_record *r) {
+	add_string(w, KEY("token"), r->token_sha256);
+	if (r->cached)
+		buf_adds(w->out, ",\"cached\":true");
+	if (r->undelivered)
+		buf_adds(w->out, ",\"delivered\":false");
+	add_number_unless_0(w, KEY("upstreamMs"), r->upstream_ms);
+	add_number_unless_0(w, KEY("upstreamStatus"), r->upstream_status);
+	add_long_string(w, KEY("error"), r->error);
+	add_long_string(w, KEY("file"), r->file);
+	add_unsigned_unless_0(w, KEY("bytes"), r->bytes);
+	add_unsigned_unless_0(w, KEY("refused"), r->refused);
+	add_indices(w, r->indices, r->n_indices);
+}
+
+void record_write(const struct audit_record *record, struct buf *out) {
+	struct writing w = { .out = out };
+
+	buf_adds(out, "{\"type\":\"");
+	buf_adds(out, record_type_name(record->type));
+	buf_adds(out, "\",\"time\":");
+	add_time(&w, record->time);
+	add_string(&w, KEY("flight"), record->flight);
+	write_who(&w, record);
+	write_asked(&w, record);
+	write_decided(&w, record);
+	write_outcome(&w, record);
+	if (w.cut)
+		buf_adds(out, ",\"cut\":true");
+	buf_addc(out, '}');
+}
+
+const char *record_type_name(enum record_type type) {
+	if ((size_t)type >= ARRAY_SIZE(record_names) || !record_names[type])
+		return "?";
+	return record_names[type];
+}
+
+static bool eat(struct str *s, const char *text) {
+	size_t n = strlen(text);
+
+	if (s->n < n || memcmp(s->p, text, n))
+		return false;
+	*s = (struct str){ s->p + n, s->n - n };
+	return true;
+}
+
+/* Up to the next quote. Escapes are not looked at: what we look for has none. */
+static bool eat_string(struct str *s, struct str *out) {
+	const char *quote = s->n ? memchr(s->p, '"', s->n) : NULL;
+
+	if (!quote)
+		return false;
+	*out = (struct str){ s->p, (size_t)(quote - s->p) };
+	*s = (struct str){ quote + 1, s->n - out->n - 1 };
+	return true;
+}
+
+void record_head(struct str json, struct record_head *out) {
+	struct str type, time;
+
+	*out = (struct record_head){ 0 };
+	if (!eat(&json, "{\"type\":\"") || !eat_string(&json, &type))
+		return;
+	for (size_t i = 1; i < ARRAY_SIZE(record_names); i++) {
+		if (str_eq(type, str_of(record_names[i])))
+			out->type = (enum record_type)i;
+	}
+	if (!eat(&json, ",\"time\":\"") || !eat_string(&json, &time) || !eat(&json, ",\"flight\":\"") ||
+	    !eat_string(&json, &out->flight))
+		out->flight = (struct str){ 0 };
+}
