@@ -43,7 +43,7 @@ $(BUILD)/hallpass: $(CLI) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 # The Google stand-in: a test tool, never installed.
 $(BUILD)/google-standin: $(GOOGLE)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -ljansson -lcrypto
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -ljansson -lcrypto
 $(BUILD)/libpolicy.a: $(POLICY)
 	@rm -f $@
 	$(AR) rcs $@ $^

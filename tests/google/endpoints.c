@@ -1,0 +1,486 @@
+/* What Google answers, and how it refuses. See google.h. */
+
+#include <ctype.h>
+#include <event2/keyvalq_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "tests/google/google.h"
+
+#define CLOUD_PLATFORM "https://www.googleapis.com/auth/cloud-platform"
+
+void answer_json(struct answer *a, int status, json_t *json) {
+	a->status = status;
+	a->type = "application/json; charset=UTF-8";
+	a->body = json_dumps(json, JSON_INDENT(2));
+	json_decref(json);
+}
+
+void answer_error(struct answer *a, int status, const char *name, const char *reason, const char *message) {
+	json_t *error = json_pack("{s:i, s:s, s:s}", "code", status, "message", message, "status", name);
+
+	if (reason)
+		json_object_set_new(error, "details",
+				    json_pack("[{s:s, s:s, s:s}]", "@type", "type.googleapis.com/google.rpc.ErrorInfo",
+					      "reason", reason, "domain", "iam.googleapis.com"));
+	answer_json(a, status, json_pack("{s:o}", "error", error));
+}
+
+static void answer_oauth(struct answer *a, int status, const char *error, const char *description, const char *subtype) {
+	json_t *json = json_pack("{s:s, s:s}", "error", error, "error_description", description);
+
+	if (subtype)
+		json_object_set_new(json, "error_subtype", json_string(subtype));
+	answer_json(a, status, json);
+}
+
+static void answer_invalid(struct answer *a, const char *what) {
+	answer_error(a, 400, "INVALID_ARGUMENT", NULL, what ? what : "Request contains an invalid argument.");
+}
+
+/* --- oauth2.googleapis.com/token */
+
+static const char *form(struct evkeyvalq *fields, const char *name) {
+	const char *value = evhttp_find_header(fields, name);
+
+	return value ? value : "";
+}
+
+static void answer_token(struct answer *a, const struct minted *m, int64_t lifetime_s) {
+	answer_json(a, 200, json_pack("{s:s, s:I, s:s}", "access_token", m->token, "expires_in", (json_int_t)lifetime_s,
+				      "token_type", "Bearer"));
+}
+
+/* The assertion's signature is really verified, and its claims are held to Google's rules. */
+static const char *assertion_fault(const struct question *q, const json_t *claims) {
+	const json_t *iat = json_object_get(claims, "iat"), *exp = json_object_get(claims, "exp");
+	const char *aud = json_string_value(json_object_get(claims, "aud"));
+	const char *scope = json_string_value(json_object_get(claims, "scope"));
+	int64_t now = world_now(q->world);
+	char want[200];
+
+	snprintf(want, sizeof(want), "%s/token", q->world->url);
+	if (!aud || (strcmp(aud, want) && strcmp(aud, "https://oauth2.googleapis.com/token")))
+		return "Invalid JWT: Failed audience check.";
+	if (!json_is_integer(iat) || !json_is_integer(exp) || json_integer_value(exp) - json_integer_value(iat) > 3600 ||
+	    json_integer_value(iat) > now + 300 || json_integer_value(exp) < now)
+		return "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check "
+		       "your iat and exp values in the JWT claim.";
+	return scope && *scope ? NULL : "Invalid OAuth scope or ID token audience provided.";
+}
+
+static void token_jwt_bearer(const struct question *q, struct evkeyvalq *fields, struct answer *a) {
+	const char *assertion = form(fields, "assertion"), *fault;
+	json_t *unverified = jwt_claims(assertion), *claims = NULL;
+	const char *iss = json_string_value(json_object_get(unverified, "iss"));
+	struct caller *caller = iss ? world_caller(q->world, iss) : NULL;
+
+	if (!caller || !caller->key) {
+		answer_oauth(a, 400, "invalid_grant", "Invalid grant: account not found", NULL);
+	} else if (!(claims = jwt_verify(caller->key, caller->key_id, assertion))) {
+		answer_oauth(a, 400, "invalid_grant", "Invalid JWT Signature.", NULL);
+	} else if ((fault = assertion_fault(q, claims))) {
+		answer_oauth(a, 400, strstr(fault, "scope") ? "invalid_scope" : "invalid_grant", fault, NULL);
+	} else {
+		answer_token(a, world_mint(q->world, caller->name, 3600), 3599);
+	}
+	json_decref(claims);
+	json_decref(unverified);
+}
+
+static void token_refresh(const struct question *q, struct evkeyvalq *fields, struct answer *a) {
+	const char *token = form(fields, "refresh_token");
+
+	if (strcmp(form(fields, "client_id"), "standin-client") || strcmp(form(fields, "client_secret"), "standin-secret")) {
+		answer_oauth(a, 401, "invalid_client", "The OAuth client was not found.", NULL);
+		return;
+	}
+	if (!strcmp(token, "rapt")) {
+		answer_oauth(a, 400, "invalid_grant", "reauth related error (invalid_rapt)", "invalid_rapt");
+		return;
+	}
+	for (size_t i = 0; i < q->world->n_callers; i++) {
+		if (*token && !strcmp(q->world->callers[i].refresh_token, token)) {
+			answer_token(a, world_mint(q->world, q->world->callers[i].name, 3600), 3599);
+			return;
+		}
+	}
+	answer_oauth(a, 400, "invalid_grant", "Bad Request", NULL);
+}
+
+static void on_token(const struct question *q, struct answer *a) {
+	struct evkeyvalq fields = { 0 };
+
+	evhttp_parse_query_str(q->body, &fields);
+	if (!strcmp(form(&fields, "grant_type"), "urn:ietf:params:oauth:grant-type:jwt-bearer"))
+		token_jwt_bearer(q, &fields, a);
+	else if (!strcmp(form(&fields, "grant_type"), "refresh_token"))
+		token_refresh(q, &fields, a);
+	else
+		answer_oauth(a, 400, "unsupported_grant_type", "Invalid grant_type", NULL);
+	evhttp_clear_headers(&fields);
+}
+
+/* --- sts.googleapis.com/v1/token (RFC 8693) */
+
+static void on_sts(const struct question *q, struct answer *a) {
+	static const char *const required[][2] = {
+		{ "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange" },
+		{ "requested_token_type", "urn:ietf:params:oauth:token-type:access_token" },
+		{ "audience", NULL }, { "subject_token_type", NULL }, { "subject_token", NULL }, { "scope", NULL },
+	};
+	struct evkeyvalq fields = { 0 };
+	const char *token;
+	char text[200];
+	size_t i;
+
+	evhttp_parse_query_str(q->body, &fields);
+	for (i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
+		const char *value = form(&fields, required[i][0]);
+
+		if (!*value || (required[i][1] && strcmp(value, required[i][1]))) {
+			snprintf(text, sizeof(text), "Invalid value for \"%s\".", required[i][0]);
+			answer_oauth(a, 400, "invalid_request", text, NULL);
+			evhttp_clear_headers(&fields);
+			return;
+		}
+	}
+	token = form(&fields, "subject_token");
+	for (i = 0; i < q->world->n_callers; i++)
+		if (*q->world->callers[i].subject_token && !strcmp(q->world->callers[i].subject_token, token))
+			break;
+	if (i == q->world->n_callers)
+		answer_oauth(a, 400, "invalid_grant", "The given credential is rejected by the attribute condition.", NULL);
+	else
+		answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:i}", "access_token",
+					      world_mint(q->world, q->world->callers[i].name, 3600)->token,
+					      "issued_token_type", "urn:ietf:params:oauth:token-type:access_token",
+					      "token_type", "Bearer", "expires_in", 3599));
+	evhttp_clear_headers(&fields);
+}
+
+static void on_tokeninfo(const struct question *q, struct answer *a) {
+	const char *token = q->query ? evhttp_find_header(q->query, "access_token") : NULL;
+	const char *holder = world_holder(q->world, token);
+	char seconds[32];
+
+	if (!holder) {
+		answer_oauth(a, 400, "invalid_token", "Invalid Value", NULL);
+		return;
+	}
+	snprintf(seconds, sizeof(seconds), "%d", 3599);
+	answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:s, s:s}", "azp", "standin-client", "aud", "standin-client",
+				      "scope", CLOUD_PLATFORM, "expires_in", seconds, "email", holder));
+}
+
+/* --- IAM Credentials */
+
+static bool only_members(const json_t *body, const char *const *names) {
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)body, key, value) {
+		const char *const *n = names;
+
+		while (*n && strcmp(*n, key))
+			n++;
+		if (!*n)
+			return false;
+	}
+	return true;
+}
+
+/* The chain: the caller may delegate to the first, each to the next, the last to the target. */
+static bool delegates_ok(const struct question *q, const json_t *delegates, bool *form_ok) {
+	static const char prefix[] = "projects/-/serviceAccounts/";
+
+	*form_ok = !delegates || json_is_null(delegates) || json_is_array(delegates);
+	for (size_t i = 0; *form_ok && i < json_array_size(delegates); i++) {
+		const char *name = json_string_value(json_array_get(delegates, i));
+		const struct grant *g;
+
+		*form_ok = name && !strncmp(name, prefix, strlen(prefix));
+		g = *form_ok ? world_grant(q->world, "*", name + strlen(prefix)) : NULL;
+		if (*form_ok && (!g || !g->delegation))
+			return false;
+	}
+	return *form_ok;
+}
+
+/* "900s", with up to nine decimals that must be zeros here. 0: not of the form. */
+static int64_t parse_lifetime(const json_t *json) {
+	const char *s = json_string_value(json);
+	int64_t v = 0;
+
+	if (!s || !isdigit((unsigned char)*s))
+		return -1;
+	for (; isdigit((unsigned char)*s) && v < 100000000; s++)
+		v = v * 10 + (*s - '0');
+	return strcmp(s, "s") ? -1 : v;
+}
+
+static bool scopes_ok(const json_t *scopes) {
+	if (!json_is_array(scopes) || json_array_size(scopes) == 0)
+		return false;
+	for (size_t i = 0; i < json_array_size(scopes); i++) {
+		const char *s = json_string_value(json_array_get(scopes, i));
+
+		if (!s || (strncmp(s, "https://", 8) && strcmp(s, "openid") && strcmp(s, "email") && strcmp(s, "profile")))
+			return false;
+	}
+	return true;
+}
+
+static void format_time(int64_t t, char *out, size_t size) {
+	time_t tt = (time_t)t;
+	struct tm tm;
+
+	strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&tt, &tm));
+}
+
+static void generate_access_token(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
+	static const char *const members[] = { "delegates", "scope", "lifetime", NULL };
+	const json_t *lifetime = json_object_get(body, "lifetime");
+	int64_t seconds = !lifetime || json_is_null(lifetime) ? 3600 : parse_lifetime(lifetime);
+	char expires[40];
+	const struct minted *m;
+
+	if (!only_members(body, members) || !scopes_ok(json_object_get(body, "scope")) || seconds < 0) {
+		answer_invalid(a, NULL);
+	} else if (seconds == 0) {
+		answer_invalid(a, "Lifetime of access token must be larger then zero.");
+	} else if (seconds > (g->extended ? 43200 : 3600)) {
+		answer_invalid(a, "Access tokens can not have lifetimes of more than 1 hour. Use the Org Policy Constraint "
+				  "constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours.");
+	} else {
+		m = world_mint(q->world, q->account, seconds);
+		format_time(m->expires_at, expires, sizeof(expires));
+		answer_json(a, 200, json_pack("{s:s, s:s}", "accessToken", m->token, "expireTime", expires));
+	}
+}
+
+static void generate_id_token(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
+	static const char *const members[] = { "delegates", "audience", "includeEmail", NULL };
+	const char *audience = json_string_value(json_object_get(body, "audience"));
+	json_t *claims;
+	char *token;
+
+	(void)g;
+	if (!only_members(body, members) || !audience || !*audience) {
+		answer_invalid(a, NULL);
+		return;
+	}
+	claims = json_pack("{s:s, s:s, s:s, s:I, s:I}", "iss", "https://accounts.google.com", "aud", audience, "sub",
+			   "100000000000000000002", "iat", (json_int_t)world_now(q->world), "exp",
+			   (json_int_t)world_now(q->world) + 3600);
+	if (json_is_true(json_object_get(body, "includeEmail"))) {
+		json_object_set_new(claims, "email", json_string(q->account));
+		json_object_set_new(claims, "email_verified", json_true());
+	}
+	token = jwt_sign(q->world->signer, "standin-signer", claims);
+	answer_json(a, 200, json_pack("{s:s}", "token", token));
+	free(token);
+	json_decref(claims);
+}
+
+static void sign_blob(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
+	static const char *const members[] = { "delegates", "payload", NULL };
+	const char *payload = json_string_value(json_object_get(body, "payload"));
+	unsigned char *data = NULL;
+	size_t n = 0;
+	char *sig;
+
+	(void)g;
+	if (!only_members(body, members) || !payload || base64_decode(payload, false, &data, &n) < 0) {
+		answer_invalid(a, NULL);
+		return;
+	}
+	sig = rs256(q->world->signer, data, n, false);
+	answer_json(a, 200, json_pack("{s:s, s:s}", "keyId", "standin-signer", "signedBlob", sig));
+	free(sig);
+	free(data);
+}
+
+static void sign_jwt(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
+	static const char *const members[] = { "delegates", "payload", NULL };
+	const char *payload = json_string_value(json_object_get(body, "payload"));
+	json_t *claims = payload ? json_loads(payload, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	char *token;
+
+	(void)g;
+	if (!only_members(body, members) || !json_is_object(claims)) {
+		answer_invalid(a, NULL);
+		json_decref(claims);
+		return;
+	}
+	token = jwt_sign(q->world->signer, "standin-signer", claims);
+	answer_json(a, 200, json_pack("{s:s, s:s}", "keyId", "standin-signer", "signedJwt", token));
+	free(token);
+	json_decref(claims);
+}
+
+static const struct {
+	const char *verb, *permission;
+	size_t granted; /* offset of the flag */
+	void (*answer)(const struct question *q, const struct grant *g, const json_t *body, struct answer *a);
+} verbs[] = {
+	{ "generateAccessToken", "iam.serviceAccounts.getAccessToken", offsetof(struct grant, access_token),
+	  generate_access_token },
+	{ "generateIdToken", "iam.serviceAccounts.getOpenIdToken", offsetof(struct grant, id_token), generate_id_token },
+	{ "signBlob", "iam.serviceAccounts.signBlob", offsetof(struct grant, sign), sign_blob },
+	{ "signJwt", "iam.serviceAccounts.signJwt", offsetof(struct grant, sign), sign_jwt },
+};
+
+static void on_iam(const struct question *q, struct answer *a) {
+	const char *holder = world_holder(q->world, q->bearer);
+	const struct grant *g = holder ? world_grant(q->world, holder, q->account) : NULL;
+	json_t *body = json_loads(q->body, JSON_REJECT_DUPLICATES, NULL);
+	bool form_ok, chain_ok;
+	char text[300];
+	size_t i = 0;
+
+	while (i < sizeof(verbs) / sizeof(verbs[0]) && strcmp(verbs[i].verb, q->verb))
+		i++;
+	chain_ok = delegates_ok(q, json_object_get(body, "delegates"), &form_ok);
+	if (i == sizeof(verbs) / sizeof(verbs[0])) {
+		answer_error(a, 404, "NOT_FOUND", NULL, "Method not found.");
+	} else if (!holder) {
+		answer_error(a, 401, "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED",
+			     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
+			     "other valid authentication credential.");
+	} else if (!json_is_object(body) || !form_ok) {
+		answer_invalid(a, NULL);
+	} else if (!g || !chain_ok || !*((const char *)g + verbs[i].granted)) {
+		snprintf(text, sizeof(text), "Permission '%s' denied on resource (or it may not exist).", verbs[i].permission);
+		answer_error(a, 403, "PERMISSION_DENIED", "IAM_PERMISSION_DENIED", text);
+	} else {
+		verbs[i].answer(q, g, body, a);
+	}
+	json_decref(body);
+}
+
+/* --- GCE metadata */
+
+static void answer_text(struct answer *a, const char *text) {
+	a->status = 200;
+	a->type = "application/text";
+	a->body = strdup(text);
+}
+
+static void on_metadata(const struct question *q, struct answer *a) {
+	static const char base[] = "/computeMetadata/v1/";
+	static const char account[] = "instance/service-accounts/default/";
+	const char *email = q->world->callers[0].name, *leaf = q->path + strlen(base);
+	const char *audience = q->query ? evhttp_find_header(q->query, "audience") : NULL;
+	json_t *claims;
+
+	if (!q->metadata_flavor) {
+		answer_error(a, 403, "PERMISSION_DENIED", NULL, "Missing Metadata-Flavor:Google header.");
+		return;
+	}
+	if (!strcmp(leaf, "project/project-id")) {
+		answer_text(a, "acme-ml");
+	} else if (!strcmp(leaf, "project/numeric-project-id")) {
+		answer_text(a, "123456789012");
+	} else if (!strcmp(leaf, "universe/universe-domain")) {
+		answer_text(a, "googleapis.com");
+	} else if (!strncmp(leaf, account, strlen(account)) && !strcmp(leaf + strlen(account), "email")) {
+		answer_text(a, email);
+	} else if (!strncmp(leaf, account, strlen(account)) && !strcmp(leaf + strlen(account), "token")) {
+		answer_token(a, world_mint(q->world, email, 3600), 3599);
+	} else if (!strncmp(leaf, account, strlen(account)) && !strcmp(leaf + strlen(account), "identity") && audience) {
+		claims = json_pack("{s:s, s:s, s:I, s:I}", "aud", audience, "email", email, "iat",
+				   (json_int_t)world_now(q->world), "exp", (json_int_t)world_now(q->world) + 3600);
+		a->status = 200;
+		a->type = "text/html";
+		a->body = jwt_sign(q->world->signer, "standin-signer", claims);
+		json_decref(claims);
+	} else if (!strncmp(leaf, account, strlen(account)) && !leaf[strlen(account)]) {
+		answer_json(a, 200, json_pack("{s:[s], s:s, s:[s]}", "aliases", "default", "email", email, "scopes",
+					      CLOUD_PLATFORM));
+	} else {
+		answer_error(a, 404, "NOT_FOUND", NULL, "No such metadata.");
+	}
+}
+
+/* --- the test's own questions */
+
+static void on_counters(const struct question *q, struct answer *a) {
+	answer_json(a, 200, json_pack("{s:O, s:O, s:i, s:i}", "calls", q->world->counters, "last", q->world->last,
+				      "inFlight", (int)q->world->in_flight, "maxInFlight", (int)q->world->max_in_flight));
+}
+
+static void on_minted(const struct question *q, struct answer *a) {
+	json_t *list = json_array();
+	size_t n = q->world->n_minted < MAX_MINTED ? q->world->n_minted : MAX_MINTED;
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "sha256", q->world->minted[i].sha256, "holder",
+						      q->world->minted[i].holder, "expiresAt",
+						      (json_int_t)q->world->minted[i].expires_at));
+	answer_json(a, 200, list);
+}
+
+static void on_script(const struct question *q, struct answer *a) {
+	json_t *json = json_loads(q->body, 0, NULL);
+	const char *fault = json ? script_add(q->world, json) : "no JSON";
+
+	json_decref(json);
+	if (fault)
+		answer_invalid(a, fault);
+	else
+		answer_text(a, "ok\n");
+}
+
+static void on_clock(const struct question *q, struct answer *a) {
+	json_t *json = json_loads(q->body, 0, NULL), *now = json_object_get(json, "now");
+
+	q->world->clock_offset = now ? json_integer_value(now) - (int64_t)time(NULL)
+				     : json_integer_value(json_object_get(json, "offset_s"));
+	json_decref(json);
+	answer_text(a, "ok\n");
+}
+
+static void on_reset(const struct question *q, struct answer *a) {
+	script_clear(q->world);
+	q->world->clock_offset = 0;
+	q->world->max_in_flight = q->world->in_flight;
+	json_object_clear(q->world->counters);
+	answer_text(a, "ok\n");
+}
+
+const struct endpoint endpoints[] = {
+	{ "token", "/token", on_token },
+	{ "sts", "/sts/v1/token", on_sts },
+	{ "tokeninfo", "/tokeninfo", on_tokeninfo },
+	{ "iam", "/v1/projects/-/serviceAccounts/", on_iam }, /* named by its verb */
+	{ "metadata", "/computeMetadata/v1/", on_metadata },
+	{ "counters", "/standin/counters", on_counters },
+	{ "minted", "/standin/tokens", on_minted },
+	{ "script", "/standin/script", on_script },
+	{ "clock", "/standin/clock", on_clock },
+	{ "reset", "/standin/reset", on_reset },
+	{ NULL, NULL, NULL },
+};
+
+const struct endpoint *endpoint_find(const char *path, char *account, size_t account_size, char *verb, size_t verb_size) {
+	for (const struct endpoint *e = endpoints; e->name; e++) {
+		size_t n = strlen(e->path);
+		const char *colon;
+
+		if (e->path[n - 1] != '/' && strcmp(path, e->path))
+			continue;
+		if (strncmp(path, e->path, n))
+			continue;
+		if (!strcmp(e->name, "iam")) {
+			colon = strchr(path + n, ':');
+			if (!colon || (size_t)(colon - path) - n >= account_size || strlen(colon + 1) >= verb_size)
+				return NULL;
+			snprintf(account, account_size, "%.*s", (int)(colon - path - (long)n), path + n);
+			snprintf(verb, verb_size, "%s", colon + 1);
+		}
+		return e;
+	}
+	return NULL;
+}

@@ -1,0 +1,124 @@
+#pragma once
+
+/*
+ * The Google stand-in: a test tool that plays Google's token endpoints on loopback. Never part of the product.
+ *
+ * world.c knows keys, callers, targets and what was minted; endpoints.c answers as Google does; script.c
+ * makes answers late, wrong or missing when a test asks for it; main.c is the server.
+ */
+
+#include <event2/event.h>
+#include <event2/http.h>
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MAX_CALLERS 16
+#define MAX_GRANTS 64
+#define MAX_MINTED 400000
+
+/* Who may ask the IAM Credentials API: a service account with its key, a user, a federated subject. */
+struct caller {
+	char name[256];		 /* e-mail or subject */
+	EVP_PKEY *key;		 /* service accounts: their public key is known here */
+	char key_id[64];
+	char refresh_token[128]; /* users */
+	char subject_token[128]; /* federated subjects */
+};
+
+/* A caller, or "*", may do these on a target. */
+struct grant {
+	char caller[256], target[256];
+	bool access_token, id_token, sign, delegation, extended; /* extended: the 12 h org policy constraint */
+};
+
+struct minted {
+	char *token;
+	char sha256[65], holder[256]; /* whose identity it is */
+	int64_t expires_at;
+};
+
+struct rule;
+
+struct world {
+	struct event_base *base;
+	char dir[512], url[128];
+	int64_t clock_offset;
+	struct caller callers[MAX_CALLERS];
+	size_t n_callers;
+	struct grant grants[MAX_GRANTS];
+	size_t n_grants;
+	struct minted *minted;
+	size_t n_minted;
+	EVP_PKEY *signer; /* of ID tokens and signBlob */
+	json_t *counters; /* calls by endpoint */
+	json_t *last;	  /* last body by endpoint */
+	size_t in_flight, max_in_flight;
+	struct rule *rules;
+};
+
+int64_t world_now(const struct world *world);
+int world_make(struct world *world);  /* keys, callers, targets */
+int world_write(struct world *world); /* the credential files into dir, once the URL is known */
+struct caller *world_caller(struct world *world, const char *name);
+const struct grant *world_grant(const struct world *world, const char *caller, const char *target);
+/* A fresh token for holder. Borrowed. */
+const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s);
+/* Who holds this live token, or NULL. */
+const char *world_holder(const struct world *world, const char *token);
+
+/* RS256. jwt_sign gives a malloc'd token. */
+char *jwt_sign(EVP_PKEY *key, const char *key_id, json_t *claims);
+/* The claims of a token signed by that key, or NULL; the header's kid must be key_id. A new reference. */
+json_t *jwt_verify(EVP_PKEY *key, const char *key_id, const char *token);
+/* The claims unverified, to find out who signed. A new reference or NULL. */
+json_t *jwt_claims(const char *token);
+char *base64_encode(const void *data, size_t n, bool url); /* malloc'd */
+int base64_decode(const char *text, bool url, unsigned char **out, size_t *n);
+char *rs256(EVP_PKEY *key, const void *data, size_t n, bool url); /* base64 of the signature, malloc'd */
+
+struct answer {
+	int status;
+	const char *type;
+	char *body; /* malloc'd */
+};
+
+/* What an endpoint is asked. */
+struct question {
+	struct world *world;
+	const char *path, *body, *bearer;
+	const char *account, *verb; /* of IAM Credentials paths */
+	bool metadata_flavor;
+	struct evkeyvalq *query;
+};
+
+struct endpoint {
+	const char *name, *path;
+	void (*answer)(const struct question *q, struct answer *a);
+};
+extern const struct endpoint endpoints[];
+const struct endpoint *endpoint_find(const char *path, char *account, size_t account_size, char *verb, size_t verb_size);
+void answer_error(struct answer *a, int status, const char *name, const char *reason, const char *message);
+void answer_json(struct answer *a, int status, json_t *json); /* takes json */
+
+/* --- scripted behaviour */
+enum mishap { MISHAP_NONE, MISHAP_RESET, MISHAP_HALF, MISHAP_HUGE, MISHAP_GARBAGE };
+struct rule {
+	struct rule *next;
+	char endpoint[64]; /* "*": any */
+	int times;	   /* answers left; -1: all */
+	unsigned latency_ms;
+	int status;	    /* 0: as it would be */
+	int retry_after;    /* -1: none */
+	enum mishap mishap;
+	int64_t lie_s;	    /* added to expireTime */
+	bool has_lie;
+};
+/* Adds a rule from JSON; NULL or what is wrong with it. */
+const char *script_add(struct world *world, const json_t *json);
+void script_clear(struct world *world);
+/* The rule for this call, with its count taken down; zero-valued where there is none. */
+struct rule script_take(struct world *world, const char *endpoint);
+void script_apply(const struct rule *rule, struct answer *a);

@@ -1,0 +1,112 @@
+/* Mishaps on demand. See google.h and README.md. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "tests/google/google.h"
+
+static const char *const mishap_names[] = { "none", "reset", "half", "huge", "garbage" };
+
+const char *script_add(struct world *world, const json_t *json) {
+	const char *endpoint = json_string_value(json_object_get(json, "endpoint"));
+	const char *mishap = json_string_value(json_object_get(json, "mishap"));
+	const json_t *times = json_object_get(json, "times"), *lie = json_object_get(json, "lie_s");
+	struct rule *rule = calloc(1, sizeof(*rule)), **at = &world->rules;
+
+	snprintf(rule->endpoint, sizeof(rule->endpoint), "%s", endpoint ? endpoint : "*");
+	rule->times = times ? (int)json_integer_value(times) : -1;
+	rule->latency_ms = (unsigned)json_integer_value(json_object_get(json, "latency_ms"));
+	rule->status = (int)json_integer_value(json_object_get(json, "status"));
+	rule->retry_after = json_object_get(json, "retry_after")
+				    ? (int)json_integer_value(json_object_get(json, "retry_after"))
+				    : -1;
+	rule->has_lie = lie != NULL;
+	rule->lie_s = json_integer_value(lie);
+	for (size_t i = 0; mishap && i < sizeof(mishap_names) / sizeof(mishap_names[0]); i++)
+		if (!strcmp(mishap_names[i], mishap))
+			rule->mishap = (enum mishap)i;
+	if (mishap && rule->mishap == MISHAP_NONE && strcmp(mishap, "none")) {
+		free(rule);
+		return "mishap is none, reset, half, huge or garbage";
+	}
+	while (*at)
+		at = &(*at)->next;
+	*at = rule;
+	return NULL;
+}
+
+void script_clear(struct world *world) {
+	struct rule *rule;
+
+	while ((rule = world->rules)) {
+		world->rules = rule->next;
+		free(rule);
+	}
+}
+
+struct rule script_take(struct world *world, const char *endpoint) {
+	struct rule taken = { .retry_after = -1 };
+
+	for (struct rule *rule = world->rules; rule; rule = rule->next) {
+		if (!rule->times || (strcmp(rule->endpoint, "*") && strcmp(rule->endpoint, endpoint)))
+			continue;
+		if (rule->times > 0)
+			rule->times--;
+		taken = *rule;
+		taken.next = NULL;
+		break;
+	}
+	return taken;
+}
+
+static const struct {
+	int status;
+	const char *name, *message;
+} failures[] = {
+	{ 401, "UNAUTHENTICATED", "Request had invalid authentication credentials." },
+	{ 403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)." },
+	{ 429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Generate credential requests'." },
+	{ 500, "INTERNAL", "Internal error encountered." },
+	{ 503, "UNAVAILABLE", "The service is currently unavailable." },
+};
+
+static void lie(struct answer *a, int64_t by_s) {
+	json_t *json = json_loads(a->body, 0, NULL);
+	const char *was = json_string_value(json_object_get(json, "expireTime"));
+	struct tm tm = { 0 };
+	char text[40];
+	time_t t;
+
+	if (was && strptime(was, "%Y-%m-%dT%H:%M:%SZ", &tm)) {
+		t = timegm(&tm) + (time_t)by_s;
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+		json_object_set_new(json, "expireTime", json_string(text));
+		free(a->body);
+		a->body = json_dumps(json, JSON_INDENT(2));
+	}
+	json_decref(json);
+}
+
+void script_apply(const struct rule *rule, struct answer *a) {
+	if (rule->status && rule->status != 200) {
+		for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+			if (failures[i].status != rule->status)
+				continue;
+			free(a->body);
+			answer_error(a, rule->status, failures[i].name, NULL, failures[i].message);
+		}
+	}
+	if (rule->has_lie)
+		lie(a, rule->lie_s);
+	if (rule->mishap == MISHAP_GARBAGE) {
+		free(a->body);
+		a->body = strdup("<html>this is no JSON");
+	}
+	if (rule->mishap == MISHAP_HUGE) {
+		free(a->body);
+		a->body = malloc(20000001);
+		memset(a->body, 'x', 20000000);
+		a->body[20000000] = '\0';
+	}
+}

@@ -1,0 +1,269 @@
+/* Keys, callers, targets, tokens. See google.h. */
+
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include "tests/google/google.h"
+
+#define BROKER "hallpass-broker@acme-ml.iam.gserviceaccount.com"
+#define USER "alice@example.com"
+#define SUBJECT "federated-subject"
+
+int64_t world_now(const struct world *world) {
+	return (int64_t)time(NULL) + world->clock_offset;
+}
+
+/* --- base64, with or without the URL's alphabet */
+
+char *base64_encode(const void *data, size_t n, bool url) {
+	char *out = malloc(4 * ((n + 2) / 3) + 1);
+	int len = EVP_EncodeBlock((unsigned char *)out, data, (int)n);
+
+	if (!url)
+		return out;
+	for (int i = 0; i < len; i++)
+		out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
+	while (len && out[len - 1] == '=')
+		out[--len] = '\0';
+	return out;
+}
+
+int base64_decode(const char *text, bool url, unsigned char **out, size_t *n) {
+	size_t len = strlen(text), padded = (len + 3) / 4 * 4, padding;
+	char *copy = malloc(padded + 1);
+	int r;
+
+	for (size_t i = 0; i < padded; i++) {
+		char c = i < len ? text[i] : '=';
+
+		copy[i] = url && c == '-' ? '+' : url && c == '_' ? '/' : c;
+	}
+	copy[padded] = '\0';
+	*out = malloc(padded + 1);
+	r = EVP_DecodeBlock(*out, (unsigned char *)copy, (int)padded);
+	padding = padded && copy[padded - 1] == '=' ? copy[padded - 2] == '=' ? 2 : 1 : 0;
+	free(copy);
+	if (r < (int)padding) {
+		free(*out);
+		*out = NULL;
+		return -1;
+	}
+	*n = (size_t)r - padding;
+	(*out)[*n] = '\0';
+	return 0;
+}
+
+/* --- JWT */
+
+char *rs256(EVP_PKEY *key, const void *data, size_t n, bool url) {
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char sig[1024];
+	size_t len = sizeof(sig);
+	int ok = EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) && EVP_DigestSign(ctx, sig, &len, data, n);
+
+	EVP_MD_CTX_free(ctx);
+	return ok ? base64_encode(sig, len, url) : NULL;
+}
+
+char *jwt_sign(EVP_PKEY *key, const char *key_id, json_t *claims) {
+	json_t *header = json_pack("{s:s, s:s, s:s}", "alg", "RS256", "typ", "JWT", "kid", key_id);
+	char *h = json_dumps(header, JSON_COMPACT), *c = json_dumps(claims, JSON_COMPACT), *input = NULL, *token = NULL, *sig;
+	char *h64 = base64_encode(h, strlen(h), true), *c64 = base64_encode(c, strlen(c), true);
+
+	if (asprintf(&input, "%s.%s", h64, c64) < 0)
+		abort();
+	sig = rs256(key, input, strlen(input), true);
+	if (asprintf(&token, "%s.%s", input, sig) < 0)
+		abort();
+	free(sig), free(input), free(c64), free(h64), free(c), free(h);
+	json_decref(header);
+	return token;
+}
+
+static json_t *jwt_part(const char *from, size_t n) {
+	char *text = strndup(from, n);
+	unsigned char *data = NULL;
+	json_t *json = NULL;
+	size_t len;
+
+	if (base64_decode(text, true, &data, &len) == 0)
+		json = json_loadb((char *)data, len, JSON_REJECT_DUPLICATES, NULL);
+	free(data);
+	free(text);
+	return json;
+}
+
+json_t *jwt_claims(const char *token) {
+	const char *a = strchr(token, '.'), *b = a ? strchr(a + 1, '.') : NULL;
+
+	return b ? jwt_part(a + 1, (size_t)(b - a) - 1) : NULL;
+}
+
+json_t *jwt_verify(EVP_PKEY *key, const char *key_id, const char *token) {
+	const char *a = strchr(token, '.'), *b = a ? strchr(a + 1, '.') : NULL;
+	json_t *header = b ? jwt_part(token, (size_t)(a - token)) : NULL, *claims = NULL;
+	const char *alg = json_string_value(json_object_get(header, "alg"));
+	const char *kid = json_string_value(json_object_get(header, "kid"));
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char *sig = NULL;
+	size_t n = 0;
+
+	if (alg && !strcmp(alg, "RS256") && kid && !strcmp(kid, key_id) && base64_decode(b + 1, true, &sig, &n) == 0 &&
+	    EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+	    EVP_DigestVerify(ctx, sig, n, (const unsigned char *)token, (size_t)(b - token)) == 1)
+		claims = jwt_claims(token);
+	free(sig);
+	EVP_MD_CTX_free(ctx);
+	json_decref(header);
+	return claims;
+}
+
+/* --- callers and grants */
+
+struct caller *world_caller(struct world *world, const char *name) {
+	for (size_t i = 0; i < world->n_callers; i++)
+		if (!strcmp(world->callers[i].name, name))
+			return &world->callers[i];
+	return NULL;
+}
+
+const struct grant *world_grant(const struct world *world, const char *caller, const char *target) {
+	for (size_t i = 0; i < world->n_grants; i++)
+		if (!strcmp(world->grants[i].target, target) &&
+		    (!strcmp(world->grants[i].caller, "*") || !strcmp(world->grants[i].caller, caller)))
+			return &world->grants[i];
+	return NULL;
+}
+
+static void grant_add(struct world *world, const char *target, bool extended) {
+	struct grant *g = &world->grants[world->n_grants++];
+
+	*g = (struct grant){ .access_token = true, .id_token = true, .sign = true, .delegation = true, .extended = extended };
+	snprintf(g->caller, sizeof(g->caller), "*");
+	snprintf(g->target, sizeof(g->target), "%s@acme-ml.iam.gserviceaccount.com", target);
+}
+
+int world_make(struct world *world) {
+	struct caller *c = &world->callers[0];
+
+	world->minted = calloc(MAX_MINTED, sizeof(*world->minted));
+	world->counters = json_object();
+	world->last = json_object();
+	world->signer = EVP_RSA_gen(2048);
+	snprintf(c->name, sizeof(c->name), BROKER);
+	snprintf(c->key_id, sizeof(c->key_id), "standin0123456789abcdef");
+	c->key = EVP_RSA_gen(2048);
+	snprintf(c[1].name, sizeof(c[1].name), USER);
+	snprintf(c[1].refresh_token, sizeof(c[1].refresh_token), "1//standin-refresh-token");
+	snprintf(c[2].name, sizeof(c[2].name), SUBJECT);
+	snprintf(c[2].subject_token, sizeof(c[2].subject_token), "standin-subject-token");
+	world->n_callers = 3;
+	grant_add(world, "ml-training-dev-sa", false);
+	grant_add(world, "ml-training-prod-sa", false);
+	grant_add(world, "ml-labeling-dev-sa", false);
+	grant_add(world, "ml-batch-sa", true);
+	grant_add(world, "hallpass-delegate", false);
+	return world->minted && world->signer && c->key ? 0 : -1;
+}
+
+/* --- files */
+
+static int write_json(const struct world *world, const char *name, json_t *json) {
+	char path[640];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", world->dir, name);
+	r = json_dump_file(json, path, JSON_INDENT(2));
+	chmod(path, 0600);
+	json_decref(json);
+	return r;
+}
+
+static int write_text(const struct world *world, const char *name, const char *text) {
+	char path[640];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", world->dir, name);
+	f = fopen(path, "w");
+	if (!f)
+		return -1;
+	fputs(text, f);
+	return fclose(f);
+}
+
+static json_t *key_file(const struct world *world, const struct caller *c) {
+	BIO *bio = BIO_new(BIO_s_mem());
+	json_t *json;
+	char *pem, uri[200];
+	long n;
+
+	PEM_write_bio_PKCS8PrivateKey(bio, c->key, NULL, NULL, 0, NULL, NULL);
+	n = BIO_get_mem_data(bio, &pem);
+	snprintf(uri, sizeof(uri), "%s/token", world->url);
+	json = json_pack("{s:s, s:s, s:s, s:s%, s:s, s:s, s:s, s:s}", "type", "service_account", "project_id", "acme-ml",
+			 "private_key_id", c->key_id, "private_key", pem, (size_t)n, "client_email", c->name, "client_id",
+			 "100000000000000000001", "token_uri", uri, "universe_domain", "googleapis.com");
+	BIO_free(bio);
+	return json;
+}
+
+int world_write(struct world *world) {
+	char path[640], sts[200], subject[200];
+	int r;
+
+	mkdir(world->dir, 0700);
+	snprintf(path, sizeof(path), "%s/subject-token", world->dir);
+	snprintf(sts, sizeof(sts), "%s/sts/v1/token", world->url);
+	snprintf(subject, sizeof(subject), "%s", world->callers[2].subject_token);
+	r = write_json(world, "broker-key.json", key_file(world, &world->callers[0]));
+	r |= write_json(world, "authorized_user.json",
+			json_pack("{s:s, s:s, s:s, s:s}", "type", "authorized_user", "client_id", "standin-client",
+				  "client_secret", "standin-secret", "refresh_token", world->callers[1].refresh_token));
+	r |= write_json(world, "external_account.json",
+			json_pack("{s:s, s:s, s:s, s:s, s:{s:s}}", "type", "external_account", "audience",
+				  "//iam.googleapis.com/locations/global/workloadIdentityPools/p/providers/q",
+				  "subject_token_type", "urn:ietf:params:oauth:token-type:jwt", "token_url", sts,
+				  "credential_source", "file", path));
+	r |= write_text(world, "subject-token", subject);
+	/* Last: who waits for this file finds the others complete. */
+	snprintf(path, sizeof(path), "%s/.url", world->dir);
+	r |= write_text(world, ".url", world->url);
+	snprintf(subject, sizeof(subject), "%.190s/url", world->dir);
+	return r | rename(path, subject);
+}
+
+/* --- tokens */
+
+const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s) {
+	struct minted *m = &world->minted[world->n_minted % MAX_MINTED];
+	unsigned char random[24], md[32];
+
+	world->n_minted++;
+	free(m->token);
+	RAND_bytes(random, sizeof(random));
+	m->token = malloc(80);
+	strcpy(m->token, "ya29.standin-");
+	for (size_t i = 0; i < sizeof(random); i++)
+		sprintf(m->token + 13 + 2 * i, "%02x", random[i]);
+	SHA256((unsigned char *)m->token, strlen(m->token), md);
+	for (size_t i = 0; i < sizeof(md); i++)
+		sprintf(m->sha256 + 2 * i, "%02x", md[i]);
+	snprintf(m->holder, sizeof(m->holder), "%s", holder);
+	m->expires_at = world_now(world) + lifetime_s;
+	return m;
+}
+
+const char *world_holder(const struct world *world, const char *token) {
+	size_t n = world->n_minted < MAX_MINTED ? world->n_minted : MAX_MINTED;
+
+	/* The broker's own tokens are few and early; minted ones are many and late. */
+	for (size_t i = 0; token && i < n; i++)
+		if (!strcmp(world->minted[i].token, token))
+			return world->minted[i].expires_at > world_now(world) ? world->minted[i].holder : NULL;
+	return NULL;
+}
