@@ -627,6 +627,10 @@ struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec
 	return wait;
 }
 
+const char *mint_wait_flight(const struct mint_wait *wait) {
+	return wait->flight->id;
+}
+
 void mint_cancel(struct mint_wait *wait) {
 	if (!wait)
 		return;

@@ -100,6 +100,8 @@ struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, i
 /* Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend. */
 struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec, void *context, mint_done_fn *done,
 			     void *arg, struct error *err);
+/* The id of the flight that it waits for, as the outcome will name it. Borrowed. */
+const char *mint_wait_flight(const struct mint_wait *wait);
 void mint_cancel(struct mint_wait *wait); /* takes NULL; never for a wait whose done() has run */
 /* A token in use nears its expiry: begin a flight for its successor with nobody waiting (unless one is under way). */
 void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *context);

@@ -1,0 +1,276 @@
+/* See accounts.h. */
+
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/queue.h>
+#include <unistd.h>
+#include "broker/authn/accounts.h"
+#include "broker/clock.h"
+#include "hallpass/cleanup.h"
+
+#define GOOD_FOR_MS 60000
+#define REMEMBERED 256 /* accounts; the oldest makes room */
+#define NSS_BYTES 65536
+
+struct accounts_wait {
+	TAILQ_ENTRY(accounts_wait) link;
+	struct accounts *accounts;
+	int64_t uid;
+	accounts_done_fn *done;
+	void *arg;
+};
+
+struct remembered {
+	struct account account;
+	int64_t at_ms; /* 0: free */
+};
+
+/* One look-up, handed to the thread and back: asked -> answered. */
+struct lookup {
+	TAILQ_ENTRY(lookup) link;
+	struct account account;
+};
+TAILQ_HEAD(lookups, lookup);
+
+struct accounts {
+	struct event *wake;
+	int wake_fd;
+	pthread_t thread;
+	bool started;
+	TAILQ_HEAD(, accounts_wait) waits;
+	struct remembered remembered[REMEMBERED];
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t more;
+	struct lookups asked, answered;
+	int64_t running_uid; /* -1: none */
+	bool stop;
+};
+
+static void account_add_group(struct account *account, gid_t gid, char *scratch) {
+	struct group group, *found = NULL;
+
+	if (account->n_groups == ACCOUNT_MAX_GROUPS || getgrgid_r(gid, &group, scratch, NSS_BYTES, &found) || !found)
+		return;
+	if (strlen(found->gr_name) < sizeof(account->groups[0]))
+		strcpy(account->groups[account->n_groups++], found->gr_name);
+}
+
+/* On the thread: asks the name service. */
+static void account_fill(struct account *account, char *scratch) {
+	struct passwd pw, *found = NULL;
+	gid_t gids[ACCOUNT_MAX_GROUPS];
+	int n = ACCOUNT_MAX_GROUPS;
+
+	account->gid = -1;
+	if (getpwuid_r((uid_t)account->uid, &pw, scratch, NSS_BYTES, &found) || !found ||
+	    strlen(found->pw_name) >= sizeof(account->name))
+		return;
+	account->exists = true;
+	account->gid = found->pw_gid;
+	strcpy(account->name, found->pw_name);
+	if (getgrouplist(account->name, found->pw_gid, gids, &n) < 0)
+		n = ACCOUNT_MAX_GROUPS;
+	for (int i = 0; i < n; i++)
+		account_add_group(account, gids[i], scratch);
+}
+
+static void *accounts_thread(void *arg) {
+	struct accounts *a = arg;
+	char *scratch = malloc(NSS_BYTES);
+	struct lookup *lookup;
+
+	assert(scratch);
+	pthread_mutex_lock(&a->lock);
+	while (!a->stop) {
+		lookup = TAILQ_FIRST(&a->asked);
+		if (!lookup) {
+			pthread_cond_wait(&a->more, &a->lock);
+			continue;
+		}
+		TAILQ_REMOVE(&a->asked, lookup, link);
+		a->running_uid = lookup->account.uid;
+		pthread_mutex_unlock(&a->lock);
+		account_fill(&lookup->account, scratch);
+		pthread_mutex_lock(&a->lock);
+		a->running_uid = -1;
+		TAILQ_INSERT_TAIL(&a->answered, lookup, link);
+		eventfd_write(a->wake_fd, 1);
+	}
+	pthread_mutex_unlock(&a->lock);
+	free(scratch);
+	return NULL;
+}
+
+static struct remembered *accounts_place(struct accounts *a, int64_t uid) {
+	struct remembered *oldest = &a->remembered[0];
+
+	for (size_t i = 0; i < REMEMBERED; i++) {
+		struct remembered *r = &a->remembered[i];
+
+		if (r->at_ms && r->account.uid == uid)
+			return r;
+		if (r->at_ms < oldest->at_ms)
+			oldest = r;
+	}
+	return oldest;
+}
+
+/* Everybody who waits for this uid; a done() may start or cancel others, so begin anew after each. */
+static void accounts_tell(struct accounts *a, const struct account *account) {
+	struct accounts_wait *wait;
+
+again:
+	TAILQ_FOREACH(wait, &a->waits, link) {
+		if (wait->uid != account->uid)
+			continue;
+		TAILQ_REMOVE(&a->waits, wait, link);
+		wait->done(account, wait->arg);
+		free(wait);
+		goto again;
+	}
+}
+
+static void on_wake(evutil_socket_t fd, short events, void *arg) {
+	struct accounts *a = arg;
+	struct lookups done;
+	struct lookup *lookup;
+	eventfd_t n;
+
+	(void)fd, (void)events;
+	eventfd_read(a->wake_fd, &n);
+	TAILQ_INIT(&done);
+	pthread_mutex_lock(&a->lock);
+	TAILQ_CONCAT(&done, &a->answered, link);
+	pthread_mutex_unlock(&a->lock);
+	while ((lookup = TAILQ_FIRST(&done))) {
+		struct remembered *place = accounts_place(a, lookup->account.uid);
+
+		TAILQ_REMOVE(&done, lookup, link);
+		place->account = lookup->account;
+		place->at_ms = clock_boottime_ms();
+		accounts_tell(a, &lookup->account);
+		free(lookup);
+	}
+}
+
+int accounts_new(struct event_base *base, struct accounts **out, struct error *err) {
+	struct accounts *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return error_set(err, ERR_INTERNAL, "accounts: out of memory");
+	TAILQ_INIT(&a->waits);
+	TAILQ_INIT(&a->asked);
+	TAILQ_INIT(&a->answered);
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_cond_init(&a->more, NULL);
+	a->running_uid = -1;
+	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (a->wake_fd >= 0)
+		a->wake = event_new(base, a->wake_fd, EV_READ | EV_PERSIST, on_wake, a);
+	if (!a->wake || event_add(a->wake, NULL) < 0) {
+		accounts_free(a);
+		return error_set(err, ERR_INTERNAL, "accounts: cannot make an event: %s", strerror(errno));
+	}
+	*out = a;
+	return 0;
+}
+
+static void lookups_free(struct lookups *lookups) {
+	struct lookup *lookup;
+
+	while ((lookup = TAILQ_FIRST(lookups))) {
+		TAILQ_REMOVE(lookups, lookup, link);
+		free(lookup);
+	}
+}
+
+void accounts_free(struct accounts *a) {
+	struct accounts_wait *wait;
+
+	if (!a)
+		return;
+	if (a->started) {
+		pthread_mutex_lock(&a->lock);
+		a->stop = true;
+		pthread_cond_signal(&a->more);
+		pthread_mutex_unlock(&a->lock);
+		pthread_join(a->thread, NULL);
+	}
+	while ((wait = TAILQ_FIRST(&a->waits)))
+		accounts_cancel(wait);
+	lookups_free(&a->asked);
+	lookups_free(&a->answered);
+	if (a->wake)
+		event_free(a->wake);
+	if (a->wake_fd >= 0)
+		close(a->wake_fd);
+	pthread_cond_destroy(&a->more);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* Asks the thread, unless it was asked already. */
+static int accounts_ask(struct accounts *a, int64_t uid) {
+	struct lookup *lookup;
+	bool asked;
+
+	pthread_mutex_lock(&a->lock);
+	asked = a->running_uid == uid;
+	TAILQ_FOREACH(lookup, &a->asked, link)
+		asked |= lookup->account.uid == uid;
+	TAILQ_FOREACH(lookup, &a->answered, link)
+		asked |= lookup->account.uid == uid;
+	lookup = asked ? NULL : calloc(1, sizeof(*lookup));
+	if (lookup) {
+		lookup->account.uid = uid;
+		TAILQ_INSERT_TAIL(&a->asked, lookup, link);
+		pthread_cond_signal(&a->more);
+	}
+	pthread_mutex_unlock(&a->lock);
+	if (!asked && !lookup)
+		return -1;
+	if (!a->started && pthread_create(&a->thread, NULL, accounts_thread, a) == 0)
+		a->started = true;
+	return a->started ? 0 : -1;
+}
+
+const struct account *accounts_find(struct accounts *a, int64_t uid, int64_t now_ms) {
+	struct remembered *place = accounts_place(a, uid);
+
+	if (!place->at_ms || place->account.uid != uid)
+		return NULL;
+	if (now_ms - place->at_ms > GOOD_FOR_MS) {
+		if (now_ms - place->at_ms > 2 * GOOD_FOR_MS)
+			return NULL; /* too old to be believed while the answer is on its way */
+		accounts_ask(a, uid);
+	}
+	return &place->account;
+}
+
+struct accounts_wait *accounts_start(struct accounts *a, int64_t uid, accounts_done_fn *done, void *arg) {
+	struct accounts_wait *wait = calloc(1, sizeof(*wait));
+
+	assert(wait);
+	wait->accounts = a;
+	wait->uid = uid;
+	wait->done = done;
+	wait->arg = arg;
+	TAILQ_INSERT_TAIL(&a->waits, wait, link);
+	if (accounts_ask(a, uid) < 0)
+		assert(!"accounts: no memory or no thread for a look-up");
+	return wait;
+}
+
+void accounts_cancel(struct accounts_wait *wait) {
+	if (!wait)
+		return;
+	TAILQ_REMOVE(&wait->accounts->waits, wait, link);
+	free(wait);
+}

@@ -1,0 +1,39 @@
+#pragma once
+
+/*
+ * What the system knows of a uid: its user name and its groups.
+ *
+ * The name service may ask a server far away (LDAP, sssd), and local never waits for remote (P7), so look-ups
+ * run on a thread of their own and are remembered for a minute. An account that was there a minute
+ * ago stays good while a refresh runs.
+ */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "hallpass/error.h"
+
+#define ACCOUNT_MAX_GROUPS 128 /* further ones are not seen */
+
+struct account {
+	int64_t uid, gid;
+	bool exists;
+	char name[64]; /* "" when it does not exist */
+	size_t n_groups;
+	char groups[ACCOUNT_MAX_GROUPS][33]; /* names; longer ones cannot be in /etc/group and are left out */
+};
+
+struct accounts;
+struct accounts_wait;
+
+int accounts_new(struct event_base *base, struct accounts **out, struct error *err);
+void accounts_free(struct accounts *accounts); /* waits for the look-up that is running; no done() after */
+
+/* What is remembered, or NULL: start a look-up. Borrowed until the next call into this module. */
+const struct account *accounts_find(struct accounts *accounts, int64_t uid, int64_t now_ms);
+
+/* done() once, never from inside; account is borrowed until it returns. */
+typedef void accounts_done_fn(const struct account *account, void *arg);
+struct accounts_wait *accounts_start(struct accounts *accounts, int64_t uid, accounts_done_fn *done, void *arg);
+void accounts_cancel(struct accounts_wait *wait); /* takes NULL */

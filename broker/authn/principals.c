@@ -1,0 +1,93 @@
+/* See principals.h. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "broker/authn/principals.h"
+#include "hallpass/cleanup.h"
+
+static bool rule_needs_account(const struct config_peer *rule) {
+	return rule->user || rule->group || strstr(rule->principal, "{name}");
+}
+
+static bool account_in_group(const struct account *account, const char *group) {
+	for (size_t i = 0; i < account->n_groups; i++)
+		if (!strcmp(account->groups[i], group))
+			return true;
+	return false;
+}
+
+static bool rule_fits(const struct config_peer *rule, const struct peer *peer, const struct account *account) {
+	if (rule->uid >= 0 && rule->uid != peer->uid)
+		return false;
+	if (rule_needs_account(rule) && !account->exists)
+		return false;
+	if (rule->user && strcmp(rule->user, account->name))
+		return false;
+	return !rule->group || account_in_group(account, rule->group);
+}
+
+/* A user name becomes part of a principal only if it cannot change the principal's form. */
+static bool name_is_plain(const char *name) {
+	return *name && name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-")] == '\0';
+}
+
+static bool principal_expand(const char *template, const struct peer *peer, const struct account *account, char *out) {
+	struct buf b = BUF_INIT(PRINCIPAL_MAX - 1);
+	bool ok = true;
+
+	for (const char *p = template; *p && ok;) {
+		if (!strncmp(p, "{name}", 6)) {
+			ok = account && name_is_plain(account->name);
+			buf_adds(&b, ok ? account->name : "");
+			p += 6;
+		} else if (!strncmp(p, "{uid}", 5)) {
+			buf_addi(&b, peer->uid);
+			p += 5;
+		} else {
+			buf_addc(&b, *p++);
+		}
+	}
+	ok = ok && buf_ok(&b) && b.data;
+	if (ok)
+		memcpy(out, b.data, b.len + 1);
+	buf_fini(&b);
+	return ok;
+}
+
+enum principal_verdict principal_of(const struct config *config, const struct peer *peer,
+				    const struct account *account, char *out) {
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct config_peer *rule = &config->peers[i];
+
+		if (rule->uid >= 0 && rule->uid != peer->uid)
+			continue;
+		if (rule_needs_account(rule) && !account)
+			return PRINCIPAL_NEEDS_ACCOUNT;
+		if (rule_fits(rule, peer, account))
+			return principal_expand(rule->principal, peer, account, out) ? PRINCIPAL_FOUND
+										     : PRINCIPAL_UNKNOWN;
+	}
+	return PRINCIPAL_UNKNOWN;
+}
+
+int principal_template_check(const char *template, struct error *err) {
+	static const char *const types[] = { "user:", "serviceAccount:", "principal:" };
+	bool typed = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		typed |= !strncmp(template, types[i], strlen(types[i])) && template[strlen(types[i])];
+	if (!typed)
+		return error_set(err, ERR_INVALID,
+				 "a principal starts with user:, serviceAccount: or principal:, as in user:{name}@example.com");
+	for (const char *p = template; (p = strpbrk(p, "{}")); p++) {
+		size_t n = !strncmp(p, "{name}", 6) ? 6 : !strncmp(p, "{uid}", 5) ? 5 : 0;
+
+		if (!n)
+			return error_set(err, ERR_INVALID, "only {name} and {uid} are replaced in a principal");
+		p += n - 1;
+	}
+	if (strlen(template) >= PRINCIPAL_MAX - 80)
+		return error_set(err, ERR_INVALID, "a principal is at most %d bytes", PRINCIPAL_MAX - 80);
+	return 0;
+}

@@ -1,0 +1,445 @@
+/* See broker.h. */
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include "broker/audit/record.h"
+#include "broker/broker.h"
+#include "broker/clock.h"
+#include "broker/conn.h"
+#include "broker/listener.h"
+#include "broker/notify.h"
+#include "broker/surface/native.h"
+#include "hallpass/cleanup.h"
+
+#define DRAIN_SECONDS 10	   /* requests under way get so long after SIGTERM */
+#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record (SECURITY: clock rollback) */
+
+enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, N_SIGNALS };
+
+struct broker {
+	struct log *log;
+	struct event_base *base;
+	char *config_path;
+	struct event *signals[N_SIGNALS];
+	struct event *warm;	/* once, after the first turn of the loop */
+	struct event *deadline; /* of the drain */
+	struct fetcher *fetcher;
+	struct source *source;
+	struct native *native;
+	struct conn_server *conns;
+	struct listener *listeners[16];
+	size_t n_listeners;
+	struct request_world requests;
+	int64_t started_at;
+	bool draining;
+};
+
+/* --- the records of our own life */
+
+static void broker_record(struct broker *b, struct audit_record *record) {
+	struct buf json = RECORD_BUF;
+	struct error err = { 0 };
+
+	record->time = clock_now();
+	record->policy = b->requests.snapshot ? b->requests.snapshot->policy_sha256 : NULL;
+	record_write(record, &json);
+	if (!buf_ok(&json) || audit_append(b->requests.audit, json.data, json.len, NULL, &err) < 0)
+		log_warning(b->log, "unrecorded", "what=%s error=\"%s\"", record_type_name(record->type),
+			    err.message);
+	buf_fini(&json);
+}
+
+/* --- building it, in order */
+
+static int build_snapshot(struct broker *b, struct error *err) {
+	struct snapshot_notes notes = { 0 };
+	int r = snapshot_load(b->config_path, clock_now().s, &b->requests.snapshot, &notes, isatty(STDERR_FILENO), err);
+
+	if (notes.text.data)
+		fprintf(stderr, "%s", notes.text.data);
+	snapshot_notes_fini(&notes);
+	if (r == 0)
+		b->log->level = b->requests.snapshot->config->log_level;
+	return r;
+}
+
+static int build_audit(struct broker *b, struct error *err) {
+	const struct config *config = b->requests.snapshot->config;
+	const struct audit_options options = {
+		.dir = config->audit_dir,
+		.segment_bytes = (uint64_t)config->audit_segment_bytes,
+		.low_water_bytes = (uint64_t)config->audit_low_water_bytes,
+		.deadline_ms = (unsigned)config->audit_deadline_ms,
+	};
+	int64_t last;
+
+	if (audit_open(b->base, &options, b->log, &b->requests.audit, err) < 0)
+		return -1;
+	last = audit_last_time(b->requests.audit);
+	b->requests.clock_is_back = clock_now().s < last - CLOCK_BACK_SECONDS;
+	if (b->requests.clock_is_back)
+		log_error(b->log, "clock-behind", "now=%lld last_record=%lld nothing is issued until the clock is right",
+			  (long long)clock_now().s, (long long)last);
+	return 0;
+}
+
+static int open_source(struct broker *b, const struct config *config, struct source **out, struct error *err) {
+	const struct source_options options = {
+		.file = config->credential_file,
+		.metadata_host = config->metadata_host,
+		.token_endpoint = config->token_endpoint,
+		.iam_endpoint = config->iam_endpoint,
+		.sts_endpoint = config->sts_endpoint,
+	};
+
+	return source_open(b->base, b->fetcher, &options, b->log, out, err);
+}
+
+static int build_upstream(struct broker *b, struct error *err) {
+	const struct config *config = b->requests.snapshot->config;
+	const struct fetch_options fetch = {
+		.ca_file = config->upstream_ca_file,
+		.proxy = config->upstream_proxy,
+		.allow_http = config->upstream_allow_http,
+		.max_connections_per_host = (unsigned)config->upstream_connections,
+	};
+	const struct mint_options mint = {
+		.iam_endpoint = config->iam_endpoint,
+		.deadline_ms = (unsigned)config->upstream_timeout_ms,
+		.max_cached = (unsigned)config->max_cached_tokens,
+		.max_flights = (unsigned)config->max_flights,
+	};
+	struct mint_ports ports = request_mint_ports(&b->requests);
+
+	if (fetcher_new(b->base, &fetch, b->log, &b->fetcher, err) < 0 || open_source(b, config, &b->source, err) < 0)
+		return -1;
+	return minter_new(b->base, b->fetcher, b->source, &mint, &ports, b->log, &b->requests.minter, err);
+}
+
+static struct conn_limits limits_of(const struct config *config) {
+	return (struct conn_limits){
+		.max_connections = (unsigned)config->max_connections,
+		.max_connections_per_uid = (unsigned)config->max_connections_per_uid,
+		.head_timeout_ms = (unsigned)config->head_timeout_ms,
+		.idle_timeout_ms = (unsigned)config->idle_timeout_ms,
+		.write_timeout_ms = (unsigned)config->write_timeout_ms,
+	};
+}
+
+static int build_front(struct broker *b, struct error *err) {
+	struct conn_limits limits = limits_of(b->requests.snapshot->config);
+	struct conn_handler handler;
+
+	if (native_new(b, &b->native, &handler, err) < 0)
+		return -1;
+	return conn_server_new(b->base, &limits, &handler, b->log, &b->conns, err);
+}
+
+static void on_signal(evutil_socket_t signal_number, short events, void *arg);
+
+static int build_signals(struct broker *b, struct error *err) {
+	static const int numbers[N_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+
+	for (size_t i = 0; i < N_SIGNALS; i++) {
+		b->signals[i] = evsignal_new(b->base, numbers[i], on_signal, b);
+		if (!b->signals[i] || event_add(b->signals[i], NULL) < 0)
+			return error_set(err, ERR_INTERNAL, "cannot watch signal %d", numbers[i]);
+	}
+	return 0;
+}
+
+static int build_requests(struct broker *b, struct error *err) {
+	unsigned char random[5];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return error_set(err, ERR_INTERNAL, "no random numbers");
+	snprintf(b->requests.id_prefix, sizeof(b->requests.id_prefix), "%02x%02x%02x%02x%02x", random[0], random[1],
+		 random[2], random[3], random[4]);
+	b->requests.next_id = 1;
+	b->requests.log = b->log;
+	b->requests.limiter = limiter_new();
+	if (!b->requests.limiter)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	return accounts_new(b->base, &b->requests.accounts, err);
+}
+
+/* libcurl and the CA bundle cost 40 ms: the first caller does not wait for them. */
+static void on_warm(evutil_socket_t fd, short events, void *arg) {
+	struct broker *b = arg;
+
+	(void)fd, (void)events;
+	fetcher_warm(b->fetcher);
+}
+
+static int build_loop(struct broker *b, struct error *err) {
+	struct event_config *config = event_config_new();
+
+	if (config) {
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+		b->base = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	if (b->base)
+		b->warm = evtimer_new(b->base, on_warm, b);
+	return b->base && b->warm ? 0 : error_set(err, ERR_INTERNAL, "no event loop");
+}
+
+static int build_listeners(struct broker *b, struct error *err) {
+	const struct config *config = b->requests.snapshot->config;
+
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		const struct config_listener *l = &config->listeners[i];
+		struct listener **listener = &b->listeners[b->n_listeners];
+		int id;
+
+		if (listener_unix(l->unix_path, l->mode, l->group, listener, err) < 0)
+			return -1;
+		b->n_listeners++;
+		if (conn_server_listen(b->conns, listener_fd(*listener), l->unix_path, &id, err) < 0)
+			return -1;
+		log_info(b->log, "listening", "socket=%s mode=%04o", l->unix_path, l->mode);
+	}
+	return 0;
+}
+
+static int (*const builders[])(struct broker *b, struct error *err) = {
+	build_loop,    build_snapshot, build_audit,   build_requests,
+	build_upstream, build_front,   build_signals, build_listeners,
+};
+
+int broker_new(const struct broker_options *options, struct broker **out, struct error *err) {
+	struct broker *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	b->log = options->log;
+	b->config_path = options->config_path ? strdup(options->config_path) : NULL;
+	b->started_at = clock_now().s;
+	for (size_t i = 0; i < ARRAY_SIZE(builders); i++) {
+		if (builders[i](b, err) < 0) {
+			broker_free(b);
+			return -1;
+		}
+	}
+	broker_record(b, &(struct audit_record){ .type = RECORD_START });
+	log_info(b->log, "started", "version=%s policy=%s sha256=%s credential=\"%s\"", HALLPASS_VERSION,
+		 b->requests.snapshot->config->policy_path, b->requests.snapshot->policy_sha256,
+		 source_describe(b->source));
+	*out = b;
+	return 0;
+}
+
+/* --- undoing it, in reverse */
+
+void broker_free(struct broker *b) {
+	if (!b)
+		return;
+	conn_server_free(b->conns); /* pending requests are told that their client is gone */
+	for (size_t i = 0; i < b->n_listeners; i++)
+		listener_free(b->listeners[i]);
+	native_free(b->native);
+	minter_free(b->requests.minter); /* flights whose intents are on their way end in audit_close() */
+	source_unref(b->source);
+	fetcher_free(b->fetcher);
+	if (b->requests.audit && b->started_at)
+		broker_record(b, &(struct audit_record){ .type = RECORD_STOP });
+	audit_close(b->requests.audit);
+	accounts_free(b->requests.accounts);
+	limiter_free(b->requests.limiter);
+	snapshot_unref(b->requests.snapshot);
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (b->signals[i])
+			event_free(b->signals[i]);
+	if (b->warm)
+		event_free(b->warm);
+	if (b->deadline)
+		event_free(b->deadline);
+	if (b->base)
+		event_base_free(b->base);
+	free(b->config_path);
+	free(b);
+}
+
+/* --- running it */
+
+static void on_drained(void *arg) {
+	struct broker *b = arg;
+
+	event_base_loopbreak(b->base);
+}
+
+static void on_drain_deadline(evutil_socket_t fd, short events, void *arg) {
+	struct broker *b = arg;
+
+	(void)fd, (void)events;
+	log_warning(b->log, "drain-deadline", "requests under way after %d s are given up", DRAIN_SECONDS);
+	event_base_loopbreak(b->base);
+}
+
+static void broker_drain(struct broker *b) {
+	struct timeval wait = { DRAIN_SECONDS, 0 };
+
+	if (b->draining) {
+		event_base_loopbreak(b->base); /* asked twice: now */
+		return;
+	}
+	b->draining = true;
+	log_info(b->log, "stopping", "requests under way get %d s", DRAIN_SECONDS);
+	notify_service_manager("STOPPING=1");
+	b->deadline = evtimer_new(b->base, on_drain_deadline, b);
+	if (b->deadline)
+		evtimer_add(b->deadline, &wait);
+	conn_server_stop_listening(b->conns, -1);
+	conn_server_drain(b->conns, on_drained, b);
+}
+
+static void on_signal(evutil_socket_t signal_number, short events, void *arg) {
+	struct broker *b = arg;
+	struct snapshot_notes notes = { 0 };
+	struct error err = { 0 };
+
+	(void)events;
+	if (signal_number != SIGHUP) {
+		broker_drain(b);
+		return;
+	}
+	if (broker_reload(b, "SIGHUP", &notes, &err) < 0 && notes.text.data)
+		fprintf(stderr, "%s", notes.text.data);
+	snapshot_notes_fini(&notes);
+}
+
+void broker_run(struct broker *b) {
+	struct timeval soon = { 0, 0 };
+
+	evtimer_add(b->warm, &soon);
+	notify_service_manager("READY=1");
+	event_base_dispatch(b->base);
+}
+
+struct request_world *broker_requests(struct broker *b) {
+	return &b->requests;
+}
+
+/* --- reload */
+
+static bool strings_differ(const char *a, const char *b) {
+	return a != b && (!a || !b || strcmp(a, b));
+}
+
+/* The credential is opened anew only if the configuration names another. */
+static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct error *err) {
+	const struct config *running = b->requests.snapshot->config;
+
+	*out = NULL;
+	if (!strings_differ(running->credential_file, loaded->credential_file) &&
+	    !strings_differ(running->token_endpoint, loaded->token_endpoint) &&
+	    !strings_differ(running->sts_endpoint, loaded->sts_endpoint) &&
+	    !strings_differ(running->metadata_host, loaded->metadata_host))
+		return 0;
+	return open_source(b, loaded, out, err);
+}
+
+static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct source **source,
+			  struct snapshot_notes *notes, struct error *err) {
+	struct buf names = BUF_INIT(1024);
+	int r = 0;
+
+	if (snapshot_load(b->config_path, clock_now().s, snapshot, notes, false, err) < 0)
+		return -1;
+	if (config_needs_restart(b->requests.snapshot->config, (*snapshot)->config, &names))
+		r = error_set(err, ERR_INVALID, "%s changed, which needs a restart; nothing was taken up", names.data);
+	buf_fini(&names);
+	if (r == 0)
+		r = reload_source(b, (*snapshot)->config, source, err);
+	if (r < 0)
+		snapshot_unref(take(snapshot));
+	return r;
+}
+
+int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes, struct error *err) {
+	struct snapshot *snapshot = NULL;
+	struct source *source = NULL;
+	struct conn_limits limits;
+	int r = reload_prepare(b, &snapshot, &source, notes, err);
+
+	if (r == 0) {
+		snapshot_unref(b->requests.snapshot);
+		b->requests.snapshot = snapshot;
+		limits = limits_of(snapshot->config);
+		conn_server_set_limits(b->conns, &limits);
+		b->log->level = snapshot->config->log_level;
+	}
+	if (source) {
+		minter_set_source(b->requests.minter, source);
+		source_unref(b->source);
+		b->source = source;
+	}
+	broker_record(b, &(struct audit_record){
+				 .type = RECORD_RELOAD,
+				 .principal = by,
+				 .reason = r == 0 ? "RELOADED" : "REFUSED",
+				 .error = r == 0 ? NULL : err->message,
+			 });
+	if (r == 0)
+		log_info(b->log, "reloaded", "by=%s sha256=%s", by, b->requests.snapshot->policy_sha256);
+	else
+		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by, err->message);
+	return r;
+}
+
+/* --- status */
+
+static json_t *status_audit(struct broker *b) {
+	struct audit_status s;
+
+	audit_status(b->requests.audit, &s);
+	return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "healthy", s.healthy, "directory",
+			 b->requests.snapshot->config->audit_dir, "segment", s.segment, "records",
+			 (json_int_t)s.records, "frames", (json_int_t)s.frames, "nextIndex", (json_int_t)s.next_index,
+			 "freeBytes", (json_int_t)s.free_bytes, "problem", s.healthy ? NULL : s.problem);
+}
+
+static json_t *status_policy(struct broker *b) {
+	const struct snapshot *snapshot = b->requests.snapshot;
+	struct policy_stats s;
+	struct buf at = BUF_INIT(64);
+	json_t *out;
+
+	policy_stats(snapshot->policy, &s);
+	buf_add_time(&at, snapshot->loaded_at);
+	out = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "file", snapshot->config->policy_path, "sha256",
+			snapshot->policy_sha256, "loadedAt", at.data, "bindings", (json_int_t)s.bindings, "denyRules",
+			(json_int_t)s.deny_rules, "groups", (json_int_t)s.groups, "tests", (json_int_t)s.tests);
+	buf_fini(&at);
+	return out;
+}
+
+static json_t *status_mint(struct broker *b) {
+	struct mint_counters c;
+
+	mint_counters(b->requests.minter, &c);
+	return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "cached", (int)c.cached, "inFlight",
+			 (int)c.flights, "calls", (json_int_t)c.calls, "retries", (json_int_t)c.retries, "failures",
+			 (json_int_t)c.failures, "hits", (json_int_t)c.hits, "misses", (json_int_t)c.misses, "shared",
+			 (json_int_t)c.coalesced);
+}
+
+static json_t *status_connections(struct broker *b) {
+	struct conn_counters c;
+
+	conn_server_counters(b->conns, &c);
+	return json_pack("{s:i, s:I, s:I, s:I}", "open", (int)c.open, "accepted", (json_int_t)c.accepted, "requests",
+			 (json_int_t)c.requests, "refused", (json_int_t)c.refused);
+}
+
+json_t *broker_status(struct broker *b) {
+	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:{s:s, s:s, s:s?, s:s}, s:o, s:o, s:o}", "version",
+			 HALLPASS_VERSION, "pid", (int)getpid(), "uptime", (json_int_t)(clock_now().s - b->started_at),
+			 "config", b->config_path, "policy", status_policy(b), "credential", "kind",
+			 source_kind(b->source), "description", source_describe(b->source), "identity",
+			 source_email(b->source), "universe", source_universe(b->source), "audit", status_audit(b),
+			 "tokens", status_mint(b), "connections", status_connections(b));
+}

@@ -1,0 +1,12 @@
+#pragma once
+
+/* Whole small files into memory. */
+
+#include <stddef.h>
+#include "hallpass/error.h"
+
+/*
+ * Reads a regular file of at most max bytes. Gives malloc'd, NUL-terminated bytes. Errors name the path:
+ * ERR_NOT_FOUND, ERR_INVALID (too large, not a file), ERR_UNAVAILABLE (the rest).
+ */
+int file_read(const char *path, size_t max, char **data, size_t *len, struct error *err);

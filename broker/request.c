@@ -1,0 +1,495 @@
+/* See request.h. The table of steps below is the architecture: read it first. */
+
+#include <assert.h>
+#include <stdlib.h>
+#include "broker/audit/record.h"
+#include "broker/clock.h"
+#include "broker/log.h"
+#include "broker/request.h"
+#include "broker/status.h"
+#include "hallpass/cleanup.h"
+
+struct request {
+	struct request_world *world;
+	struct snapshot *snapshot; /* the one it began under */
+	size_t step;
+	struct instant now; /* when it began: what it is decided at */
+	int64_t began_us;
+
+	struct ask ask;
+	struct peer peer;
+	struct caller caller;
+	struct decision decision;
+	struct token *token;
+	bool cached, abandoned;
+	char id[REQUEST_ID_MAX];
+	char flight[REQUEST_ID_MAX]; /* "": no intent was made for it */
+	int upstream_status;
+	struct error error;
+	const char *reason; /* for ErrorInfo and the record; NULL: the error code's own */
+	bool quiet;	    /* an earlier record stands for this one (rate limit) */
+
+	/* At most one of these is under way. */
+	struct accounts_wait *account_wait;
+	struct mint_wait *mint_wait;
+	bool recording;
+	struct audit_entry entry;
+
+	request_reply_fn *reply;
+	void *arg;
+};
+
+enum next {
+	GO_ON,	/* to the following step */
+	WAIT,	/* an operation is running; its done continues us */
+	SETTLE, /* nothing more to find out: record and reply */
+};
+
+static bool request_advance(struct request *req, enum next next);
+
+static enum next request_refuse(struct request *req, const char *reason) {
+	req->reason = reason;
+	return SETTLE;
+}
+
+/* --- authenticate: who is it, by the kernel's word */
+
+static enum next request_identify(struct request *req, const struct account *account) {
+	switch (principal_of(req->snapshot->config, &req->peer, account, req->caller.principal)) {
+	case PRINCIPAL_FOUND:
+		return GO_ON;
+	case PRINCIPAL_NEEDS_ACCOUNT:
+		return WAIT;
+	case PRINCIPAL_UNKNOWN:
+		break;
+	}
+	req->caller.principal[0] = '\0';
+	error_set(&req->error, ERR_UNAUTHENTICATED,
+		  "uid %lld%s%s is nobody here: no rule under `peers:` in the broker's configuration fits it",
+		  (long long)req->peer.uid, account && account->exists ? ", user " : "",
+		  account && account->exists ? account->name : "");
+	return request_refuse(req, "UNKNOWN_CALLER");
+}
+
+static void on_account(const struct account *account, void *arg) {
+	struct request *req = arg;
+
+	req->account_wait = NULL;
+	request_advance(req, request_identify(req, account));
+}
+
+static enum next step_authenticate(struct request *req) {
+	const struct account *account = accounts_find(req->world->accounts, req->peer.uid, clock_boottime_ms());
+	enum next next = request_identify(req, account);
+
+	if (next == WAIT)
+		req->account_wait = accounts_start(req->world->accounts, req->peer.uid, on_account, req);
+	return next;
+}
+
+/* --- admit: not too often */
+
+static enum next step_admit(struct request *req) {
+	const struct config *config = req->snapshot->config;
+	enum limit_verdict verdict =
+		limiter_admit(req->world->limiter, req->caller.principal, clock_boottime_ms(),
+			      (unsigned)config->requests_per_minute, (unsigned)config->burst);
+
+	if (verdict == LIMIT_OK)
+		return GO_ON;
+	req->quiet = verdict == LIMIT_EXCEEDED_AGAIN;
+	error_set(&req->error, ERR_LIMIT, "%s asks too often: at most %lld requests a minute (limits.requestsPerMinute)",
+		  req->caller.principal, (long long)config->requests_per_minute);
+	return request_refuse(req, "RATE_LIMITED");
+}
+
+/* --- decide: pure, and on every request */
+
+void request_query(const struct ask *ask, const struct caller *caller, const struct snapshot *snapshot,
+		   struct instant now, struct policy_query *out) {
+	*out = (struct policy_query){
+		.now = now.s,
+		.now_ns = now.ns,
+		.principal = caller->principal,
+		.auth_method = "peer",
+		.service_account = ask->target,
+		.permission = ask->permission,
+		.scopes = ask->scopes,
+		.n_scopes = ask->n_scopes,
+		.lifetime_s = ask->lifetime_s,
+		.audience = ask->audience,
+		.justification = ask->justification,
+		.surface = ask->surface,
+		.peer = { .known = true,
+			  .uid = caller->peer->uid,
+			  .gid = caller->peer->gid,
+			  .pid = caller->peer->pid,
+			  .exe = caller->peer->exe[0] ? caller->peer->exe : NULL },
+		.origin_ip = caller->peer->ip[0] ? caller->peer->ip : NULL,
+		.origin_port = caller->peer->port,
+		.delegates = ask->delegates,
+		.n_delegates = ask->n_delegates,
+		.ceiling_s = snapshot->config->max_lifetime_s,
+		.clock_allowance_s = snapshot->config->clock_allowance_s,
+	};
+}
+
+static enum next step_decide(struct request *req) {
+	struct buf message = BUF_INIT(sizeof(req->error.message) - 1);
+	struct policy_query query;
+
+	request_query(&req->ask, &req->caller, req->snapshot, req->now, &query);
+	policy_decide(req->snapshot->policy, &query, &req->decision);
+	if (req->decision.allow)
+		return GO_ON;
+	policy_denial_message(req->snapshot->policy, &query, &req->decision, &message);
+	error_set(&req->error, ERR_DENIED, "%s", message.data ? message.data : "not allowed");
+	buf_fini(&message);
+	return request_refuse(req, decision_reason_name(req->decision.reason));
+}
+
+/* --- find: a token of ours that fits what was just decided */
+
+static void request_mint_spec(const struct request *req, struct mint_spec *spec) {
+	*spec = (struct mint_spec){
+		.permission = req->ask.permission,
+		.principal = req->caller.principal,
+		.target = req->ask.target,
+		.scopes = req->decision.scopes,
+		.n_scopes = req->ask.permission == PERMISSION_GET_ACCESS_TOKEN ? req->decision.n_scopes : 0,
+		.delegates = req->ask.delegates,
+		.n_delegates = req->ask.n_delegates,
+		.audience = req->ask.audience,
+		.include_email = req->ask.include_email,
+		.lifetime_s = req->decision.lifetime_s,
+		.expires_by = req->decision.expires_by,
+	};
+}
+
+/*
+ * Clients ask again when 225 to 300 s are left, so a token that near its end makes them loop;
+ * where the window itself is that short, half of it must do.
+ */
+static int64_t request_min_left(const struct request *req) {
+	return req->decision.lifetime_s > 660 ? 330 : req->decision.lifetime_s / 2;
+}
+
+static enum next step_find(struct request *req) {
+	struct mint_spec spec;
+
+	if (req->world->clock_is_back) {
+		error_set(&req->error, ERR_UNAVAILABLE,
+			  "the clock is behind the last record in the log; nothing is issued until it is set right");
+		return request_refuse(req, "CLOCK_BEHIND");
+	}
+	if (!audit_ready(req->world->audit, &req->error))
+		return request_refuse(req, "RECORD_UNAVAILABLE");
+	request_mint_spec(req, &spec);
+	req->token = mint_cached(req->world->minter, &spec, req->now.s, request_min_left(req));
+	if (!req->token)
+		return GO_ON;
+	req->cached = true;
+	memcpy(req->flight, req->token->flight, sizeof(req->flight));
+	if (mint_should_refresh(req->token, req->now.s))
+		mint_refresh(req->world->minter, &spec, req);
+	return SETTLE;
+}
+
+/* --- mint: a durable intent, then Google; both belong to the flight (mint.h) */
+
+static void on_minted(const struct mint_result *result, void *arg) {
+	struct request *req = arg;
+
+	req->mint_wait = NULL;
+	req->upstream_status = result->upstream_status;
+	if (result->intended)
+		snprintf(req->flight, sizeof(req->flight), "%s", result->flight_id);
+	if (result->token)
+		req->token = token_ref(result->token);
+	else
+		req->error = result->error;
+	request_advance(req, SETTLE);
+}
+
+static enum next step_mint(struct request *req) {
+	struct mint_spec spec;
+
+	request_mint_spec(req, &spec);
+	req->mint_wait = mint_start(req->world->minter, &spec, req, on_minted, req, &req->error);
+	return req->mint_wait ? WAIT : SETTLE;
+}
+
+/* --- record: an issuance waits for the disk, a refusal rides with the next batch */
+
+static enum record_type request_result(const struct request *req) {
+	if (req->abandoned)
+		return RECORD_ABANDONED;
+	if (req->token)
+		return RECORD_ISSUED;
+	return req->error.code == ERR_DENIED || req->error.code == ERR_UNAUTHENTICATED || req->error.code == ERR_LIMIT
+		       ? RECORD_DENIED
+		       : RECORD_FAILED;
+}
+
+static void request_record(const struct request *req, enum record_type type, struct audit_record *r) {
+	bool asked_google = type != RECORD_INTENT && req->flight[0] && !req->cached;
+
+	*r = (struct audit_record){
+		.type = type,
+		.time = clock_now(),
+		.request = req->id,
+		.flight = req->flight[0] ? req->flight : NULL,
+		.principal = req->caller.principal[0] ? req->caller.principal : NULL,
+		.auth = req->peer.how,
+		.peer_known = true,
+		.uid = req->peer.uid,
+		.gid = req->peer.gid,
+		.pid = req->peer.pid,
+		.exe = req->peer.exe[0] ? req->peer.exe : NULL,
+		.surface = req->ask.surface,
+		.permission = permission_name(req->ask.permission),
+		.target = req->ask.target,
+		.asked_scopes = req->ask.scopes,
+		.n_asked_scopes = req->ask.n_scopes,
+		.scopes = req->decision.scopes,
+		.n_scopes = req->decision.n_scopes,
+		.asked_lifetime_s = req->ask.lifetime_s,
+		.decision = req->decision.reason ? req->decision.allow ? "ALLOW" : "DENY" : NULL,
+		.reason = req->reason ? req->reason : req->error.code ? status_of(req->error.code)->reason : NULL,
+		.binding = req->decision.rule,
+		.policy = req->snapshot->policy_sha256,
+		.bound_by = req->decision.allow ? bound_by_name(req->decision.bound_by) : NULL,
+		.lifetime_s = req->decision.allow ? req->decision.lifetime_s : 0,
+		.expires_at = req->token ? req->token->expires_at : 0,
+		.token_sha256 = req->token ? req->token->sha256 : NULL,
+		.cached = req->cached,
+		.upstream_ms = asked_google && req->token ? req->token->upstream_ms : 0,
+		.upstream_status = asked_google ? req->upstream_status : 0,
+		.justification = req->ask.justification,
+		.audience = req->ask.audience,
+		.delegates = req->ask.delegates,
+		.n_delegates = req->ask.n_delegates,
+		.error = req->error.code ? req->error.message : NULL,
+	};
+}
+
+static void on_recorded(struct audit_entry *entry, const struct error *err, void *arg) {
+	struct request *req = arg;
+
+	(void)entry;
+	req->recording = false;
+	if (err->code) {
+		token_unref(take(&req->token));
+		req->error = *err;
+		req->reason = "RECORD_UNAVAILABLE";
+	}
+	request_advance(req, GO_ON);
+}
+
+static enum next step_record(struct request *req) {
+	struct buf json = RECORD_BUF;
+	struct audit_record record;
+	bool issuance = req->token && !req->abandoned;
+	struct error err = { 0 };
+	int r;
+
+	if (req->quiet)
+		return GO_ON;
+	request_record(req, request_result(req), &record);
+	record_write(&record, &json);
+	req->entry = (struct audit_entry){ .done = on_recorded, .arg = req };
+	r = buf_ok(&json) ? audit_append(req->world->audit, json.data, json.len, issuance ? &req->entry : NULL, &err)
+			  : error_set(&err, ERR_INTERNAL, "no memory for the record");
+	buf_fini(&json);
+	if (r == 0 && issuance) {
+		req->recording = true;
+		return WAIT;
+	}
+	if (r < 0 && issuance) {
+		token_unref(take(&req->token));
+		req->error = err;
+		req->reason = "RECORD_UNAVAILABLE";
+	} else if (r < 0) {
+		log_warning(req->world->log, "unrecorded", "request=%s result=%s error=\"%s\"", req->id,
+			    record_type_name(record.type), err.message);
+	}
+	return GO_ON;
+}
+
+/* --- reply */
+
+static enum next step_reply(struct request *req) {
+	struct request_outcome outcome = {
+		.id = req->id,
+		.principal = req->caller.principal,
+		.ask = &req->ask,
+		.decision = &req->decision,
+		.token = req->token,
+		.error = &req->error,
+		.reason = req->reason,
+		.cached = req->cached,
+		.now = clock_now().s,
+	};
+
+	if (!req->abandoned)
+		req->reply(&outcome, req->arg);
+	return GO_ON;
+}
+
+static const struct {
+	const char *name;
+	enum next (*run)(struct request *req);
+} steps[] = {
+	{ "authenticate", step_authenticate },
+	{ "admit", step_admit },
+	{ "decide", step_decide },
+	{ "find", step_find },
+	{ "mint", step_mint },
+#define STEP_RECORD 5
+	{ "record", step_record },
+	{ "reply", step_reply },
+};
+
+static void request_free(struct request *req) {
+	assert(!req->account_wait && !req->mint_wait && !req->recording);
+	token_unref(req->token);
+	snapshot_unref(req->snapshot);
+	json_decref(req->ask.body);
+	free(req);
+}
+
+/* The only place that changes step, and the only place that frees. False once freed. */
+static bool request_advance(struct request *req, enum next next) {
+	static const char *const names[] = { "go on", "wait", "settle" };
+
+	for (;;) {
+		log_debug(req->world->log, "step", "request=%s step=%s next=\"%s\"", req->id, steps[req->step].name,
+			  names[next]);
+		if (next == WAIT)
+			return true;
+		req->step = (next == SETTLE && req->step < STEP_RECORD) ? STEP_RECORD : req->step + 1;
+		if (req->step == ARRAY_SIZE(steps))
+			break;
+		next = steps[req->step].run(req);
+	}
+	request_free(req);
+	return false;
+}
+
+static bool request_waits(const struct request *req) {
+	return req->account_wait || req->mint_wait || req->recording;
+}
+
+void request_start(struct request_world *world, const struct peer *peer, const struct ask *ask,
+		   request_reply_fn *reply, void *arg, struct request **out) {
+	struct request *req = calloc(1, sizeof(*req));
+
+	assert(req);
+	req->world = world;
+	req->snapshot = snapshot_ref(world->snapshot);
+	req->now = clock_now();
+	req->ask = *ask;
+	req->peer = *peer;
+	req->caller.peer = &req->peer;
+	req->reply = reply;
+	req->arg = arg;
+	snprintf(req->id, sizeof(req->id), "%s-%llu", world->id_prefix, (unsigned long long)world->next_id++);
+	*out = request_advance(req, steps[0].run(req)) ? req : NULL;
+}
+
+void request_abandon(struct request *req) {
+	assert(request_waits(req)); /* called from the loop, so some step is waiting */
+	req->abandoned = true;
+	if (req->recording)
+		return; /* the record is on its way; only the reply is saved */
+	accounts_cancel(take(&req->account_wait));
+	if (req->mint_wait)
+		snprintf(req->flight, sizeof(req->flight), "%s", mint_wait_flight(req->mint_wait));
+	mint_cancel(take(&req->mint_wait));
+	error_set(&req->error, ERR_CANCELLED, "the client left");
+	request_advance(req, SETTLE);
+}
+
+/* --- the minter's half of the record (mint.h): intents, and outcomes that nobody waited for */
+
+/* An intent on its way to the disk. */
+struct intent {
+	struct flight *flight;
+	struct audit_entry entry;
+};
+
+static void on_intent(struct audit_entry *entry, const struct error *err, void *arg) {
+	struct intent *intent = arg;
+
+	(void)entry;
+	flight_intended(intent->flight, err);
+	free(intent);
+}
+
+static int intend(void *arg, struct flight *flight, const char *flight_id, const struct mint_spec *spec, void *context,
+		  struct error *err) {
+	struct request_world *world = arg;
+	const struct request *req = context;
+	struct buf json = RECORD_BUF;
+	struct audit_record record;
+	struct intent *intent = calloc(1, sizeof(*intent));
+	int r;
+
+	(void)spec;
+	request_record(req, RECORD_INTENT, &record);
+	record.flight = flight_id;
+	record.cached = false; /* a refresh ahead is asked for by a request that was served from the cache */
+	record.token_sha256 = NULL;
+	record.expires_at = 0;
+	record_write(&record, &json);
+	if (!intent || !buf_ok(&json)) {
+		r = error_set(err, ERR_INTERNAL, "no memory for the record");
+	} else {
+		intent->flight = flight;
+		intent->entry = (struct audit_entry){ .done = on_intent, .arg = intent };
+		r = audit_append(world->audit, json.data, json.len, &intent->entry, err);
+	}
+	buf_fini(&json);
+	if (r < 0)
+		free(intent);
+	return r;
+}
+
+/* Everybody left; the token was minted all the same, or the call failed: nobody can deny it later. */
+static void orphaned(void *arg, const char *flight_id, const struct mint_spec *spec, const struct token *token,
+		     const struct error *err) {
+	struct request_world *world = arg;
+	struct buf json = RECORD_BUF;
+	struct error lost = { 0 };
+	struct audit_record record = {
+		.type = token ? RECORD_ISSUED : RECORD_FAILED,
+		.time = clock_now(),
+		.flight = flight_id,
+		.principal = spec->principal,
+		.permission = permission_name(spec->permission),
+		.target = spec->target,
+		.scopes = spec->scopes,
+		.n_scopes = spec->n_scopes,
+		.lifetime_s = spec->lifetime_s,
+		.expires_at = token ? token->expires_at : 0,
+		.token_sha256 = token ? token->sha256 : NULL,
+		.upstream_ms = token ? token->upstream_ms : 0,
+		.audience = spec->audience,
+		.undelivered = true,
+		.error = token ? NULL : err->message,
+	};
+
+	record_write(&record, &json);
+	if (!buf_ok(&json) || audit_append(world->audit, json.data, json.len, NULL, &lost) < 0)
+		log_warning(world->log, "unrecorded", "flight=%s error=\"%s\"", flight_id, lost.message);
+	buf_fini(&json);
+}
+
+static int64_t now(void *arg) {
+	(void)arg;
+	return clock_now().s;
+}
+
+struct mint_ports request_mint_ports(struct request_world *world) {
+	return (struct mint_ports){ .intend = intend, .orphaned = orphaned, .now = now, .world = world };
+}

@@ -1,0 +1,90 @@
+#pragma once
+
+/*
+ * One request for a token, from the first byte understood to the last byte answered.
+ *
+ * Owns: what was asked, the identity, the snapshot it began under, the decision, the token, and whatever it
+ * is waiting for. Knows nothing of HTTP: a surface fills a struct ask and formats the answer. Ends exactly
+ * once, in request_advance(). Recording always happens, and happens before the reply (P1).
+ */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include "broker/audit/audit.h"
+#include "broker/authn/accounts.h"
+#include "broker/authn/peer.h"
+#include "broker/authn/principals.h"
+#include "broker/clock.h"
+#include "broker/limit.h"
+#include "broker/mint.h"
+#include "broker/snapshot.h"
+#include "hallpass/error.h"
+#include "hallpass/policy.h"
+
+#define ASK_MAX_DELEGATES 8
+#define REQUEST_ID_MAX 40
+
+struct request;
+struct log;
+
+/* What requests stand on. Built by the broker, borrowed by every request. */
+struct request_world {
+	struct audit *audit;
+	struct minter *minter;
+	struct accounts *accounts;
+	struct limiter *limiter;
+	struct log *log;
+	struct snapshot *snapshot; /* in force; replaced by a reload */
+	char id_prefix[16];	   /* of this process' life */
+	uint64_t next_id;
+	bool clock_is_back; /* realtime is behind the record: nothing is issued */
+};
+
+/* What was asked. Strings are borrowed from `body`, which the request takes. */
+struct ask {
+	enum policy_permission permission; /* GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN */
+	const char *surface;
+	const char *target; /* e-mail, canonical */
+	const char *scopes[POLICY_MAX_SCOPES];
+	size_t n_scopes;
+	const char *delegates[ASK_MAX_DELEGATES];
+	size_t n_delegates;
+	int64_t lifetime_s; /* 0: not asked */
+	const char *audience;
+	bool include_email;
+	const char *justification;
+	json_t *body; /* owner of the strings */
+};
+
+/* What a surface may read of a finished request. */
+struct request_outcome {
+	const char *id;
+	const char *principal; /* "" when the caller is not known */
+	const struct ask *ask;
+	const struct decision *decision;
+	const struct token *token; /* NULL: error says why */
+	const struct error *error;
+	const char *reason; /* for ErrorInfo; NULL: the error code's own */
+	bool cached;
+	int64_t now; /* when it was decided */
+};
+
+/* Called exactly once unless the request was abandoned; the surface replies inside. */
+typedef void request_reply_fn(const struct request_outcome *outcome, void *arg);
+
+/* Takes ask->body. *out borrows the request while it waits; NULL when it has already ended. */
+void request_start(struct request_world *world, const struct peer *peer, const struct ask *ask,
+		   request_reply_fn *reply, void *arg, struct request **out);
+/* The client left: no reply, but a record. */
+void request_abandon(struct request *request);
+
+/* The minter's half of the record: what mint.h asks the world for. */
+struct mint_ports request_mint_ports(struct request_world *world);
+
+/* For read-only questions (whoami, list, why): fills a query as a request would. */
+struct caller {
+	char principal[PRINCIPAL_MAX];
+	const struct peer *peer;
+};
+void request_query(const struct ask *ask, const struct caller *caller, const struct snapshot *snapshot,
+		   struct instant now, struct policy_query *out);

@@ -1,0 +1,109 @@
+/* See snapshot.h. */
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include "broker/file.h"
+#include "broker/snapshot.h"
+#include "broker/zonefile.h"
+#include "hallpass/cleanup.h"
+
+#define POLICY_MAX_BYTES (64 << 20)
+#define NOTES_MAX_BYTES 65536
+
+static void sha256_hex(const void *data, size_t len, char out[65]) {
+	static const char digits[] = "0123456789abcdef";
+	unsigned char md[32];
+	int ok = EVP_Digest(data, len, md, NULL, EVP_sha256(), NULL);
+
+	assert(ok);
+	for (size_t i = 0; i < sizeof(md); i++) {
+		out[2 * i] = digits[md[i] >> 4];
+		out[2 * i + 1] = digits[md[i] & 15];
+	}
+	out[64] = '\0';
+}
+
+/* Findings, printed while the text they point into is at hand. */
+static void notes_take(struct snapshot_notes *notes, struct policy_report *report, const char *name, struct str text,
+		       bool colour) {
+	struct buf printed = BUF_INIT(NOTES_MAX_BYTES);
+
+	policy_report_print(report, name, text, colour, &printed);
+	if (printed.data)
+		buf_adds(&notes->text, printed.data);
+	notes->n_errors += report->n_errors;
+	notes->n_warnings += report->n - (report->n_errors < report->n ? report->n_errors : report->n);
+	buf_fini(&printed);
+	policy_report_fini(report);
+}
+
+static int load_config(struct snapshot *snapshot, const char *path, struct snapshot_notes *notes, bool colour,
+		       struct error *err) {
+	struct policy_report report = { 0 };
+	char *text = NULL;
+	int r;
+
+	r = config_load(path, &snapshot->config, &report, &text, err);
+	notes_take(notes, &report, path ? path : "(defaults)", str_of(text ? text : ""), colour);
+	free(text);
+	return r;
+}
+
+static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_notes *notes, bool colour,
+		       struct error *err) {
+	const char *path = snapshot->config->policy_path;
+	struct policy_report report = { 0 };
+	size_t len = 0;
+	char *text = NULL;
+	int r;
+
+	r = file_read(path, POLICY_MAX_BYTES, &text, &len, err);
+	if (r < 0) {
+		if (err->code == ERR_NOT_FOUND)
+			error_set(err, ERR_NOT_FOUND,
+				  "no policy at %s: write one (contrib/policies has examples) or name another with `policy:`",
+				  path);
+		return r;
+	}
+	r = policy_load(path, (struct str){ text, len }, &zonefile_host, now, &snapshot->policy, &report, err);
+	sha256_hex(text, len, snapshot->policy_sha256);
+	notes_take(notes, &report, path, (struct str){ text, len }, colour);
+	free(text);
+	return r;
+}
+
+int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, struct snapshot_notes *notes,
+		  bool colour, struct error *err) {
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+	if (!snapshot)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	*notes = (struct snapshot_notes){ .text = BUF_INIT(2 * NOTES_MAX_BYTES) };
+	snapshot->refs = 1;
+	snapshot->loaded_at = now;
+	if (load_config(snapshot, config_path, notes, colour, err) < 0 ||
+	    load_policy(snapshot, now, notes, colour, err) < 0) {
+		snapshot_unref(snapshot);
+		return -1;
+	}
+	*out = snapshot;
+	return 0;
+}
+
+void snapshot_notes_fini(struct snapshot_notes *notes) {
+	buf_fini(&notes->text);
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot) {
+	snapshot->refs++;
+	return snapshot;
+}
+
+void snapshot_unref(struct snapshot *snapshot) {
+	if (!snapshot || --snapshot->refs)
+		return;
+	policy_unref(snapshot->policy);
+	config_free(snapshot->config);
+	free(snapshot);
+}

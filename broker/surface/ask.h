@@ -1,0 +1,22 @@
+#pragma once
+
+/*
+ * From JSON to a struct ask: a closed schema, canonical forms, clear refusals.
+ *
+ * What passes here is what is decided on, recorded and sent upstream: nothing is rewritten later.
+ */
+
+#include <jansson.h>
+#include "broker/request.h"
+#include "hallpass/buf.h"
+#include "hallpass/error.h"
+
+/* Parses one JSON object; duplicate keys and trailing bytes are refused. ERR_INVALID with line:column. */
+int ask_body(struct str body, json_t **out, struct error *err);
+
+/*
+ * Fills *ask from body's members; borrows its strings, does not take it. permission decides which members there
+ * may be. extra: names of further members that the caller reads itself, NULL-terminated, or NULL.
+ */
+int ask_parse(const json_t *body, enum policy_permission permission, const char *const *extra, struct ask *ask,
+	      struct error *err);

@@ -1,0 +1,430 @@
+/* See native.h. The table `routes` is the API. */
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "broker/broker.h"
+#include "broker/clock.h"
+#include "broker/status.h"
+#include "broker/surface/ask.h"
+#include "broker/surface/native.h"
+#include "hallpass/api.h"
+#include "hallpass/cleanup.h"
+
+#define REPLY_MAX (1 << 20)
+
+struct native {
+	struct broker *broker;
+	struct request_world *requests;
+};
+
+struct route;
+
+/* One exchange that has begun and is not answered: either a request of the step table, or a question. */
+struct call {
+	struct native *native;
+	struct conn *conn;
+	struct request *request;	  /* NULL: a question, or already ended */
+	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
+	const struct route *route;
+	struct snapshot *snapshot; /* questions: the one they began under */
+	struct caller caller;
+	json_t *body;
+};
+
+struct route {
+	enum http_method method;
+	const char *path;
+	void (*run)(struct call *call, const struct http_request *request);
+	/* A question, answered once the caller is known. */
+	void (*answer)(struct call *call);
+};
+
+static void call_free(struct call *call) {
+	snapshot_unref(call->snapshot);
+	json_decref(call->body);
+	free(call);
+}
+
+/* --- replies */
+
+static void call_reply(struct call *call, int status, const struct buf *body, bool secret) {
+	struct http_reply reply = {
+		.status = status,
+		.content_type = "application/json",
+		.body = { body->data ? body->data : "", body->len },
+		.secret = secret,
+	};
+	struct conn *conn = call->conn;
+
+	conn_set_user(conn, NULL);
+	call_free(call);
+	conn_reply(conn, &reply);
+}
+
+static void call_fail(struct call *call, const struct error *err, const char *reason,
+		      const struct status_detail *details, size_t n_details) {
+	struct buf body = BUF_INIT(REPLY_MAX);
+
+	status_body(&body, err->code, reason, err->message, details, n_details);
+	call_reply(call, status_of(err->code)->http, &body, false);
+	buf_fini(&body);
+}
+
+/* Takes json. */
+static void call_reply_json(struct call *call, json_t *json) {
+	struct buf body = BUF_INIT(REPLY_MAX);
+	struct error err;
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	if (!text) {
+		error_set(&err, ERR_INTERNAL, "no memory for the answer");
+		call_fail(call, &err, NULL, NULL, 0);
+		return;
+	}
+	buf_adds(&body, text);
+	buf_addc(&body, '\n');
+	free(text);
+	call_reply(call, 200, &body, false);
+	buf_fini(&body);
+}
+
+/* --- requests for tokens */
+
+static void add_text(struct buf *b, const char *key, const char *value) {
+	if (!value)
+		return;
+	buf_addf(b, ",\"%s\":", key);
+	buf_add_json(b, value, strlen(value));
+}
+
+static void add_time(struct buf *b, const char *key, int64_t unix_s) {
+	buf_addf(b, ",\"%s\":\"", key);
+	buf_add_time(b, unix_s);
+	buf_addc(b, '"');
+}
+
+static void add_scopes(struct buf *b, const struct decision *decision) {
+	buf_adds(b, ",\"" API_SCOPES "\":[");
+	for (size_t i = 0; i < decision->n_scopes; i++) {
+		if (i)
+			buf_addc(b, ',');
+		buf_add_json(b, decision->scopes[i], strlen(decision->scopes[i]));
+	}
+	buf_addc(b, ']');
+}
+
+static void reply_issued(struct call *call, const struct request_outcome *o) {
+	bool access = o->ask->permission == PERMISSION_GET_ACCESS_TOKEN;
+	struct buf body = BUF_INIT(REPLY_MAX);
+
+	buf_addf(&body, "{\"%s\":", access ? API_ACCESS_TOKEN : API_TOKEN);
+	buf_add_json(&body, o->token->value.data, o->token->value.len);
+	add_time(&body, API_EXPIRE_TIME, o->token->expires_at);
+	buf_addf(&body, ",\"" API_EXPIRES_IN "\":%lld", (long long)(o->token->expires_at - o->now));
+	add_text(&body, API_SERVICE_ACCOUNT, o->ask->target);
+	if (access)
+		add_scopes(&body, o->decision);
+	add_text(&body, API_BINDING, o->decision->rule);
+	add_text(&body, API_BOUND_BY, bound_by_name(o->decision->bound_by));
+	add_text(&body, API_TITLE, o->decision->title);
+	if (o->decision->permitted_until < INT64_MAX)
+		add_time(&body, API_PERMITTED_UNTIL, o->decision->permitted_until);
+	add_text(&body, API_REQUEST_ID, o->id);
+	buf_addf(&body, ",\"" API_CACHED "\":%s}\n", o->cached ? "true" : "false");
+	call_reply(call, 200, &body, true);
+	wipe(body.data, body.len);
+	buf_fini(&body);
+}
+
+static void on_outcome(const struct request_outcome *o, void *arg) {
+	struct call *call = arg;
+	const struct status_detail details[] = {
+		{ "requestId", o->id },
+		{ "principal", *o->principal ? o->principal : NULL },
+		{ "serviceAccount", o->ask->target },
+		{ "rule", o->decision->rule },
+	};
+
+	if (o->token)
+		reply_issued(call, o);
+	else
+		call_fail(call, o->error, o->reason, details, ARRAY_SIZE(details));
+}
+
+static bool call_body(struct call *call, const struct http_request *request, struct error *err) {
+	struct str type = http_field(request, "content-type");
+
+	/* What a web page can send without asking first is not JSON by its type. */
+	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
+		return error_set(err, ERR_INVALID, "the Content-Type must be application/json") == 0;
+	return ask_body(request->body, &call->body, err) == 0;
+}
+
+static void start_request(struct call *call, const struct http_request *request, enum policy_permission permission) {
+	struct conn *conn = call->conn;
+	struct request *started;
+	struct error err = { 0 };
+	struct ask ask;
+
+	if (!call_body(call, request, &err) || ask_parse(call->body, permission, NULL, &ask, &err) < 0) {
+		call_fail(call, &err, NULL, NULL, 0);
+		return;
+	}
+	ask.surface = "native";
+	ask.body = take(&call->body);
+	conn_set_user(conn, call);
+	request_start(call->native->requests, conn_peer(conn), &ask, on_outcome, call, &started);
+	if (started) /* else call was answered and is gone */
+		call->request = started;
+}
+
+static void run_token(struct call *call, const struct http_request *request) {
+	start_request(call, request, PERMISSION_GET_ACCESS_TOKEN);
+}
+
+static void run_id_token(struct call *call, const struct http_request *request) {
+	start_request(call, request, PERMISSION_GET_OPEN_ID_TOKEN);
+}
+
+/* --- questions: answered from memory once the caller is known */
+
+static void question_identified(struct call *call, const struct account *account) {
+	const struct peer *peer = conn_peer(call->conn);
+	struct error err;
+
+	call->caller.peer = peer;
+	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) == PRINCIPAL_FOUND) {
+		call->route->answer(call);
+		return;
+	}
+	error_set(&err, ERR_UNAUTHENTICATED, "uid %lld is nobody here: no rule under `peers:` fits it",
+		  (long long)peer->uid);
+	call_fail(call, &err, NULL, NULL, 0);
+}
+
+static void on_account(const struct account *account, void *arg) {
+	struct call *call = arg;
+
+	call->account_wait = NULL;
+	question_identified(call, account);
+}
+
+static void run_question(struct call *call, const struct http_request *request) {
+	const struct peer *peer = conn_peer(call->conn);
+	const struct account *account = accounts_find(call->native->requests->accounts, peer->uid, clock_boottime_ms());
+	struct error err = { 0 };
+
+	if (request->method == HTTP_POST && request->body.n && !call_body(call, request, &err)) {
+		call_fail(call, &err, NULL, NULL, 0);
+		return;
+	}
+	call->snapshot = snapshot_ref(call->native->requests->snapshot);
+	conn_set_user(call->conn, call);
+	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) != PRINCIPAL_NEEDS_ACCOUNT)
+		question_identified(call, account);
+	else
+		call->account_wait =
+			accounts_start(call->native->requests->accounts, peer->uid, on_account, call);
+}
+
+static void answer_whoami(struct call *call) {
+	const struct peer *peer = call->caller.peer;
+
+	call_reply_json(call, json_pack("{s:s, s:s, s:I, s:I, s:I, s:s?}", "principal", call->caller.principal, "how",
+					peer->how, "uid", (json_int_t)peer->uid, "gid", (json_int_t)peer->gid, "pid",
+					(json_int_t)peer->pid, "exe", peer->exe[0] ? peer->exe : NULL));
+}
+
+static void answer_list(struct call *call) {
+	const struct ask ask = { .surface = "native" };
+	struct policy_query query;
+
+	request_query(&ask, &call->caller, call->snapshot, clock_now(), &query);
+	call_reply_json(call, json_pack("{s:s, s:o}", "principal", call->caller.principal, "accounts",
+					policy_list(call->snapshot->policy, &query)));
+}
+
+static bool caller_is_operator(const struct call *call) {
+	const struct config *config = call->snapshot->config;
+
+	if (call->caller.peer->uid == 0 || call->caller.peer->uid == (int64_t)geteuid())
+		return true;
+	for (size_t i = 0; i < config->n_operators; i++)
+		if (!strcmp(config->operators[i], call->caller.principal))
+			return true;
+	return false;
+}
+
+/* "permission" and "time" of a why-question; time is Unix seconds. */
+static int why_extras(const json_t *body, enum policy_permission *permission, struct instant *now, struct error *err) {
+	const json_t *name = json_object_get(body, API_PERMISSION), *time = json_object_get(body, API_TIME);
+
+	if (name && (!json_is_string(name) || permission_parse(json_string_value(name), permission) < 0))
+		return error_set(err, ERR_INVALID,
+				 "permission must be one of IAM's, like iam.serviceAccounts.getAccessToken");
+	if (time && !json_is_integer(time))
+		return error_set(err, ERR_INVALID, "time must be an integer: Unix seconds");
+	if (time)
+		*now = (struct instant){ .s = json_integer_value(time) };
+	return 0;
+}
+
+static json_t *explain(struct call *call, const struct ask *ask, struct instant now) {
+	struct policy_query query;
+	struct decision decision;
+	struct buf message = BUF_INIT(4096);
+	json_t *out;
+
+	request_query(ask, &call->caller, call->snapshot, now, &query);
+	out = policy_explain(call->snapshot->policy, &query, caller_is_operator(call));
+	policy_decide(call->snapshot->policy, &query, &decision);
+	if (!decision.allow) {
+		policy_denial_message(call->snapshot->policy, &query, &decision, &message);
+		json_object_set_new(out, "message", json_string(message.data ? message.data : ""));
+	}
+	buf_fini(&message);
+	return out;
+}
+
+static void answer_why(struct call *call) {
+	static const char *const extras[] = { API_PERMISSION, API_TIME, NULL };
+	enum policy_permission permission = PERMISSION_GET_ACCESS_TOKEN;
+	struct instant now = clock_now();
+	struct error err = { 0 };
+	struct ask ask;
+
+	if (!call->body)
+		error_set(&err, ERR_INVALID, "ask about something: {\"serviceAccount\": …}");
+	else if (why_extras(call->body, &permission, &now, &err) == 0 &&
+		 ask_parse(call->body, PERMISSION_GET_ACCESS_TOKEN, extras, &ask, &err) == 0) {
+		ask.surface = "native";
+		ask.permission = permission;
+		call_reply_json(call, explain(call, &ask, now));
+		return;
+	}
+	call_fail(call, &err, NULL, NULL, 0);
+}
+
+static void answer_status(struct call *call) {
+	call_reply_json(call, broker_status(call->native->broker));
+}
+
+static void answer_reload(struct call *call) {
+	struct snapshot_notes notes = { 0 };
+	struct error err = { 0 };
+	const char *findings;
+	int r;
+
+	if (!caller_is_operator(call)) {
+		error_set(&err, ERR_DENIED, "%s is no operator: root, the broker's own uid and `operators:` may reload",
+			  call->caller.principal);
+		call_fail(call, &err, "NOT_OPERATOR", NULL, 0);
+		return;
+	}
+	r = broker_reload(call->native->broker, call->caller.principal, &notes, &err);
+	findings = notes.text.data ? notes.text.data : "";
+	if (r < 0)
+		call_fail(call, &err, "RELOAD_REFUSED", &(struct status_detail){ "findings", findings }, 1);
+	else
+		call_reply_json(call, json_pack("{s:s, s:s, s:i}", "policySha256",
+						call->native->requests->snapshot->policy_sha256, "findings", findings,
+						"warnings", (int)notes.n_warnings));
+	snapshot_notes_fini(&notes);
+}
+
+/* --- liveness: no caller needed, nothing asked of anybody */
+
+static void run_healthz(struct call *call, const struct http_request *request) {
+	static const struct http_reply ok = { .status = 200, .content_type = "text/plain", .body = { "ok\n", 3 } };
+	struct conn *conn = call->conn;
+
+	(void)request;
+	call_free(call);
+	conn_reply(conn, &ok);
+}
+
+static void run_version(struct call *call, const struct http_request *request) {
+	(void)request;
+	call_reply_json(call, json_pack("{s:s, s:s}", "name", "hallpassd", "version", HALLPASS_VERSION));
+}
+
+static const struct route routes[] = {
+	{ HTTP_POST, API_PATH_TOKEN, run_token, NULL },
+	{ HTTP_POST, API_PATH_ID_TOKEN, run_id_token, NULL },
+	{ HTTP_GET, API_PATH_WHOAMI, run_question, answer_whoami },
+	{ HTTP_GET, API_PATH_LIST, run_question, answer_list },
+	{ HTTP_POST, API_PATH_WHY, run_question, answer_why },
+	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status },
+	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload },
+	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL },
+	{ HTTP_GET, API_PATH_VERSION, run_version, NULL },
+};
+
+static void no_route(struct call *call, const struct http_request *request, bool path_known) {
+	struct conn *conn = call->conn;
+	struct buf body = BUF_INIT(4096);
+	char message[200];
+
+	snprintf(message, sizeof(message), path_known ? "this path does not take %.*s" : "no such path: %.*s",
+		 (int)(path_known ? request->method_name.n : request->path.n > 100 ? 100 : request->path.n),
+		 path_known ? request->method_name.p : request->path.p);
+	status_body(&body, path_known ? ERR_INVALID : ERR_NOT_FOUND, NULL, message, NULL, 0);
+	call_free(call);
+	conn_reply(conn, &(struct http_reply){
+				 .status = path_known ? 405 : 404,
+				 .content_type = "application/json",
+				 .body = { body.data, body.len },
+			 });
+	buf_fini(&body);
+}
+
+static void on_request(void *arg, struct conn *conn, const struct http_request *request) {
+	struct call *call = calloc(1, sizeof(*call));
+	enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
+	bool path_known = false;
+
+	assert(call);
+	call->native = arg;
+	call->conn = conn;
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		if (!str_eq(request->path, str_of(routes[i].path)))
+			continue;
+		path_known = true;
+		if (routes[i].method != method)
+			continue;
+		call->route = &routes[i];
+		routes[i].run(call, request);
+		return;
+	}
+	no_route(call, request, path_known);
+}
+
+static void on_gone(void *arg, struct conn *conn) {
+	struct call *call = conn_user(conn);
+
+	(void)arg;
+	if (!call)
+		return;
+	accounts_cancel(take(&call->account_wait));
+	if (call->request)
+		request_abandon(call->request);
+	call_free(call);
+}
+
+int native_new(struct broker *broker, struct native **out, struct conn_handler *handler, struct error *err) {
+	struct native *native = calloc(1, sizeof(*native));
+
+	if (!native)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	native->broker = broker;
+	native->requests = broker_requests(broker);
+	*handler = (struct conn_handler){ .request = on_request, .gone = on_gone, .arg = native };
+	*out = native;
+	return 0;
+}
+
+void native_free(struct native *native) {
+	free(native);
+}

@@ -1,0 +1,66 @@
+#pragma once
+
+/*
+ * The native API: JSON over HTTP/1.1 on hallpassd's Unix socket, and what both sides must call the same.
+ *
+ *   POST /v1/token    {serviceAccount, scopes?, lifetime? ("900s" or 900), delegates?, justification?}
+ *                     -> {accessToken, expireTime, expiresIn, serviceAccount, scopes, binding, boundBy, title?,
+ *                         permittedUntil?, requestId, cached}
+ *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, delegates?, justification?}
+ *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
+ *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
+ *   GET  /v1/list     -> {principal, accounts: what policy_list() gives}
+ *   POST /v1/why      {serviceAccount, scopes?, lifetime?, delegates?, justification?, permission?, time? (Unix seconds)}
+ *                     -> what policy_explain() gives, and message when it is a denial
+ *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections}
+ *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
+ *   GET  /v1/version  -> {name, version}
+ *   GET  /healthz     -> ok
+ *
+ * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
+ * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
+ * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
+ * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED.
+ */
+
+#define API_PATH_TOKEN "/v1/token"
+#define API_PATH_ID_TOKEN "/v1/idToken"
+#define API_PATH_WHOAMI "/v1/whoami"
+#define API_PATH_LIST "/v1/list"
+#define API_PATH_WHY "/v1/why"
+#define API_PATH_STATUS "/v1/status"
+#define API_PATH_RELOAD "/v1/reload"
+#define API_PATH_VERSION "/v1/version"
+#define API_PATH_HEALTHZ "/healthz"
+
+#define API_SERVICE_ACCOUNT "serviceAccount"
+#define API_SCOPES "scopes"
+#define API_LIFETIME "lifetime"
+#define API_DELEGATES "delegates"
+#define API_JUSTIFICATION "justification"
+#define API_AUDIENCE "audience"
+#define API_INCLUDE_EMAIL "includeEmail"
+#define API_PERMISSION "permission"
+#define API_TIME "time"
+
+#define API_ACCESS_TOKEN "accessToken"
+#define API_TOKEN "token"
+#define API_EXPIRE_TIME "expireTime"
+#define API_EXPIRES_IN "expiresIn"
+#define API_BINDING "binding"
+#define API_BOUND_BY "boundBy"
+#define API_TITLE "title"
+#define API_PERMITTED_UNTIL "permittedUntil"
+#define API_REQUEST_ID "requestId"
+#define API_CACHED "cached"
+
+/* What `hallpass` exits with; `hallpass run` exits with the command's own code. Source: sysexits.h. */
+enum api_exit {
+	API_EXIT_OK = 0,
+	API_EXIT_USAGE = 64,
+	API_EXIT_UNREACHABLE = 69, /* no broker */
+	API_EXIT_FAILED = 70,
+	API_EXIT_TRY_AGAIN = 75,   /* 429, 5xx: may pass */
+	API_EXIT_DENIED = 77,
+	API_EXIT_CONFIG = 78,
+};

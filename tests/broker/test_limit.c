@@ -1,0 +1,47 @@
+/* limit: a bucket each, refilled; refusals told once a second; a full table. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include "broker/limit.h"
+
+static void test_limit_admits_the_burst_then_the_rate(void **state) {
+	struct limiter *l = limiter_new();
+	int64_t now = 1000000;
+	int admitted = 0;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(limiter_admit(l, "user:a", now, 60, 10), LIMIT_OK);
+	assert_int_equal(limiter_admit(l, "user:a", now, 60, 10), LIMIT_EXCEEDED);
+	assert_int_equal(limiter_admit(l, "user:a", now + 1, 60, 10), LIMIT_EXCEEDED_AGAIN);
+	assert_int_equal(limiter_admit(l, "user:b", now, 60, 10), LIMIT_OK); /* nobody else suffers */
+	/* A minute of asking every 7 ms gives 60, one more or less. */
+	for (int64_t t = now; t < now + 60000; t += 7)
+		admitted += limiter_admit(l, "user:a", t, 60, 10) == LIMIT_OK;
+	assert_in_range(admitted, 58, 61);
+	limiter_free(l);
+}
+
+static void test_limit_table_is_bounded_and_keeps_the_busy(void **state) {
+	struct limiter *l = limiter_new();
+	char name[40];
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		snprintf(name, sizeof(name), "user:%d", i);
+		assert_int_equal(limiter_admit(l, name, 1000 + i, 60, 1), LIMIT_OK);
+	}
+	assert_int_equal(limiter_admit(l, name, 1000 + 20000, 60, 1), LIMIT_EXCEEDED);
+	limiter_free(l);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_limit_admits_the_burst_then_the_rate),
+		cmocka_unit_test(test_limit_table_is_bounded_and_keeps_the_busy),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,60 @@
+/* P4: a caller is who the kernel says; names come from the system, and only plain ones become part of a principal. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "broker/authn/principals.h"
+#include "hallpass/cleanup.h"
+
+static struct config_peer rules[] = {
+	{ .uid = 1001, .principal = (char *)"user:alice@example.com" },
+	{ .uid = -1, .user = (char *)"bob", .principal = (char *)"user:robert@example.com" },
+	{ .uid = -1, .group = (char *)"developers", .principal = (char *)"user:{name}@example.com" },
+	{ .uid = 1009, .principal = (char *)"principal:uid/{uid}" },
+};
+static const struct config config = { .peers = rules, .n_peers = ARRAY_SIZE(rules) };
+
+static const struct {
+	int64_t uid;
+	const char *name;  /* NULL: not looked up */
+	const char *group; /* NULL: in none */
+	enum principal_verdict verdict;
+	const char *principal;
+} cases[] = {
+	{ 1001, NULL, NULL, PRINCIPAL_FOUND, "user:alice@example.com" }, /* by uid: no look-up needed */
+	{ 1002, NULL, NULL, PRINCIPAL_NEEDS_ACCOUNT, NULL },
+	{ 1002, "bob", "developers", PRINCIPAL_FOUND, "user:robert@example.com" }, /* the first that fits */
+	{ 1003, "carol", "developers", PRINCIPAL_FOUND, "user:carol@example.com" },
+	{ 1003, "carol", "staff", PRINCIPAL_UNKNOWN, NULL },
+	{ 1003, "carol", NULL, PRINCIPAL_UNKNOWN, NULL },
+	{ 1004, "", "developers", PRINCIPAL_UNKNOWN, NULL }, /* no such account */
+	{ 1005, "e@evil.example", "developers", PRINCIPAL_UNKNOWN, NULL },
+	{ 1006, "Eve", "developers", PRINCIPAL_UNKNOWN, NULL },
+	{ 1009, "zoe", NULL, PRINCIPAL_FOUND, "principal:uid/1009" },
+};
+
+static void test_P4_principals_follow_the_rules_in_order(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct account account = { .uid = cases[i].uid };
+		struct peer peer = { .uid = cases[i].uid };
+		char out[PRINCIPAL_MAX] = "";
+
+		if (cases[i].name && *cases[i].name) {
+			account.exists = true;
+			strcpy(account.name, cases[i].name);
+		}
+		if (cases[i].group)
+			strcpy(account.groups[account.n_groups++], cases[i].group);
+		assert_int_equal(principal_of(&config, &peer, cases[i].name ? &account : NULL, out), cases[i].verdict);
+		if (cases[i].principal)
+			assert_string_equal(out, cases[i].principal);
+	}
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_P4_principals_follow_the_rules_in_order) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
