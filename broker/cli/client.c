@@ -1,0 +1,268 @@
+/* One exchange with the broker over its Unix socket. See cli.h. No library: start-up time is the user's. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include "broker/cli/cli.h"
+
+#define ANSWER_MAX (4 << 20)
+#define DEADLINE_MS 60000
+#define SPIN_AFTER_MS 150
+
+static int64_t now_ms(void) {
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* --- where the broker is */
+
+static int socket_path(const struct cli *cli, struct sockaddr_un *un, struct error *err) {
+	const char *named = cli->values[OPT_SOCKET] ? cli->values[OPT_SOCKET] : getenv("HALLPASS_SOCKET");
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	un->sun_family = AF_UNIX;
+	if (named) {
+		n = snprintf(un->sun_path, sizeof(un->sun_path), "%s", named);
+	} else {
+		n = snprintf(un->sun_path, sizeof(un->sun_path), "%s/hallpass/hallpass.sock", runtime ? runtime : "/nowhere");
+		if (n >= (int)sizeof(un->sun_path) || access(un->sun_path, F_OK) < 0)
+			n = snprintf(un->sun_path, sizeof(un->sun_path), "/run/hallpass/hallpass.sock");
+	}
+	if (n >= (int)sizeof(un->sun_path))
+		return error_set(err, ERR_INVALID, "a socket's path has at most %zu bytes", sizeof(un->sun_path) - 1);
+	return 0;
+}
+
+/* The server must be root, ourselves, or the owner of a socket directory that nobody else can write to. */
+static int server_check(int fd, const char *path, struct error *err) {
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char *slash;
+	struct stat st;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return error_set(err, ERR_UNAVAILABLE, "%s: the kernel does not say who serves it", path);
+	if (cred.uid == 0 || cred.uid == geteuid())
+		return 0;
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+	if (slash && stat(*dir ? dir : "/", &st) == 0 && (st.st_uid == cred.uid || st.st_uid == 0) &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE, "%s is served by uid %u, who is neither root nor you: not trusted", path,
+			 cred.uid);
+}
+
+static int dial(const struct cli *cli, struct error *err) {
+	struct sockaddr_un un = { 0 };
+	int fd;
+
+	if (socket_path(cli, &un, err) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return error_set(err, ERR_UNAVAILABLE, "no socket: %s", strerror(errno));
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0) {
+		error_set(err, ERR_NOT_FOUND, "no broker at %s: %s", un.sun_path, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	if (server_check(fd, un.sun_path, err) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* --- asking */
+
+static void write_all(int fd, const char *data, size_t n) {
+	while (n) {
+		ssize_t r = send(fd, data, n, MSG_NOSIGNAL);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return; /* the answer, or its absence, will say why */
+		data += r;
+		n -= (size_t)r;
+	}
+}
+
+static int send_request(int fd, const char *path, const json_t *body, struct error *err) {
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct buf out = BUF_INIT(1 << 20);
+
+	if (body && !text)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	buf_addf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", body ? "POST" : "GET", path);
+	if (text)
+		buf_addf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(text), text);
+	else
+		buf_adds(&out, "\r\n");
+	write_all(fd, out.data, out.len);
+	free(text);
+	buf_fini(&out);
+	return 0;
+}
+
+static void spin(const struct cli *cli, int64_t waited_ms, bool *shown) {
+	static const char *const frames[] = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" };
+
+	if (!cli->color_err || !isatty(STDERR_FILENO) || waited_ms < SPIN_AFTER_MS)
+		return;
+	fprintf(stderr, "\r%s waiting for the broker …", frames[waited_ms / 100 % 10]);
+	fflush(stderr);
+	*shown = true;
+}
+
+static int read_answer(const struct cli *cli, int fd, struct buf *in, struct error *err) {
+	int64_t began = now_ms();
+	bool shown = false;
+	int r = 0;
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t waited = now_ms() - began;
+		char *at;
+		ssize_t n;
+
+		if (waited > DEADLINE_MS) {
+			r = error_set(err, ERR_TIMEOUT, "the broker did not answer within %d s", DEADLINE_MS / 1000);
+			break;
+		}
+		if (poll(&p, 1, 100) <= 0) {
+			spin(cli, waited, &shown);
+			continue;
+		}
+		at = buf_grow(in, 8192);
+		n = at ? recv(fd, at, 8192, 0) : -1;
+		in->len -= 8192 - (size_t)(n > 0 ? n : 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			r = error_set(err, ERR_UNAVAILABLE, "the broker broke off: %s", at ? strerror(errno) : "too long an answer");
+		if (n <= 0)
+			break;
+	}
+	if (in->data)
+		in->data[in->len] = '\0';
+	if (shown)
+		fputs("\r\033[K", stderr);
+	return r;
+}
+
+/* The status, and where the body begins. */
+static int parse_answer(const struct buf *in, const char **body, struct error *err) {
+	const char *end = in->data ? strstr(in->data, "\r\n\r\n") : NULL;
+
+	if (!end || strncmp(in->data, "HTTP/1.1 ", 9))
+		return error_set(err, ERR_UNAVAILABLE, "the broker closed the connection without an answer");
+	*body = end + 4;
+	return atoi(in->data + 9);
+}
+
+/* Google's error shape back into an error. */
+static int error_of_reply(int status, const json_t *reply, struct error *err) {
+	static const struct {
+		int status;
+		enum error_code code;
+	} codes[] = {
+		{ 400, ERR_INVALID }, { 401, ERR_UNAUTHENTICATED }, { 403, ERR_DENIED }, { 404, ERR_NOT_FOUND },
+		{ 429, ERR_LIMIT },   { 502, ERR_UPSTREAM },	    { 503, ERR_UNAVAILABLE }, { 504, ERR_TIMEOUT },
+	};
+	const char *message = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
+	enum error_code code = ERR_INTERNAL;
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i].status == status)
+			code = codes[i].code;
+	return error_set(err, code, "%s", message ? message : "the broker's answer says nothing");
+}
+
+int client_try(struct cli *cli, const char *path, const json_t *body, json_t **reply, struct error *err) {
+	struct buf in = BUF_INIT(ANSWER_MAX);
+	const char *text = NULL;
+	int fd = dial(cli, err), r = -1, status = -1;
+
+	*reply = NULL;
+	if (fd < 0)
+		return -1;
+	if (send_request(fd, path, body, err) == 0 && read_answer(cli, fd, &in, err) == 0)
+		status = parse_answer(&in, &text, err);
+	close(fd);
+	if (status > 0) {
+		*reply = json_loads(text, 0, NULL);
+		r = status == 200 && *reply ? 0
+		    : status == 200	    ? error_set(err, ERR_INTERNAL, "the broker's answer is no JSON")
+					    : error_of_reply(status, *reply, err);
+	}
+	if (in.data)
+		explicit_bzero(in.data, in.len);
+	buf_fini(&in);
+	return r;
+}
+
+int client_exit_code(enum error_code code) {
+	switch (code) {
+	case ERR_NONE:
+		return API_EXIT_OK;
+	case ERR_INVALID:
+		return API_EXIT_USAGE;
+	case ERR_DENIED:
+	case ERR_UNAUTHENTICATED:
+		return API_EXIT_DENIED;
+	case ERR_NOT_FOUND:
+		return API_EXIT_UNREACHABLE;
+	case ERR_LIMIT:
+	case ERR_UPSTREAM:
+	case ERR_UNAVAILABLE:
+	case ERR_TIMEOUT:
+		return API_EXIT_TRY_AGAIN;
+	default:
+		return API_EXIT_FAILED;
+	}
+}
+
+static const char *hint_for(enum error_code code) {
+	switch (code) {
+	case ERR_NOT_FOUND:
+		return "start it: `hallpassd` for yourself, or `systemctl start hallpassd`; --socket PATH names another";
+	case ERR_DENIED:
+		return "`hallpass why ACCOUNT` explains it, `hallpass list` shows what you may be";
+	default:
+		return NULL;
+	}
+}
+
+int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply) {
+	struct error err = { 0 };
+	int r = client_try(cli, path, body, reply, &err);
+
+	json_decref(body);
+	if (r == 0)
+		return API_EXIT_OK;
+	if (cli->json && *reply)
+		out_json(*reply);
+	else
+		out_error(cli, err.code == ERR_DENIED ? "denied" : err.code == ERR_NOT_FOUND ? "unreachable" : "failed",
+			  err.message, hint_for(err.code));
+	json_decref(*reply);
+	*reply = NULL;
+	return client_exit_code(err.code);
+}

@@ -1,0 +1,208 @@
+/* The table of commands and options, and the parser that reads it. See cli.h. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "broker/cli/cli.h"
+#include "hallpass/cleanup.h"
+#include "hallpass/nearest.h"
+
+const struct opt_def opt_defs[N_OPTS] = {
+	[OPT_SOCKET] = { "socket", 0, "PATH", "the broker's socket" },
+	[OPT_JSON] = { "json", 0, NULL, "print JSON, for programs" },
+	[OPT_COLOR] = { "color", 0, "WHEN", "auto, always or never" },
+	[OPT_HELP] = { "help", 'h', NULL, "print help" },
+	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be" },
+	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's" },
+	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h" },
+	[OPT_REASON] = { "reason", 'r', "TEXT", "justification, for the record and for conditions" },
+	[OPT_DELEGATE] = { "delegate", 'd', "ACCOUNT", "a service account to go through; may be repeated, in order" },
+	[OPT_AUDIENCE] = { "audience", 0, "URL", "for whom the ID token is" },
+	[OPT_INCLUDE_EMAIL] = { "include-email", 0, NULL, "put the account's e-mail into the ID token" },
+	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, …" },
+	[OPT_PROJECT] = { "project", 'p', "ID", "the project to set; else the account's own" },
+	[OPT_TIME] = { "at", 't', "TIME", "another time than now: RFC 3339" },
+	[OPT_DIR] = { "dir", 0, "DIR", "the audit directory; else the running broker's" },
+	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on printing what is recorded" },
+	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT" },
+	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT" },
+	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent, …" },
+	[OPT_LINES] = { "lines", 'n', "N", "only the last N" },
+	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source" },
+	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish" },
+};
+
+#define TOKEN_OPTS OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE
+
+const struct command commands[] = {
+	{ "token", "[ACCOUNT]", "get an access token, alone on standard output", 0, 1, false, cmd_token,
+	  { TOKEN_OPTS }, 5,
+	  "Prints the token and nothing else on standard output; on a terminal a note on standard error tells which binding gave "
+	  "it, until when it lives, and what bound its lifetime." },
+	{ "id-token", "[ACCOUNT]", "get an ID token for an audience", 0, 1, false, cmd_id_token,
+	  { OPT_AS, OPT_AUDIENCE, OPT_INCLUDE_EMAIL, OPT_REASON, OPT_DELEGATE }, 5,
+	  "Prints an OpenID Connect token signed by Google for the service account." },
+	{ "run", "-- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
+	  { TOKEN_OPTS, OPT_PROJECT }, 6,
+	  "Gets a token, writes it to a file of mode 0600 on tmpfs, names that file in CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, and runs the "
+	  "command. The file is replaced before each expiry while the command runs, and removed after it. Signals are passed on; "
+	  "the exit code is the command's." },
+	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { 0 }, 0,
+	  "One line for each account or pattern of accounts that a binding of the policy gives you." },
+	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
+	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_PERMISSION, OPT_TIME }, 6,
+	  "Shows each binding that concerns you and the account, the parts of its condition that were false, and their values. "
+	  "Asks for nothing and issues nothing." },
+	{ "policy", "check FILE …", "check policy files", 2, CLI_MAX_ARGS, false, cmd_policy, { 0 }, 0,
+	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78." },
+	{ "log", "", "print the record", 0, 0, false, cmd_log,
+	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
+	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
+	  "record." },
+	{ "whoami", "", "show who the broker takes you for", 0, 0, false, cmd_whoami, { 0 }, 0,
+	  "Prints your principal and what the kernel said of you." },
+	{ "status", "", "show how the broker is", 0, 0, false, cmd_status, { 0 }, 0,
+	  "Prints the policy in force, the credential, the state of the record, and counters." },
+	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
+	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force." },
+	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass." },
+	{ "help", "[COMMAND]", "print help", 0, 1, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
+	  "Prints help on a command, or on all; the manual page and shell completion come from the same table." },
+};
+const size_t n_commands = ARRAY_SIZE(commands);
+
+static const enum opt global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP };
+
+static bool opt_allowed(const struct command *command, enum opt opt) {
+	for (size_t i = 0; i < ARRAY_SIZE(global_opts); i++)
+		if (global_opts[i] == opt)
+			return true;
+	for (size_t i = 0; command && i < command->n_opts; i++)
+		if (command->opts[i] == opt)
+			return true;
+	return false;
+}
+
+/* "--name", "--name=value", "-n": which option; *value: what stands behind the =. */
+static int opt_find(const char *arg, const char **value) {
+	const char *name = arg + 2, *equals = strchr(arg, '=');
+	size_t n = equals ? (size_t)(equals - name) : strlen(name);
+
+	*value = NULL;
+	for (int i = 0; i < N_OPTS; i++) {
+		if (arg[1] != '-' && arg[1] == opt_defs[i].letter && !arg[2])
+			return i;
+		if (arg[1] == '-' && strlen(opt_defs[i].name) == n && !strncmp(opt_defs[i].name, name, n)) {
+			*value = equals ? equals + 1 : NULL;
+			return i;
+		}
+	}
+	return -1;
+}
+
+static int unknown_option(const struct command *command, const char *arg) {
+	struct nearest nearest;
+
+	nearest_init(&nearest, arg + (arg[1] == '-' ? 2 : 1));
+	for (int i = 0; i < N_OPTS; i++)
+		if (opt_allowed(command, (enum opt)i))
+			nearest_offer(&nearest, opt_defs[i].name);
+	return nearest.best ? help_usage_error(command, "no option %s here; did you mean --%s?", arg, nearest.best)
+			    : help_usage_error(command, "no option %s here", arg);
+}
+
+/* Takes one option at argv[*i]. -1: go on. */
+static int take_option(struct cli *cli, int argc, char **argv, int *i) {
+	const char *value;
+	int opt = opt_find(argv[*i], &value);
+
+	if (opt < 0 || !opt_allowed(cli->command, (enum opt)opt))
+		return unknown_option(cli->command, argv[*i]);
+	if (!opt_defs[opt].arg && value)
+		return help_usage_error(cli->command, "--%s takes no value", opt_defs[opt].name);
+	if (opt_defs[opt].arg && !value) {
+		if (*i + 1 >= argc)
+			return help_usage_error(cli->command, "--%s wants %s behind it", opt_defs[opt].name,
+						opt_defs[opt].arg);
+		value = argv[++*i];
+	}
+	cli->values[opt] = value ? value : "";
+	if (opt == OPT_DELEGATE) {
+		if (cli->n_repeated == CLI_MAX_REPEAT)
+			return help_usage_error(cli->command, "too many --delegate");
+		cli->repeated[cli->n_repeated++] = value;
+	}
+	return -1;
+}
+
+static int take_command(struct cli *cli, const char *name) {
+	struct nearest nearest;
+
+	for (size_t i = 0; i < n_commands; i++) {
+		if (!strcmp(commands[i].name, name)) {
+			cli->command = &commands[i];
+			return -1;
+		}
+	}
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < n_commands; i++)
+		nearest_offer(&nearest, commands[i].name);
+	return nearest.best ? help_usage_error(NULL, "no command \"%s\"; did you mean %s?", name, nearest.best)
+			    : help_usage_error(NULL, "no command \"%s\"", name);
+}
+
+static int take_colors(struct cli *cli) {
+	const char *when = cli->values[OPT_COLOR] ? cli->values[OPT_COLOR] : "auto";
+	const char *term = getenv("TERM");
+	bool can = !getenv("NO_COLOR") && term && strcmp(term, "dumb");
+
+	if (strcmp(when, "auto") && strcmp(when, "always") && strcmp(when, "never"))
+		return help_usage_error(cli->command, "--color is auto, always or never");
+	cli->color = !strcmp(when, "always") || (!strcmp(when, "auto") && can && isatty(STDOUT_FILENO));
+	cli->color_err = !strcmp(when, "always") || (!strcmp(when, "auto") && can && isatty(STDERR_FILENO));
+	cli->json = cli->values[OPT_JSON] != NULL;
+	return -1;
+}
+
+int cli_parse(struct cli *cli, int argc, char **argv) {
+	bool options = true;
+	int i, r;
+
+	for (i = 1; i < argc; i++) {
+		if (options && !strcmp(argv[i], "--")) {
+			if (cli->command && cli->command->rest) {
+				i++;
+				break;
+			}
+			options = false;
+		} else if (options && argv[i][0] == '-' && argv[i][1]) {
+			if ((r = take_option(cli, argc, argv, &i)) >= 0)
+				return r;
+		} else if (!cli->command) {
+			if ((r = take_command(cli, argv[i])) >= 0)
+				return r;
+		} else if (cli->command->rest) {
+			break;
+		} else if (cli->n_args == CLI_MAX_ARGS) {
+			return help_usage_error(cli->command, "too many arguments");
+		} else {
+			cli->args[cli->n_args++] = argv[i];
+		}
+	}
+	if ((r = take_colors(cli)) >= 0)
+		return r;
+	if (!cli->command || cli->values[OPT_HELP])
+		return -1; /* main() shows help */
+	if (cli->command->rest) {
+		cli->rest = argv + i;
+		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,
+							cli->command->args);
+	}
+	if ((int)cli->n_args < cli->command->min_args)
+		return help_usage_error(cli->command, "something is missing: hallpass %s %s", cli->command->name,
+					cli->command->args);
+	if ((int)cli->n_args > cli->command->max_args)
+		return help_usage_error(cli->command, "what is \"%s\"?", cli->args[cli->n_args - 1]);
+	return -1;
+}

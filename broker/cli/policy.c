@@ -1,0 +1,79 @@
+/* hallpass policy check FILE …. See cli.h. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "broker/cli/cli.h"
+#include "broker/file.h"
+#include "broker/zonefile.h"
+
+#define POLICY_MAX_BYTES (64 << 20)
+
+static json_t *findings_json(const struct policy_report *report) {
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < report->n; i++) {
+		const struct policy_finding *f = &report->findings[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s?}", "severity",
+						      f->severity == POLICY_ERROR ? "error" : "warning", "id", f->id, "line",
+						      (int)f->line, "column", (int)f->column, "message", f->message, "fix",
+						      f->fix));
+	}
+	return list;
+}
+
+static void print_result(const struct cli *cli, const char *path, struct str text, const struct policy_report *report,
+			 const struct policy *policy, const struct error *err) {
+	struct buf out = BUF_INIT(1 << 20);
+	struct policy_stats stats;
+
+	policy_report_print(report, path, text, cli->color, &out);
+	if (out.data)
+		fputs(out.data, stdout);
+	buf_fini(&out);
+	if (!policy) {
+		printf("%s%s: refused%s%s%s\n", out_color(cli, COLOR_RED), out_safe(path), out_color(cli, COLOR_NONE),
+		       report->n_errors ? "" : ": ", report->n_errors ? "" : out_safe(err->message));
+		return;
+	}
+	policy_stats(policy, &stats);
+	printf("%s%s: good%s  %zu bindings, %zu deny rules, %zu groups, %zu tests passed, %zu warnings\n",
+	       out_color(cli, COLOR_GREEN), out_safe(path), out_color(cli, COLOR_NONE), stats.bindings, stats.deny_rules,
+	       stats.groups, stats.tests, report->n - report->n_errors);
+}
+
+static int check_file(struct cli *cli, const char *path) {
+	struct policy_report report = { 0 };
+	struct policy *policy = NULL;
+	struct error err = { 0 };
+	char *text = NULL;
+	size_t len = 0;
+	json_t *json;
+	int r = file_read(path, POLICY_MAX_BYTES, &text, &len, &err);
+
+	if (r == 0)
+		r = policy_load(path, (struct str){ text, len }, &zonefile_host, (int64_t)time(NULL), &policy, &report, &err);
+	if (cli->json) {
+		json = json_pack("{s:s, s:b, s:o}", "file", path, "good", r == 0, "findings", findings_json(&report));
+		out_json(json);
+		json_decref(json);
+	} else {
+		print_result(cli, path, (struct str){ text ? text : "", len }, &report, policy, &err);
+	}
+	policy_report_fini(&report);
+	policy_unref(policy);
+	free(text);
+	return r;
+}
+
+int cmd_policy(struct cli *cli) {
+	int r = 0;
+
+	if (strcmp(cli->args[0], "check"))
+		return help_usage_error(cli->command, "hallpass policy check FILE …");
+	for (size_t i = 1; i < cli->n_args; i++)
+		r |= check_file(cli, cli->args[i]);
+	return r ? API_EXIT_CONFIG : API_EXIT_OK;
+}
