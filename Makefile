@@ -62,7 +62,11 @@ $(TESTS_POLICY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(TESTLIB) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
-$(TESTS_SCENARIO): $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin
+$(TESTS_SCENARIO): $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
+# Shifts a daemon's wall clock in scenario tests; no sanitizer in it, it is loaded before theirs.
+$(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
 # policy/ is pure: no files, clock, sockets, environment, event loop.
 OUTSIDE = open|openat|fopen|fdopen|read|write|pread|pwrite|socket|connect|time|clock_gettime|gettimeofday|localtime|localtime_r|gmtime|gmtime_r|getenv|secure_getenv|setlocale|curl_.*|event_.*|EVP_.*|SHA256.*
