@@ -1,0 +1,171 @@
+/*
+ * Crashes: kill -9 at random moments under load, and at each file syscall of the writer. No token that a client received may
+ * be missing from the record, and the next start must come up by itself.
+ * HALLPASS_KILLS: how many random kills (20 by default; the long run has 200).
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "tests/lib/world.h"
+
+#define CLIENTS 4
+#define MAX_RECEIVED 200000
+
+static struct world w;
+static struct {
+	pthread_mutex_t lock;
+	char (*hashes)[65];
+	size_t n;
+	volatile bool stop;
+} got = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static int setup(void **state) {
+	(void)state;
+	got.hashes = calloc(MAX_RECEIVED, sizeof(*got.hashes));
+	got.n = 0;
+	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 10000000, burst: 10000000}\n");
+	world_start(&w);
+	return got.hashes ? 0 : -1;
+}
+
+static int teardown(void **state) {
+	(void)state;
+	free(got.hashes);
+	world_end(&w);
+	return 0;
+}
+
+/* Each asks for a different lifetime each time, so that most requests are minted; remembers every token it saw. */
+static void *client(void *arg) {
+	unsigned turn = (unsigned)(uintptr_t)arg * 7919;
+
+	while (!got.stop) {
+		struct answer a;
+		char more[64];
+
+		snprintf(more, sizeof(more), ", \"lifetime\": %u", 60 + turn++ % 1500);
+		ask_token(&w, SA_DEV, more, &a);
+		if (a.status == 200 && *answer_text(&a, "accessToken")) {
+			pthread_mutex_lock(&got.lock);
+			if (got.n < MAX_RECEIVED)
+				sha256_hex(answer_text(&a, "accessToken"), got.hashes[got.n++]);
+			pthread_mutex_unlock(&got.lock);
+		}
+		answer_fini(&a);
+	}
+	return NULL;
+}
+
+/* Every token seen since `from` stands in the record. */
+static void assert_all_recorded(size_t from) {
+	char why[512];
+	json_t *records = world_records(&w, why, sizeof(why));
+
+	if (!records)
+		fail_msg("the record cannot be read: %s", why);
+	for (size_t i = from; i < got.n; i++)
+		if (!records_have_token(records, got.hashes[i]))
+			fail_msg("token %s was handed out and is not in the record", got.hashes[i]);
+	json_decref(records);
+}
+
+static void run_and_kill(int kill_after_us) {
+	pthread_t threads[CLIENTS];
+	size_t from = got.n;
+
+	world_daemon(&w);
+	got.stop = false;
+	for (uintptr_t i = 0; i < CLIENTS; i++)
+		pthread_create(&threads[i], NULL, client, (void *)(i + 1));
+	nanosleep(&(struct timespec){ 0, kill_after_us * 1000L }, NULL);
+	world_stop(&w, SIGKILL);
+	got.stop = true;
+	for (size_t i = 0; i < CLIENTS; i++)
+		pthread_join(threads[i], NULL);
+	assert_all_recorded(from);
+}
+
+static void test_P1_no_token_is_lost_when_the_broker_is_killed_at_random(void **state) {
+	const char *env = getenv("HALLPASS_KILLS");
+	int kills = env ? atoi(env) : 20;
+	json_t *records;
+
+	(void)state;
+	srandom((unsigned)time(NULL));
+	for (int i = 0; i < kills; i++)
+		run_and_kill(20000 + (int)(random() % 150000));
+	print_message("%d kills, %zu tokens received, none missing\n", kills, got.n);
+	assert_true(got.n > (size_t)kills);
+	/* One more start: open intents are closed as unknown, and everything stands. */
+	world_daemon(&w);
+	world_stop(&w, SIGTERM);
+	assert_all_recorded(0);
+	records = world_records(&w, NULL, 0);
+	print_message("%zu records, %zu intents, %zu closed as unknown\n", json_array_size(records),
+		      records_count(records, "intent"), records_count(records, "unknown"));
+	json_decref(records);
+}
+
+/* strace kills the daemon at the N-th call of each file syscall that the writer makes. */
+static void test_P1_no_token_is_lost_when_killed_at_each_file_syscall(void **state) {
+	static const char *const calls[] = { "pwritev", "pwrite64", "fdatasync", "fsync", "openat", "renameat", "fallocate" };
+	size_t runs = 0;
+
+	(void)state;
+	if (system("command -v strace >/dev/null 2>&1 && strace -o /dev/null true 2>/dev/null") != 0) {
+		print_message("skipped: strace is not here or may not trace\n");
+		skip();
+	}
+	for (size_t c = 0; c < sizeof(calls) / sizeof(calls[0]); c++) {
+		for (int n = 1; n <= 3; n++) {
+			size_t from = got.n;
+			pthread_t thread;
+
+			/* The first calls belong to the start; kill a little later, under load. */
+			snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -o /dev/null -e trace=%s -e inject=%s:signal=KILL:when=%d", calls[c],
+				 calls[c], (strcmp(calls[c], "openat") ? 3 : 60) + 2 * n);
+			world_daemon(&w);
+			got.stop = false;
+			pthread_create(&thread, NULL, client, (void *)(uintptr_t)(c * 3 + (size_t)n));
+			for (int i = 0; i < 150; i++) {
+				struct answer a;
+
+				ask(&w, "GET", "/healthz", NULL, &a);
+				if (a.status != 200)
+					break;
+				answer_fini(&a);
+				nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+			}
+			world_stop(&w, SIGKILL);
+			got.stop = true;
+			pthread_join(thread, NULL);
+			runs++;
+			assert_all_recorded(from);
+		}
+	}
+	w.wrap[0] = '\0';
+	print_message("%zu runs, %zu tokens received, none missing\n", runs, got.n);
+	world_daemon(&w);
+	world_stop(&w, SIGTERM);
+	assert_all_recorded(0);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_P1_no_token_is_lost_when_the_broker_is_killed_at_random, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P1_no_token_is_lost_when_killed_at_each_file_syscall, setup, teardown),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
