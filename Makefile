@@ -47,6 +47,9 @@ $(BUILD)/google-standin: $(GOOGLE)
 $(BUILD)/libpolicy.a: $(POLICY)
 	@rm -f $@
 	$(AR) rcs $@ $^
+$(BUILD)/libtest.a: $(TESTLIB)
+	@rm -f $@
+	$(AR) rcs $@ $^
 $(BUILD)/libbroker.a: $(BROKER)
 	@rm -f $@
 	$(AR) rcs $@ $^
@@ -60,7 +63,7 @@ $(BUILD)/%.o: %.cc
 # Policy tests link libpolicy.a and nothing else: a call to the outside does not link.
 $(TESTS_POLICY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
-$(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(TESTLIB) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+$(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
 $(TESTS_SCENARIO): $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
 # Shifts a daemon's wall clock in scenario tests; no sanitizer in it, it is loaded before theirs.
