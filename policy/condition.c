@@ -8,6 +8,7 @@
 #include "policy/cel.h"
 #include "policy/cel_ast.h"
 #include "policy/condition.h"
+#include "policy/horizon.h"
 #include "policy/zones.h"
 
 #define ARENA_SIZE 32768 /* bytes of one evaluation, on the stack */
@@ -409,7 +410,8 @@ json_t *condition_false_parts(const struct condition *condition, const struct po
 
 int64_t condition_horizon(const struct condition *condition, const struct policy_query *query, bool want,
 			  int64_t limit) {
-	(void)want, (void)limit;
-	/* Without request.time nothing changes as time passes; with it, nothing is shown beyond this second. */
-	return cel_program_uses(condition->program, REQUEST_TIME) ? query->now + 1 : INT64_MAX;
+	struct scratch s;
+
+	bind(&s, query);
+	return horizon_until(condition->program, &s.activation, REQUEST_TIME, query->now, limit, want, &s.arena);
 }
