@@ -1,0 +1,205 @@
+/* http: the grammar as conversations of bytes. What is accepted is one request and unambiguous; the rest has a reason. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "broker/http.h"
+#include "hallpass/cleanup.h"
+#include "tests/broker/http_corpus.h"
+
+struct result {
+	enum http_verdict verdict;
+	struct http_parser parser;
+	struct http_request request;
+	char *data;
+};
+
+/* All at once, or `step` bytes at a time; each time from fresh memory, so that a stale view would be seen. */
+static void parse(struct str bytes, size_t step, struct result *r) {
+	char *old = NULL;
+
+	http_parser_init(&r->parser);
+	r->verdict = HTTP_MORE;
+	r->data = NULL;
+	for (size_t n = step < bytes.n ? step : bytes.n;; n = n + step < bytes.n ? n + step : bytes.n) {
+		r->data = malloc(n ? n : 1);
+		memcpy(r->data, bytes.p, n);
+		/* A chunked body is joined in place: what was joined before is taken along. */
+		if (old && r->parser.chunked && r->parser.head_len && r->parser.at <= n)
+			memcpy(r->data + r->parser.head_len, old + r->parser.head_len, r->parser.body_len);
+		free(old);
+		old = r->data;
+		r->verdict = http_parse(&r->parser, r->data, n, &r->request);
+		if (r->verdict != HTTP_MORE || n == bytes.n)
+			return;
+	}
+}
+
+static void test_http_refuses_the_corpus(void **state) {
+	(void)state;
+	assert_true(ARRAY_SIZE(http_corpus) >= 100);
+	for (size_t i = 0; i < ARRAY_SIZE(http_corpus); i++) {
+		for (size_t step = 1; step <= 10000; step += 9999) {
+			struct result r;
+
+			parse(http_corpus[i].bytes, step, &r);
+			if (r.verdict != HTTP_REFUSED || r.parser.status != http_corpus[i].status)
+				fail_msg("request %zu, %zu bytes a time: verdict %d, status %d (%s), not %d:\n%s", i, step,
+					 r.verdict, r.parser.status, r.parser.why ? r.parser.why : "", http_corpus[i].status,
+					 http_corpus[i].bytes.p);
+			assert_non_null(r.parser.why);
+			free(r.data);
+		}
+	}
+	print_message("%zu malformed requests refused\n", ARRAY_SIZE(http_corpus));
+}
+
+static const struct {
+	const char *bytes;
+	enum http_method method;
+	const char *path, *query, *host, *body;
+	bool keep_alive;
+} good[] = {
+	{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_GET, "/", "", "a", "", true },
+	{ "GET /a/b?c=d&e=%20 HTTP/1.1\r\nhOsT:127.0.0.1:80\r\nX:\t v \t\r\n\r\n", HTTP_GET, "/a/b", "c=d&e=%20", "127.0.0.1:80", "", true },
+	{ "GET http://h:1/x HTTP/1.1\r\nHost: other\r\n\r\n", HTTP_GET, "/x", "", "h:1", "", true },
+	{ "GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", HTTP_GET, "/", "", "h", "", true },
+	{ "HEAD / HTTP/1.1\r\nHost: [::1]:8080\r\nConnection: close\r\n\r\n", HTTP_HEAD, "/", "", "[::1]:8080", "", false },
+	{ "GET / HTTP/1.0\r\n\r\n", HTTP_GET, "/", "", "", "", false },
+	{ "GET / HTTP/1.0\r\nConnection: x, Keep-Alive\r\n\r\n", HTTP_GET, "/", "", "", "", true },
+	{ "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde", HTTP_POST, "/p", "", "a", "abcde", true },
+	{ "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 005\r\n\r\nabcde", HTTP_POST, "/p", "", "a", "abcde", true },
+	{ "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n0A\r\n0123456789\r\n0\r\n\r\n", HTTP_POST, "/p", "", "a", "abc0123456789", true },
+	{ "BREW /pot HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", HTTP_OTHER, "/pot", "", "a", "hi", true },
+};
+
+static void assert_str(struct str got, const char *want) {
+	assert_int_equal(got.n, strlen(want));
+	assert_memory_equal(got.p ? got.p : "", want, got.n);
+}
+
+static void test_http_accepts_and_splits(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		for (size_t step = 1; step < 12; step++) {
+			struct result r;
+
+			parse(str_of(good[i].bytes), step == 11 ? 100000 : step, &r);
+			if (r.verdict != HTTP_DONE)
+				fail_msg("not accepted (%s): %s", r.parser.why ? r.parser.why : "more", good[i].bytes);
+			assert_int_equal(r.request.method, good[i].method);
+			assert_str(r.request.path, good[i].path);
+			assert_str(r.request.query, good[i].query);
+			assert_str(r.request.host, good[i].host);
+			assert_str(r.request.body, good[i].body);
+			assert_int_equal(r.request.keep_alive, good[i].keep_alive);
+			assert_int_equal(r.parser.consumed, strlen(good[i].bytes));
+			free(r.data);
+		}
+	}
+}
+
+static void test_http_every_prefix_waits(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		for (size_t n = 0; n < strlen(good[i].bytes); n++) {
+			struct result r;
+
+			parse((struct str){ good[i].bytes, n }, 100000, &r);
+			assert_int_equal(r.verdict, HTTP_MORE);
+			free(r.data);
+		}
+	}
+}
+
+/* Accepted means: only visible characters, blanks and CRLF in the head, one Host, framing that cannot be read in two ways. */
+static void assert_unambiguous(const struct result *r) {
+	size_t hosts = 0, lengths = 0, encodings = 0;
+
+	for (size_t i = 0; i < r->parser.head_len; i++) {
+		unsigned char c = (unsigned char)r->data[i];
+
+		assert_true((c >= 0x20 && c < 0x7F) || c == '\t' || c == '\r' || c == '\n');
+		if (c == '\n')
+			assert_true(i > 0 && r->data[i - 1] == '\r');
+		if (c == '\r')
+			assert_true(r->data[i + 1] == '\n');
+	}
+	for (size_t i = 0; i < r->request.n_fields; i++) {
+		struct str name = r->request.fields[i].name;
+
+		hosts += name.n == 4 && !strncasecmp(name.p, "host", 4);
+		lengths += name.n == 14 && !strncasecmp(name.p, "content-length", 14);
+		encodings += name.n == 17 && !strncasecmp(name.p, "transfer-encoding", 17);
+	}
+	assert_true(hosts == 1 || (hosts == 0 && r->request.minor == 0));
+	assert_true(lengths + encodings <= 1);
+}
+
+static void test_http_every_mutation_is_unambiguous_or_refused(void **state) {
+	size_t accepted = 0, total = 0;
+	char copy[512];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		size_t n = strlen(good[i].bytes);
+
+		for (size_t at = 0; at < n; at++) {
+			for (int c = 0; c < 256; c++) {
+				struct result r;
+
+				memcpy(copy, good[i].bytes, n);
+				copy[at] = (char)c;
+				parse((struct str){ copy, n }, 100000, &r);
+				total++;
+				if (r.verdict == HTTP_DONE) {
+					accepted++;
+					assert_unambiguous(&r);
+				}
+				free(r.data);
+			}
+		}
+	}
+	print_message("%zu mutations, %zu accepted\n", total, accepted);
+}
+
+static void test_http_heads_and_targets_have_ceilings(void **state) {
+	static char bytes[40000];
+	struct result r;
+	size_t n;
+
+	(void)state;
+	memset(bytes, 'a', sizeof(bytes));
+	memcpy(bytes, "GET /", 5);
+	parse((struct str){ bytes, sizeof(bytes) }, sizeof(bytes), &r);
+	assert_int_equal(r.parser.status, 414);
+	free(r.data);
+	n = (size_t)sprintf(bytes, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
+	memset(bytes + n, 'a', sizeof(bytes) - n);
+	parse((struct str){ bytes, sizeof(bytes) }, 100, &r);
+	assert_int_equal(r.parser.status, 431);
+	free(r.data);
+	n = (size_t)sprintf(bytes, "GET / HTTP/1.1\r\nHost: a\r\n");
+	for (int i = 0; i < 64; i++)
+		n += (size_t)sprintf(bytes + n, "X%d: y\r\n", i);
+	n += (size_t)sprintf(bytes + n, "\r\n");
+	parse((struct str){ bytes, n }, n, &r);
+	assert_int_equal(r.parser.status, 431);
+	free(r.data);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_http_refuses_the_corpus),
+		cmocka_unit_test(test_http_accepts_and_splits),
+		cmocka_unit_test(test_http_every_prefix_waits),
+		cmocka_unit_test(test_http_every_mutation_is_unambiguous_or_refused),
+		cmocka_unit_test(test_http_heads_and_targets_have_ceilings),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
