@@ -118,6 +118,10 @@ fuzz-run: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 
+# Tests of tests: each promise's mechanism switched off once, and its test seen to fail.
+mutants: test
+	@tests/mutants.sh
+
 coverage:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-cov CC=gcc CFLAGS='-O0 -g --coverage' LDFLAGS='--coverage' test
 	@tests/coverage.sh $(BUILD)-cov
@@ -161,7 +165,7 @@ help:
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
-.PHONY: all check test asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench install clean help
+.PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench install clean help
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

@@ -1,0 +1,172 @@
+/*
+ * P1, clause by clause, by the kernel's own account: strace shows that no byte of a token is sent before the fdatasync of its
+ * record returned, and that Google is not asked before the intent's did. HALLPASS_ORDER_WRAP names words to put before
+ * hallpassd; with `eatmydata`, or with fdatasync compiled out, these tests must fail (tests/mutants.sh sees to that).
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "tests/lib/world.h"
+
+#define ROUNDS 40
+
+static struct world w;
+
+static int setup(void **state) {
+	(void)state;
+	world_start(&w);
+	return 0;
+}
+
+static int teardown(void **state) {
+	(void)state;
+	world_end(&w);
+	return 0;
+}
+
+static void strace_or_skip(const char *what) {
+	const char *more = getenv("HALLPASS_ORDER_WRAP");
+
+	if (system("command -v strace >/dev/null 2>&1 && strace -o /dev/null true 2>/dev/null") != 0) {
+		print_message("skipped: strace is not here or may not trace\n");
+		skip();
+	}
+	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -s 200 -o %s/trace -e trace=%s %s", w.dir, what, more ? more : "");
+}
+
+static FILE *trace_open(void) {
+	char path[200];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/trace", w.dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	return f;
+}
+
+static bool is_sync(const char *line) {
+	return strstr(line, "fdatasync") && !strstr(line, "unfinished") && strstr(line, "= 0");
+}
+
+/* A token's answer is the only one that must not be stored; the bytes leave at the call's begin. */
+static bool is_token_reply(const char *line) {
+	return strstr(line, "sendto(") && strstr(line, "HTTP/1.1 200") && strstr(line, "no-store");
+}
+
+static void test_P1_each_token_is_sent_after_the_fdatasync_of_its_record(void **state) {
+	int replies = 0, syncs = 0, inversions = 0;
+	char line[4096];
+	FILE *f;
+
+	(void)state;
+	strace_or_skip("fdatasync,sendto");
+	world_daemon(&w);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct answer a;
+
+		ask_token(&w, SA_DEV, i % 2 ? "" : ", \"lifetime\": 700", &a); /* the first two are minted, the rest cached */
+		assert_int_equal(a.status, 200);
+		answer_fini(&a);
+	}
+	world_stop(&w, SIGTERM);
+	f = trace_open();
+	while (fgets(line, sizeof(line), f)) {
+		syncs += is_sync(line);
+		if (!is_token_reply(line))
+			continue;
+		replies++;
+		inversions += syncs < (replies <= 2 ? 2 : 1); /* a mint has an intent, too */
+		syncs = 0;
+	}
+	fclose(f);
+	print_message("%d tokens sent, %d before their record was durable\n", replies, inversions);
+	assert_int_equal(replies, ROUNDS);
+	assert_int_equal(inversions, 0);
+}
+
+static void test_P1_google_is_asked_after_the_fdatasync_of_the_intent(void **state) {
+	int calls = 0, syncs = 0, early = 0;
+	char line[4096];
+	FILE *f;
+
+	(void)state;
+	strace_or_skip("fdatasync,sendto,write,writev,sendmsg");
+	world_daemon(&w);
+	for (int i = 0; i < 10; i++) {
+		struct answer a;
+		char more[64];
+
+		snprintf(more, sizeof(more), ", \"lifetime\": %d", 100 + i);
+		ask_token(&w, SA_DEV, more, &a);
+		assert_int_equal(a.status, 200);
+		answer_fini(&a);
+	}
+	world_stop(&w, SIGTERM);
+	f = trace_open();
+	while (fgets(line, sizeof(line), f)) {
+		syncs += is_sync(line);
+		if (is_token_reply(line))
+			syncs = 0;
+		if (!strstr(line, ":generateAccessToken HTTP/"))
+			continue;
+		calls++;
+		early += syncs == 0;
+	}
+	fclose(f);
+	print_message("%d calls, %d before their intent was durable\n", calls, early);
+	assert_int_equal(calls, 10);
+	assert_int_equal(early, 0);
+}
+
+/* The disk fails for a moment: what was not durable was not handed out, and the broker goes on in a new segment. */
+static void test_P1_a_failing_fdatasync_releases_nothing(void **state) {
+	int good = 0, refused = 0;
+	json_t *records;
+	char hashes[64][65];
+
+	(void)state;
+	strace_or_skip("fdatasync");
+	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=8..9");
+	world_daemon(&w);
+	for (int i = 0; i < 30; i++) {
+		struct answer a;
+
+		ask_token(&w, SA_DEV, "", &a);
+		if (a.status == 200)
+			sha256_hex(answer_text(&a, "accessToken"), hashes[good++]);
+		else
+			refused += a.status == 503;
+		answer_fini(&a);
+	}
+	print_message("%d issued, %d refused with 503\n", good, refused);
+	assert_int_equal(good + refused, 30);
+	assert_true(good >= 20); /* it recovers by itself */
+	world_stop(&w, SIGKILL);
+	w.wrap[0] = '\0';
+	world_daemon(&w);
+	world_stop(&w, SIGTERM);
+	records = world_records(&w, NULL, 0);
+	assert_non_null(records);
+	assert_true((int)records_count(records, "issued") >= good);
+	for (int i = 0; i < good; i++)
+		assert_true(records_have_token(records, hashes[i]));
+	json_decref(records);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_P1_each_token_is_sent_after_the_fdatasync_of_its_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P1_google_is_asked_after_the_fdatasync_of_the_intent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P1_a_failing_fdatasync_releases_nothing, setup, teardown),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
