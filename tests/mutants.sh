@@ -43,7 +43,7 @@ run_one() { # NAME FILE SED TEST FILTER
 		echo "FAILED $1: does not build"
 		tail -5 "$tree/log"
 		survived=$((survived + 1))
-	elif (cd "$tree" && CMOCKA_TEST_FILTER="$5" timeout 300 "build/tests/$4" >"$tree/log" 2>&1); then
+	elif (cd "$tree" && HALLPASS_TEST_FILTER="$5" timeout 300 "build/tests/$4" >"$tree/log" 2>&1); then
 		echo "FAILED $1: survived $4 $5"
 		survived=$((survived + 1))
 	else
