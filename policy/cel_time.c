@@ -61,7 +61,7 @@ bool cel_time_from_unix(int64_t s, struct cel_timestamp *out) {
 }
 
 bool cel_time_add(struct cel_timestamp t, int64_t d, struct cel_timestamp *out) {
-	int64_t ns = t.ns + (d - floor_div(d, CEL_NS_PER_S) * CEL_NS_PER_S);
+	int64_t part = d % CEL_NS_PER_S, ns = t.ns + part + (part < 0 ? CEL_NS_PER_S : 0);
 	int64_t s = t.s + floor_div(d, CEL_NS_PER_S) + ns / CEL_NS_PER_S;
 
 	if (s < CEL_TIME_MIN_S || s > CEL_TIME_MAX_S)
