@@ -15,6 +15,7 @@
  * Ceilings: 1024 zones in a set, 256 KiB and 4096 transitions in a file.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
@@ -43,7 +44,13 @@ DEFINE_FREEP(struct zones, zones_free)
  */
 int zones_load(struct zones *zones, struct str name, struct zone_ref *out, struct error *err);
 
-/* The same without loading, for evaluation: -1 when the name is bad or was not loaded. Fast; safe from any thread. */
+/* "UTC", "" and fixed offsets alone, without a set; -1: anything else. */
+int zone_fixed(struct str name, struct zone_ref *out);
+
+/* Whether a name may be asked for: see zones_load(). "Local", "localtime", "posixrules" and "Factory" may not. */
+bool zone_name_ok(struct str name);
+
+/* Like zones_load() without loading, for evaluation: -1 when the name is bad or was not loaded. Fast; safe from any thread. */
 int zones_find(const struct zones *zones, struct str name, struct zone_ref *out);
 
 /* Parses the bytes of a TZif file. Errors: ERR_INVALID saying what is wrong with it, ERR_INTERNAL for memory. */
