@@ -316,14 +316,15 @@ static struct set conditional(struct horizon *h, const struct cel_node *node) {
 /* x in [constants]: true where every value of x is in it, false where none is. */
 static struct set member(struct set x, struct set list) {
 	unsigned can = 0;
+	uint64_t span = (uint64_t)x.hi - (uint64_t)x.lo; /* the difference of two int64_t may not be one */
 
-	if (x.kind != SET_INT || list.kind != SET_ONE || list.one.kind != CEL_LIST || x.hi - x.lo > 1000)
+	if (x.kind != SET_INT || list.kind != SET_ONE || list.one.kind != CEL_LIST || span > 1000)
 		return any;
-	for (int64_t v = x.lo; v <= x.hi; v++) {
+	for (uint64_t v = 0; v <= span; v++) {
 		bool found = false;
 
 		for (uint32_t i = 0; i < cel_list_size(list.one) && !found; i++)
-			found = cel_equal(cel_of_int(v), cel_list_at(list.one, i));
+			found = cel_equal(cel_of_int(x.lo + (int64_t)v), cel_list_at(list.one, i));
 		can |= found ? CAN_TRUE : CAN_FALSE;
 	}
 	return truth(can);
