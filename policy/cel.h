@@ -75,7 +75,7 @@ enum cel_type_kind {
 	CEL_T_MAP,	/* params[0] key, params[1] value */
 	CEL_T_OPTIONAL, /* params[0] */
 	CEL_T_WRAPPER,	/* params[0]: a primitive that may also be null (google.protobuf.Int64Value, …) */
-	CEL_T_NAMED,	/* an abstract type without parameters: net.IP, net.CIDR */
+	CEL_T_NAMED,	/* an abstract type: net.IP, net.CIDR */
 	CEL_T_MESSAGE,	/* a protobuf message known by name only */
 	CEL_T_PARAM,	/* type variable of an overload, while checking */
 	CEL_T_ERROR,
@@ -85,7 +85,7 @@ struct cel_type {
 	enum cel_type_kind kind;
 	const char *name; /* as CEL prints it: "int", "list", "google.protobuf.Timestamp", "net.IP" */
 	unsigned n, id;	  /* n params; id of a CEL_T_PARAM */
-	const struct cel_type *params[2];
+	const struct cel_type *params[3];
 };
 
 extern const struct cel_type cel_dyn, cel_null, cel_bool, cel_int, cel_uint, cel_double, cel_string, cel_bytes,
@@ -293,7 +293,13 @@ const char *cel_env_slot_name(const struct cel_env *env, unsigned slot);
 /* list(elem) and so on, owned by the environment. NULL: memory. */
 const struct cel_type *cel_env_type(struct cel_env *env, enum cel_type_kind kind, const struct cel_type *a,
 				    const struct cel_type *b);
-const struct cel_type *cel_env_type_named(struct cel_env *env, enum cel_type_kind kind, const char *name);
+/* CEL_T_NAMED, CEL_T_MESSAGE or CEL_T_PARAM (a type variable: the same name is the same one), with up to three params. */
+const struct cel_type *cel_env_type_named(struct cel_env *env, enum cel_type_kind kind, const char *name,
+					  const struct cel_type *const *params, unsigned n);
+
+/* Declares a function for checking; evaluating a call of it fails. member: params[0] is the receiver. */
+int cel_env_function(struct cel_env *env, const char *name, bool member, const struct cel_type *const *params,
+		     unsigned n, const struct cel_type *result, struct error *err);
 
 /* ---- Compiling ---- */
 

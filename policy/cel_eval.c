@@ -1,0 +1,569 @@
+/* Planning and evaluating: each node gets the function that evaluates it. See cel_internal.h. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "policy/cel_internal.h"
+#include "policy/re2_shim.h"
+
+#define PROGRAM_STEP 4096
+#define MAX_LOCALS 64
+
+/* A constant pattern, compiled once; owned by its program. */
+struct cel_regex {
+	struct cel_regex *next;
+	void *re;
+};
+
+/* --- errors */
+
+static const struct cel_fault out_of_memory = { NULL, "out of memory for one evaluation" };
+
+struct cel_value cel_fail_memory(void) {
+	return (struct cel_value){ .kind = CEL_ERROR, .fault = &out_of_memory };
+}
+
+struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *message) {
+	struct cel_fault *fault = cel_run_alloc(run, sizeof(*fault));
+
+	if (!fault)
+		return cel_fail_memory();
+	*fault = (struct cel_fault){ node, message };
+	return (struct cel_value){ .kind = CEL_ERROR, .fault = fault };
+}
+
+struct cel_value cel_failf(struct cel_run *run, const struct cel_node *node, const char *fmt, ...) {
+	char text[256], *copy;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	copy = cel_arena_str(run->arena, text, strlen(text));
+	return copy ? cel_fail(run, node, copy) : cel_fail_memory();
+}
+
+struct cel_value cel_no_such_overload(struct cel_run *run, const struct cel_node *node) {
+	return cel_fail(run, node, "no such overload");
+}
+
+struct cel_value cel_no_such_key(struct cel_run *run, const struct cel_node *node, struct cel_value key) {
+	struct buf b = BUF_INIT(100);
+	struct cel_value v;
+
+	if (key.kind == CEL_STRING)
+		return cel_failf(run, node, "no such key: %.*s", (int)(key.n > 80 ? 80 : key.n), key.s);
+	cel_value_print(key, &b);
+	v = cel_failf(run, node, "no such key: %s", b.data ? b.data : "?");
+	buf_fini(&b);
+	return v;
+}
+
+bool cel_spend(struct cel_run *run, uint32_t iterations) {
+	if (run->iterations < iterations)
+		return false;
+	run->iterations -= iterations;
+	return true;
+}
+
+struct cel_value cel_fail_iterations(struct cel_run *run, const struct cel_node *node) {
+	return cel_fail(run, node, "too many loop iterations in one evaluation");
+}
+
+struct cel_value cel_copy_string(struct cel_run *run, enum cel_kind kind, const void *p, size_t n) {
+	char *copy = cel_arena_str(run->arena, p, n);
+
+	return copy ? (struct cel_value){ .kind = (uint8_t)kind, .n = (uint32_t)n, .s = copy } : cel_fail_memory();
+}
+
+struct cel_value cel_make_list(struct cel_run *run, struct cel_value *items, size_t n) {
+	struct cel_list *list = cel_run_alloc(run, sizeof(*list));
+
+	if (!list)
+		return cel_fail_memory();
+	*list = (struct cel_list){ (uint32_t)n, items };
+	return cel_of_list(list);
+}
+
+/* --- leaves */
+
+struct cel_value cel_eval_const(const struct cel_node *node, struct cel_run *run) {
+	(void)run;
+	return node->constant;
+}
+
+struct cel_value cel_eval_slot(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value v = run->slots[node->slot];
+
+	if (v.kind == CEL_NONE)
+		return cel_failf(run, node, "no such attribute: %s", cel_env_slot_name(run->program->env, node->slot));
+	return v;
+}
+
+static struct cel_value eval_has_slot(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value v = run->slots[node->slot];
+
+	return v.kind == CEL_UNKNOWN ? v : cel_of_bool(v.kind != CEL_NONE);
+}
+
+static struct cel_value eval_local(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value v = run->locals[node->slot];
+
+	return v.kind == CEL_NONE ? cel_fail(run, node, "a loop's variable outside of its loop") : v;
+}
+
+static struct cel_value eval_undeclared(const struct cel_node *node, struct cel_run *run) {
+	return cel_failf(run, node, "undeclared reference to '%.100s'", node->name.p);
+}
+
+/* --- selections, calls, operators */
+
+static struct cel_value eval_select(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value map = cel_eval_in(node->kids[0], run), out;
+	struct cel_value key = cel_of_string(node->name.p, node->name.n);
+
+	if (cel_failed(map))
+		return map;
+	if (map.kind != CEL_MAP)
+		return cel_no_such_overload(run, node);
+	if (node->test)
+		return cel_of_bool(cel_map_find(map, key, &out));
+	return cel_map_find(map, key, &out) ? out : cel_no_such_key(run, node, key);
+}
+
+static bool admits(const struct cel_overload *o, const struct cel_node *node, const struct cel_value *args) {
+	if (o->n != node->n || o->member != node->member)
+		return false;
+	for (uint32_t i = 0; i < node->n; i++)
+		if (!(o->masks[i] >> args[i].kind & 1))
+			return false;
+	return true;
+}
+
+struct cel_value cel_eval_call(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value args[CEL_MAX_ARGS], unknown = { 0 }, error = { 0 };
+
+	for (uint32_t i = 0; i < node->n; i++) {
+		args[i] = cel_eval_in(node->kids[i], run);
+		if (args[i].kind == CEL_UNKNOWN)
+			unknown = args[i];
+		else if (cel_failed(args[i]) && error.kind == CEL_NONE)
+			error = args[i];
+	}
+	if (unknown.kind == CEL_UNKNOWN)
+		return unknown;
+	if (error.kind != CEL_NONE)
+		return error;
+	if (node->overload && node->overload->call && admits(node->overload, node, args))
+		return node->overload->call(node, run, args);
+	for (const struct cel_overload *o = node->function ? node->function->first : NULL; o; o = o->next)
+		if (o->call && admits(o, node, args))
+			return o->call(node, run, args);
+	return cel_no_such_overload(run, node);
+}
+
+/* && and ||: `decides` absorbs errors and unknowns on either side. */
+static struct cel_value junction(const struct cel_node *node, struct cel_run *run, bool decides) {
+	struct cel_value unknown = { 0 }, error = { 0 };
+
+	for (uint32_t i = 0; i < node->n; i++) {
+		struct cel_value v = cel_eval_in(node->kids[i], run);
+
+		if (v.kind == CEL_BOOL) {
+			if (v.b == decides)
+				return v;
+		} else if (v.kind == CEL_UNKNOWN) {
+			unknown = v;
+		} else if (error.kind == CEL_NONE) {
+			error = cel_failed(v) ? v : cel_no_such_overload(run, node);
+		}
+	}
+	return unknown.kind ? unknown : error.kind ? error : cel_of_bool(!decides);
+}
+
+static struct cel_value eval_and(const struct cel_node *node, struct cel_run *run) {
+	return junction(node, run, false);
+}
+
+static struct cel_value eval_or(const struct cel_node *node, struct cel_run *run) {
+	return junction(node, run, true);
+}
+
+static struct cel_value eval_not(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value v = cel_eval_in(node->kids[0], run);
+
+	if (cel_failed(v))
+		return v;
+	return v.kind == CEL_BOOL ? cel_of_bool(!v.b) : cel_no_such_overload(run, node);
+}
+
+static struct cel_value eval_cond(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value v = cel_eval_in(node->kids[0], run);
+
+	if (cel_failed(v))
+		return v;
+	if (v.kind != CEL_BOOL)
+		return cel_no_such_overload(run, node);
+	return cel_eval_in(node->kids[v.b ? 1 : 2], run);
+}
+
+static struct cel_value eval_list(const struct cel_node *node, struct cel_run *run) {
+	struct cel_value *items = cel_run_alloc(run, node->n * sizeof(*items) + 1);
+
+	if (!items)
+		return cel_fail_memory();
+	for (uint32_t i = 0; i < node->n; i++) {
+		items[i] = cel_eval_in(node->kids[i], run);
+		if (cel_failed(items[i]))
+			return items[i];
+	}
+	return cel_make_list(run, items, node->n);
+}
+
+static struct cel_value eval_map(const struct cel_node *node, struct cel_run *run) {
+	struct cel_entry *entries = cel_run_alloc(run, node->n / 2 * sizeof(*entries) + 1);
+	const struct cel_map *map;
+
+	if (!entries)
+		return cel_fail_memory();
+	for (uint32_t i = 0; i < node->n; i++) {
+		struct cel_value v = cel_eval_in(node->kids[i], run);
+
+		if (cel_failed(v))
+			return v;
+		if (i % 2)
+			entries[i / 2].value = v;
+		else
+			entries[i / 2].key = v;
+	}
+	if (cel_map_build(run->arena, entries, node->n / 2, &map) < 0)
+		return cel_fail(run, node, "a map key that is there twice, or that cannot be a key");
+	return cel_of_map(map);
+}
+
+/* --- loops */
+
+/* The next element of a range into the loop's variables. False: no more. */
+struct range {
+	struct cel_value of;
+	uint32_t i;
+	struct cel_map_iter iter;
+};
+
+static bool range_next(struct range *r, const struct cel_node *node, struct cel_run *run) {
+	struct cel_value key, value;
+
+	if (r->of.kind == CEL_MAP) {
+		if (!cel_map_next(r->of, &r->iter, &key, &value))
+			return false;
+	} else {
+		if (r->i >= cel_list_size(r->of))
+			return false;
+		key = cel_of_int(r->i);
+		value = cel_list_at(r->of, r->i);
+	}
+	run->locals[node->var] = r->of.kind == CEL_MAP || node->var2 != CEL_NO_LOCAL ? key : value;
+	if (node->var2 != CEL_NO_LOCAL)
+		run->locals[node->var2] = value;
+	r->i++;
+	return true;
+}
+
+static struct cel_value truth_of(struct cel_value v, const struct cel_node *node, struct cel_run *run) {
+	return v.kind == CEL_BOOL || cel_failed(v) ? v : cel_no_such_overload(run, node);
+}
+
+/* all and exists: folds of && and ||, errors absorbed by a later element that decides. */
+static struct cel_value loop_decide(const struct cel_node *node, struct cel_run *run, struct range *r, bool decides) {
+	struct cel_value unknown = { 0 }, error = { 0 };
+
+	while (range_next(r, node, run)) {
+		struct cel_value v;
+
+		if (!cel_spend(run, 1))
+			return cel_fail_iterations(run, node);
+		v = truth_of(cel_eval_in(node->kids[1], run), node, run);
+		if (v.kind == CEL_BOOL && v.b == decides)
+			return v;
+		if (v.kind == CEL_UNKNOWN)
+			unknown = v;
+		else if (v.kind != CEL_BOOL && !error.kind)
+			error = v;
+	}
+	return unknown.kind ? unknown : error.kind ? error : cel_of_bool(!decides);
+}
+
+static struct cel_value loop_one(const struct cel_node *node, struct cel_run *run, struct range *r) {
+	unsigned found = 0;
+
+	while (range_next(r, node, run)) {
+		struct cel_value v;
+
+		if (!cel_spend(run, 1))
+			return cel_fail_iterations(run, node);
+		v = truth_of(cel_eval_in(node->kids[1], run), node, run);
+		if (v.kind != CEL_BOOL)
+			return v;
+		found += v.b;
+	}
+	return cel_of_bool(found == 1);
+}
+
+/* filter, map, transformList: a list of what passes. */
+static struct cel_value loop_list(const struct cel_node *node, struct cel_run *run, struct range *r) {
+	uint32_t size = r->of.kind == CEL_MAP ? cel_map_size(r->of) : cel_list_size(r->of), n = 0;
+	struct cel_value *items = cel_run_alloc(run, size * sizeof(*items) + 1), v;
+	bool filter = node->macro == CEL_M_FILTER;
+
+	if (!items)
+		return cel_fail_memory();
+	while (range_next(r, node, run)) {
+		if (!cel_spend(run, 1))
+			return cel_fail_iterations(run, node);
+		if (filter || node->n == 3) {
+			v = truth_of(cel_eval_in(node->kids[1], run), node, run);
+			if (v.kind != CEL_BOOL)
+				return v;
+			if (!v.b)
+				continue;
+		}
+		v = filter ? run->locals[node->var] : cel_eval_in(node->kids[node->n - 1], run);
+		if (cel_failed(v))
+			return v;
+		items[n++] = v;
+	}
+	return cel_make_list(run, items, n);
+}
+
+static struct cel_value eval_loop(const struct cel_node *node, struct cel_run *run) {
+	struct range r = { .of = cel_eval_in(node->kids[0], run) };
+
+	if (cel_failed(r.of))
+		return r.of;
+	if (r.of.kind != CEL_MAP && r.of.kind != CEL_LIST)
+		return cel_no_such_overload(run, node);
+	if (node->macro == CEL_M_ALL || node->macro == CEL_M_EXISTS)
+		return loop_decide(node, run, &r, node->macro == CEL_M_EXISTS);
+	if (node->macro == CEL_M_EXISTS_ONE)
+		return loop_one(node, run, &r);
+	return loop_list(node, run, &r);
+}
+
+static struct cel_value eval_bind(const struct cel_node *node, struct cel_run *run) {
+	run->locals[node->var] = cel_eval_in(node->kids[0], run);
+	return cel_eval_in(node->kids[1], run);
+}
+
+/* --- planning */
+
+static cel_eval_fn *const evaluators[] = {
+	[CEL_N_CONST] = cel_eval_const, [CEL_N_IDENT] = eval_undeclared, [CEL_N_SLOT] = cel_eval_slot,
+	[CEL_N_LOCAL] = eval_local,	[CEL_N_SELECT] = eval_select,	 [CEL_N_CALL] = cel_eval_call,
+	[CEL_N_AND] = eval_and,		[CEL_N_OR] = eval_or,		 [CEL_N_NOT] = eval_not,
+	[CEL_N_COND] = eval_cond,	[CEL_N_LIST] = eval_list,	 [CEL_N_MAP] = eval_map,
+	[CEL_N_LOOP] = eval_loop,	[CEL_N_BIND] = eval_bind,
+};
+
+static int plan_zone(struct cel_compile *c, struct cel_node *node) {
+	const struct cel_env *env = c->program->env;
+	struct error err;
+
+	node->zone_resolved = node->n == 1;
+	if (node->n < 2 || node->kids[1]->kind != CEL_N_CONST || node->kids[1]->constant.kind != CEL_STRING)
+		return 0;
+	if (!env->zones || zones_load(env->zones, cel_str(node->kids[1]->constant), &node->zone, &err) < 0) {
+		cel_compile_fail(c, CEL_PHASE_CHECK, node->kids[1]->at, "%s", env->zones ? err.message : "no time zones here");
+		return -1;
+	}
+	node->zone_resolved = true;
+	return 0;
+}
+
+static int plan_regex(struct cel_compile *c, struct cel_node *node) {
+	const struct cel_node *pattern = node->kids[node->n - 1];
+	struct cel_regex *regex;
+	char why[160] = "";
+
+	if (pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
+		return 0;
+	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
+	if (!regex || pattern->constant.n > c->program->limits.regex) {
+		cel_compile_fail(c, CEL_PHASE_LIMIT, pattern->at, "a pattern of more than %u bytes", c->program->limits.regex);
+		return -1;
+	}
+	regex->re = re2_shim_new(pattern->constant.s, pattern->constant.n, c->program->limits.regex_memory, why, sizeof(why));
+	if (!regex->re) {
+		cel_compile_fail(c, CEL_PHASE_CHECK, pattern->at, "no regular expression: %s", why);
+		return -1;
+	}
+	regex->next = c->program->regexes;
+	c->program->regexes = regex;
+	node->regex = regex;
+	return 0;
+}
+
+int cel_regex_search(const struct cel_regex *regex, struct str text) {
+	return re2_shim_search(regex->re, text.p, text.n);
+}
+
+static bool foldable(const struct cel_node *node) {
+	if (node->kind != CEL_N_CALL && node->kind != CEL_N_NOT && node->kind != CEL_N_LIST)
+		return false;
+	for (uint32_t i = 0; i < node->n; i++)
+		if (node->kids[i]->kind != CEL_N_CONST)
+			return false;
+	return true;
+}
+
+/* A constant sub-expression is evaluated once; one that fails stays, and fails when it is reached. */
+static void fold(struct cel_compile *c, struct cel_node *node) {
+	struct cel_run run = { .arena = &c->program->arena, .program = c->program, .iterations = 0 };
+	struct cel_value v;
+
+	if (!foldable(node) || node->fn == CEL_FN_GET_ATTRIBUTE)
+		return;
+	v = node->eval(node, &run);
+	if (cel_failed(v))
+		return;
+	node->kind = CEL_N_CONST;
+	node->constant = v;
+	node->eval = cel_eval_const;
+	node->n = 0;
+}
+
+static int plan(struct cel_compile *c, struct cel_node *node) {
+	for (uint32_t i = 0; i < node->n; i++)
+		if (plan(c, node->kids[i]) < 0)
+			return -1;
+	if (node->kind >= sizeof(evaluators) / sizeof(evaluators[0]) || !evaluators[node->kind]) {
+		cel_compile_fail(c, CEL_PHASE_CHECK, node->at, "this construct is not offered to conditions");
+		return -1;
+	}
+	node->eval = node->kind == CEL_N_SLOT && node->test ? eval_has_slot : evaluators[node->kind];
+	if (node->kind == CEL_N_CALL && node->fn >= CEL_FN_GET_FULL_YEAR && node->fn <= CEL_FN_GET_MILLISECONDS &&
+	    plan_zone(c, node) < 0)
+		return -1;
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_MATCHES && plan_regex(c, node) < 0)
+		return -1;
+	fold(c, node);
+	return 0;
+}
+
+int cel_plan(struct cel_compile *c) {
+	if (c->program->n_locals > MAX_LOCALS) {
+		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "more than %d loop variables", MAX_LOCALS);
+		return -1;
+	}
+	return plan(c, c->program->root);
+}
+
+/* --- programs */
+
+const struct cel_limits cel_default_limits = {
+	.source = 32768, .depth = 96, .nodes = 20000, .compile_bytes = 8 << 20, .iterations = 10000, .regex = 1024,
+	.regex_memory = 1 << 20,
+};
+
+static int compile(struct cel_compile *c) {
+	struct cel_program *p = c->program;
+
+	if (p->text.n > p->limits.source) {
+		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "an expression of more than %u bytes", p->limits.source);
+		return -1;
+	}
+	p->text.p = cel_arena_str(&p->arena, p->text.p, p->text.n);
+	p->used = cel_arena_alloc(&p->arena, p->env->n_slots + 1);
+	if (!p->text.p || !p->used) {
+		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "out of memory");
+		return -1;
+	}
+	memset(p->used, 0, p->env->n_slots + 1);
+	if (!cel_utf8_valid(p->text.p, p->text.n)) {
+		cel_compile_fail(c, CEL_PHASE_PARSE, 0, "the expression is not UTF-8");
+		return -1;
+	}
+	if (cel_parse(c) < 0 || (p->mode & CEL_PARSE_ONLY))
+		return c->failed ? -1 : 0;
+	return cel_check(c) < 0 || cel_plan(c) < 0 ? -1 : 0;
+}
+
+int cel_compile(const struct cel_env *env, struct str text, unsigned mode, const struct cel_limits *limits,
+		struct cel_program **out, struct cel_error *err) {
+	struct cel_program *p = calloc(1, sizeof(*p));
+	struct cel_compile c = { .program = p, .err = err };
+	struct error memory;
+
+	*err = (struct cel_error){ .phase = CEL_PHASE_LIMIT, .line = 1, .column = 1, .message = "out of memory" };
+	if (!p)
+		return -1;
+	p->env = env;
+	p->limits = limits ? *limits : cel_default_limits;
+	p->mode = mode;
+	p->text = text;
+	if (cel_arena_init(&p->arena, PROGRAM_STEP, p->limits.compile_bytes, &memory) < 0) {
+		free(p);
+		return -1;
+	}
+	if (compile(&c) < 0) {
+		cel_program_free(p);
+		return -1;
+	}
+	*out = p;
+	return 0;
+}
+
+void cel_program_free(struct cel_program *program) {
+	if (!program)
+		return;
+	for (struct cel_regex *r = program->regexes; r; r = r->next)
+		re2_shim_free(r->re);
+	cel_arena_fini(&program->arena);
+	free(program);
+}
+
+const struct cel_node *cel_program_root(const struct cel_program *program) {
+	return program->root;
+}
+
+const struct cel_type *cel_program_type(const struct cel_program *program) {
+	return program->root->type;
+}
+
+struct str cel_program_text(const struct cel_program *program) {
+	return program->text;
+}
+
+const struct cel_env *cel_program_env(const struct cel_program *program) {
+	return program->env;
+}
+
+bool cel_program_uses(const struct cel_program *program, unsigned slot) {
+	return program->used[slot];
+}
+
+struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena) {
+	struct cel_value locals[MAX_LOCALS];
+	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
+			       .activation = activation, .iterations = program->limits.iterations };
+
+	memset(locals, 0, program->n_locals * sizeof(*locals));
+	return node->eval(node, &run);
+}
+
+struct cel_value cel_eval(const struct cel_program *program, const struct cel_activation *activation,
+			  struct cel_arena *arena) {
+	return cel_eval_node(program, program->root, activation, arena);
+}
+
+void cel_position(struct str text, uint32_t offset, uint32_t *line, uint32_t *column) {
+	*line = *column = 1;
+	for (uint32_t i = 0; i < offset && i < text.n; i++) {
+		if (text.p[i] == '\n') {
+			++*line;
+			*column = 1;
+		} else if (((unsigned char)text.p[i] & 0xC0) != 0x80) {
+			++*column;
+		}
+	}
+}

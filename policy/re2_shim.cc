@@ -1,0 +1,27 @@
+// See re2_shim.h.
+
+#include <cstdio>
+#include <new>
+#include <re2/re2.h>
+#include "policy/re2_shim.h"
+
+void *re2_shim_new(const char *pattern, size_t n, long long max_memory, char *why, size_t why_size) {
+	RE2::Options options;
+	options.set_log_errors(false);
+	options.set_never_capture(true);
+	options.set_max_mem(max_memory);
+	RE2 *re = new (std::nothrow) RE2(re2::StringPiece(pattern, n), options);
+	if (re && re->ok())
+		return re;
+	snprintf(why, why_size, "%s", re ? re->error().c_str() : "out of memory");
+	delete re;
+	return nullptr;
+}
+
+int re2_shim_search(const void *re, const char *text, size_t n) {
+	return RE2::PartialMatch(re2::StringPiece(text, n), *static_cast<const RE2 *>(re));
+}
+
+void re2_shim_free(void *re) {
+	delete static_cast<RE2 *>(re);
+}
