@@ -65,7 +65,7 @@ $(TESTS_POLICY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
-$(TESTS_SCENARIO): $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
+$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
 # Shifts a daemon's wall clock in scenario tests; no sanitizer in it, it is loaded before theirs.
 $(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
 	@mkdir -p $(@D)

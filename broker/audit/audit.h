@@ -89,7 +89,7 @@ struct audit_status {
 	uint64_t free_bytes;
 	unsigned queued;
 	bool healthy;
-	char problem[512]; /* for people, when not healthy */
+	char problem[768]; /* for people, when not healthy */
 	char segment[64];  /* file name being written */
 	uint8_t head[32];  /* SHA-256 of the last durable frame */
 };

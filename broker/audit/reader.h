@@ -13,11 +13,13 @@
 
 struct audit_reader;
 
+/* dir: the audit directory, the one that holds journal/. ERR_NOT_FOUND: there is none; ERR_UNAVAILABLE: cannot read it. */
 int audit_reader_open(const char *dir, struct audit_reader **out, struct error *err);
 void audit_reader_free(struct audit_reader *reader);
 
 /*
  * 1: *record is the next one (borrowed until the next call), *index its number. 0: the end for now
- * (call again later to follow). -1: ERR_INVALID, corrupt: file, offset and what is wrong.
+ * (call again later to follow; after a failure of the disk the last frame's records may come once more, with the same
+ * numbers: they were refused the first time). -1: ERR_INVALID, corrupt: file, offset and what is wrong.
  */
 int audit_reader_next(struct audit_reader *reader, struct str *record, uint64_t *index, struct error *err);

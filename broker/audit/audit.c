@@ -1,0 +1,459 @@
+/* See audit.h. The event loop's side: who waits for which slot of which batch, deadlines, and what is told afterwards. */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "broker/audit/audit.h"
+#include "broker/audit/record.h"
+#include "broker/audit/recover.h"
+#include "broker/audit/writer.h"
+#include "broker/clock.h"
+#include "broker/log.h"
+#include "hallpass/cleanup.h"
+
+#define TICK_MS 50 /* how finely deadlines are watched */
+#define MAX_LATE 256 /* records named in one "late" */
+#define MIN_DEADLINE_MS 100
+
+TAILQ_HEAD(entries, audit_entry);
+
+struct audit {
+	struct log *log;
+	char *path, *journal_path;
+	int dir_fd, journal_fd, lock_fd, wake_fd;
+	struct segment_dir dir;
+	struct audit_options options;
+	struct writer *writer;
+	struct event *wake, *kick, *tick;
+	bool kick_pending;
+	struct entries waiting; /* in order of their coming */
+	int64_t last_time;
+	uint64_t refused, refused_told, deaths;
+	struct buf scratch; /* for records of our own */
+};
+
+/* --- slots: an entry remembers batch and slot as one number, 0 for none */
+
+static unsigned slot_code(const struct batch *b, unsigned slot) {
+	return (b->number << 16 | slot) + 1;
+}
+
+static struct batch_slot *slot_of(const struct audit *audit, const struct audit_entry *entry) {
+	return &writer_batch(audit->writer, (entry->state - 1) >> 16)->slots[(entry->state - 1) & 0xFFFF];
+}
+
+/* --- records of our own */
+
+static void tell(struct audit *audit, struct audit_record *record) {
+	struct error err = { 0 };
+
+	record->time = clock_now();
+	buf_reset(&audit->scratch);
+	record_write(record, &audit->scratch);
+	if (!buf_ok(&audit->scratch) || audit_append(audit, audit->scratch.data, audit->scratch.len, NULL, &err) < 0)
+		log_error(audit->log, "unrecorded", "type=%s error=\"%s\"", record_type_name(record->type), err.message);
+}
+
+/* A segment died and the log went on in another: the operator's log at once, the record when it can. */
+static void tell_death(struct audit *audit) {
+	struct writer_status s;
+
+	writer_status(audit->writer, &s);
+	if (s.deaths == audit->deaths || s.problem.code)
+		return;
+	log_error(audit->log, "segment-died", "file=%s error=\"%s\" now=%s", s.dead_segment, s.death.message, s.segment);
+	audit->deaths = s.deaths;
+	tell(audit, &(struct audit_record){ .type = RECORD_RECOVERED,
+					    .file = s.dead_segment,
+					    .error = s.death.message,
+					    .refused = audit->refused - audit->refused_told });
+	audit->refused_told = audit->refused;
+}
+
+/* --- refusing waiters */
+
+static void refuse(struct audit *audit, struct audit_entry *entry, const struct error *err) {
+	struct batch_slot *slot = slot_of(audit, entry);
+
+	TAILQ_REMOVE(&audit->waiting, entry, link);
+	slot->waiter = NULL;
+	slot->refused = true;
+	entry->state = 0;
+	audit->refused++;
+	entry->done(entry, err, entry->arg);
+}
+
+static void refuse_all(struct audit *audit, const struct error *err) {
+	struct audit_entry *entry;
+
+	while ((entry = TAILQ_FIRST(&audit->waiting)))
+		refuse(audit, entry, err);
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg) {
+	struct audit *audit = arg;
+	int64_t limit = clock_monotonic_us() - (int64_t)audit->options.deadline_ms * 1000;
+	struct audit_entry *entry;
+	struct error err;
+
+	(void)fd, (void)events;
+	error_set(&err, ERR_UNAVAILABLE, "audit log: the disk under %s did not answer within %u ms", audit->path,
+		  audit->options.deadline_ms);
+	while ((entry = TAILQ_FIRST(&audit->waiting)) && slot_of(audit, entry)->since_us < limit)
+		refuse(audit, entry, &err);
+}
+
+/* --- releasing */
+
+static void release_slot(struct audit *audit, struct batch *b, unsigned i, uint64_t *late, size_t *n_late) {
+	static const struct error ok = { ERR_NONE, "" };
+	struct audit_entry *entry = b->slots[i].waiter;
+
+	if (b->slots[i].refused && *n_late < MAX_LATE)
+		late[(*n_late)++] = b->first_index + i;
+	if (!entry)
+		return;
+	b->slots[i].waiter = NULL;
+	TAILQ_REMOVE(&audit->waiting, entry, link);
+	entry->state = 0;
+	entry->index = b->first_index + i;
+	entry->done(entry, &ok, entry->arg);
+}
+
+static void release_batches(struct audit *audit) {
+	struct batches released;
+	struct batch *b;
+	uint64_t late[MAX_LATE];
+	size_t n_late = 0;
+
+	STAILQ_INIT(&released);
+	writer_released(audit->writer, &released);
+	while ((b = STAILQ_FIRST(&released))) {
+		STAILQ_REMOVE_HEAD(&released, link);
+		for (unsigned i = 0; i < b->n; i++)
+			release_slot(audit, b, i, late, &n_late);
+		writer_recycle(audit->writer, b);
+	}
+	if (n_late)
+		tell(audit, &(struct audit_record){ .type = RECORD_LATE, .indices = late, .n_indices = n_late });
+}
+
+static void on_wake(evutil_socket_t fd, short events, void *arg) {
+	struct audit *audit = arg;
+	struct writer_status s;
+	uint64_t n;
+	ssize_t r = read(audit->wake_fd, &n, sizeof(n));
+
+	(void)fd, (void)events, (void)r;
+	release_batches(audit);
+	if (writer_stuck(audit->writer)) {
+		writer_status(audit->writer, &s);
+		if (s.problem.code)
+			refuse_all(audit, &s.problem);
+	}
+	tell_death(audit);
+}
+
+static void on_kick(evutil_socket_t fd, short events, void *arg) {
+	struct audit *audit = arg;
+
+	(void)fd, (void)events;
+	audit->kick_pending = false;
+	writer_kick(audit->writer);
+}
+
+/* --- appending */
+
+int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err) {
+	struct writer_status s;
+	struct batch *b;
+
+	if (len > AUDIT_MAX_ENTRY)
+		return error_set(err, ERR_INTERNAL, "a record of %zu bytes; at most %d fit", len, AUDIT_MAX_ENTRY);
+	if (entry && writer_stuck(audit->writer)) {
+		writer_status(audit->writer, &s);
+		audit->refused++;
+		return error_set(err, ERR_UNAVAILABLE, "%s", s.problem.code ? s.problem.message : "audit log: not writable");
+	}
+	if (writer_put(audit->writer, json, len, entry != NULL, &b, err) < 0) {
+		audit->refused++;
+		return -1;
+	}
+	b->slots[b->n - 1].waiter = entry;
+	if (entry) {
+		b->slots[b->n - 1].since_us = clock_monotonic_us();
+		entry->state = slot_code(b, b->n - 1);
+		TAILQ_INSERT_TAIL(&audit->waiting, entry, link);
+	}
+	if (!audit->kick_pending) { /* once a turn of the loop: what comes in one turn shares a frame */
+		audit->kick_pending = true;
+		event_active(audit->kick, EV_TIMEOUT, 0);
+	}
+	return 0;
+}
+
+void audit_forget(struct audit *audit, struct audit_entry *entry) {
+	if (!entry->state)
+		return;
+	slot_of(audit, entry)->waiter = NULL;
+	TAILQ_REMOVE(&audit->waiting, entry, link);
+	entry->state = 0;
+}
+
+bool audit_ready(const struct audit *audit, struct error *err) {
+	uint64_t free_bytes = writer_free_bytes(audit->writer);
+	struct writer_status s;
+
+	if (writer_stuck(audit->writer)) {
+		writer_status(audit->writer, &s);
+		error_set(err, ERR_UNAVAILABLE, "%s", s.problem.code ? s.problem.message : "audit log: not writable");
+		return false;
+	}
+	if (free_bytes >= audit->options.low_water_bytes)
+		return true;
+	error_set(err, ERR_UNAVAILABLE,
+		  "audit log: %s has %llu bytes free, less than audit.lowWater (%llu): nothing is issued until there is room",
+		  audit->path, (unsigned long long)free_bytes, (unsigned long long)audit->options.low_water_bytes);
+	return false;
+}
+
+int64_t audit_last_time(const struct audit *audit) {
+	return audit->last_time;
+}
+
+void audit_status(const struct audit *audit, struct audit_status *out) {
+	struct error err = { 0 };
+	struct writer_status s;
+
+	writer_status(audit->writer, &s);
+	*out = (struct audit_status){
+		.records = s.records,
+		.frames = s.frames,
+		.syncs = s.syncs,
+		.refused = audit->refused,
+		.next_index = s.at.next_index,
+		.free_bytes = writer_free_bytes(audit->writer),
+		.queued = s.queued,
+		.healthy = audit_ready(audit, &err),
+	};
+	snprintf(out->problem, sizeof(out->problem), "%s", err.message);
+	snprintf(out->segment, sizeof(out->segment), "%s", s.segment);
+	memcpy(out->head, s.at.hash, sizeof(out->head));
+}
+
+/* --- opening */
+
+/* Makes the directory and those above it, each 0700. */
+static int make_dirs(const char *path, struct error *err) {
+	char *copy = strdup(path);
+
+	if (!copy)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	for (char *slash = copy; slash;) {
+		slash = strchr(slash + 1, '/');
+		if (slash)
+			*slash = '\0';
+		if (mkdir(copy, 0700) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES) {
+			error_set(err, ERR_UNAVAILABLE, "audit log: cannot make %s: %s", copy, strerror(errno));
+			free(copy);
+			return -1;
+		}
+		if (slash)
+			*slash = '/';
+	}
+	free(copy);
+	return 0;
+}
+
+/* Ours alone: who else could write there could take records away. */
+static int open_private(const char *path, int *out, struct error *err) {
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set(err, ERR_UNAVAILABLE, "audit log: cannot open %s: %s", path, strerror(errno));
+	*out = fd;
+	if (st.st_uid != geteuid())
+		return error_set(err, ERR_INVALID, "audit log: %s belongs to uid %u, not to us (%u)", path, st.st_uid, geteuid());
+	if (st.st_mode & 077)
+		return error_set(err, ERR_INVALID, "audit log: %s has mode %04o, others can reach it: chmod 700 %s", path,
+				 st.st_mode & 07777, path);
+	return 0;
+}
+
+/* One broker per directory. The lock goes with the open file, so a forked child or a second open does not drop it. */
+static int take_lock(struct audit *audit, struct error *err) {
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char pid[32] = "";
+	ssize_t n;
+
+	audit->lock_fd = openat(audit->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (audit->lock_fd < 0)
+		return error_set(err, ERR_UNAVAILABLE, "audit log: cannot open %s/lock: %s", audit->path, strerror(errno));
+	if (fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0) {
+		n = pread(audit->lock_fd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? n : 0] = '\0';
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s is in use by another hallpassd (pid %s): one broker per directory",
+				 audit->path, pid[0] ? pid : "unknown");
+	}
+	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+	if (ftruncate(audit->lock_fd, 0) < 0 || pwrite(audit->lock_fd, pid, strlen(pid), 0) < 0)
+		log_warning(audit->log, "lock", "cannot write our pid into %s/lock", audit->path);
+	return 0;
+}
+
+static int open_dirs(struct audit *audit, struct error *err) {
+	if (asprintf(&audit->journal_path, "%s/journal", audit->path) < 0) {
+		audit->journal_path = NULL;
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	}
+	if (make_dirs(audit->journal_path, err) < 0 || open_private(audit->path, &audit->dir_fd, err) < 0 ||
+	    take_lock(audit, err) < 0 || open_private(audit->journal_path, &audit->journal_fd, err) < 0)
+		return -1;
+	audit->dir = (struct segment_dir){
+		.io = audit->options.io ? audit->options.io : &journal_io_system,
+		.fd = audit->journal_fd,
+		.path = audit->journal_path,
+	};
+	return 0;
+}
+
+static int make_events(struct audit *audit, struct event_base *base, struct error *err) {
+	struct timeval tick = { 0, TICK_MS * 1000 };
+
+	audit->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (audit->wake_fd >= 0)
+		audit->wake = event_new(base, audit->wake_fd, EV_READ | EV_PERSIST, on_wake, audit);
+	audit->kick = event_new(base, -1, 0, on_kick, audit);
+	audit->tick = event_new(base, -1, EV_PERSIST, on_tick, audit);
+	if (!audit->wake || !audit->kick || !audit->tick || event_add(audit->wake, NULL) < 0 ||
+	    event_add(audit->tick, &tick) < 0)
+		return error_set(err, ERR_INTERNAL, "audit log: cannot make events");
+	return 0;
+}
+
+static const char *member(const json_t *json, const char *name) {
+	return json_string_value(json_object_get(json, name));
+}
+
+/* What a crash left: the torn tail, and intents whose outcome nobody will ever know. */
+static void tell_recovery(struct audit *audit, const struct recovery *recovery) {
+	const struct open_intent *intent;
+	char file[SEGMENT_NAME_MAX];
+
+	if (recovery->torn) {
+		segment_name(recovery->at.segment, file);
+		log_warning(audit->log, "recovered", "file=%s bytes=%llu were no whole frame and do not count", file,
+			    (unsigned long long)recovery->torn);
+		tell(audit, &(struct audit_record){ .type = RECORD_RECOVERED, .file = file, .bytes = recovery->torn });
+	}
+	TAILQ_FOREACH(intent, &recovery->open, in_order) {
+		json_t *json = json_loads(intent->json, 0, NULL);
+
+		tell(audit, &(struct audit_record){
+				    .type = RECORD_UNKNOWN,
+				    .flight = member(json, "flight"),
+				    .request = member(json, "request"),
+				    .principal = member(json, "principal"),
+				    .permission = member(json, "permission"),
+				    .target = member(json, "target"),
+				    .binding = member(json, "binding"),
+				    .lifetime_s = json_integer_value(json_object_get(json, "lifetime")),
+				    .error = "the broker ended before the outcome was known: a token may have been minted, none was "
+					     "handed over",
+			    });
+		json_decref(json);
+	}
+}
+
+static int start(struct audit *audit, struct error *err) {
+	struct recovery recovery;
+	int r = recover(&audit->dir, audit->options.segment_bytes, &recovery, err);
+
+	if (r == 0) {
+		const struct writer_options options = {
+			.dir = &audit->dir,
+			.segment_bytes = audit->options.segment_bytes,
+			.at = recovery.at,
+			.next_number = recovery.next_number,
+			.spare = recovery.spare,
+			.wake_fd = audit->wake_fd,
+		};
+
+		recovery.spare.fd = -1; /* the writer's now */
+		audit->last_time = recovery.at.last_ns / 1000000000;
+		r = writer_start(&options, &audit->writer, err);
+	}
+	if (r == 0)
+		tell_recovery(audit, &recovery);
+	recovery_fini(&recovery);
+	return r;
+}
+
+static void audit_free(struct audit *audit) {
+	const int fds[] = { audit->wake_fd, audit->journal_fd, audit->lock_fd, audit->dir_fd };
+	struct event *const events[] = { audit->wake, audit->kick, audit->tick };
+
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		if (events[i])
+			event_free(events[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	buf_fini(&audit->scratch);
+	free(audit->journal_path);
+	free(audit->path);
+	free(audit);
+}
+
+int audit_open(struct event_base *base, const struct audit_options *options, struct log *log, struct audit **out,
+	       struct error *err) {
+	struct audit *audit = calloc(1, sizeof(*audit));
+
+	if (!audit || !(audit->path = strdup(options->dir))) {
+		free(audit);
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	}
+	audit->log = log;
+	audit->options = *options;
+	audit->options.dir = audit->path;
+	audit->dir_fd = audit->journal_fd = audit->lock_fd = audit->wake_fd = -1;
+	audit->scratch = RECORD_BUF;
+	TAILQ_INIT(&audit->waiting);
+	if (!audit->options.segment_bytes)
+		audit->options.segment_bytes = JOURNAL_DEFAULT_SEGMENT;
+	if (audit->options.segment_bytes < JOURNAL_MIN_SEGMENT)
+		audit->options.segment_bytes = JOURNAL_MIN_SEGMENT;
+	if (audit->options.deadline_ms < MIN_DEADLINE_MS)
+		audit->options.deadline_ms = MIN_DEADLINE_MS;
+	if (open_dirs(audit, err) < 0 || make_events(audit, base, err) < 0 || start(audit, err) < 0) {
+		audit_free(audit);
+		return -1;
+	}
+	*out = audit;
+	return 0;
+}
+
+void audit_close(struct audit *audit) {
+	struct error err;
+
+	if (!audit)
+		return;
+	error_set(&err, ERR_UNAVAILABLE, "audit log: the broker is stopping and the disk does not answer");
+	if (writer_stop(audit->writer, audit->options.deadline_ms)) {
+		release_batches(audit);
+		refuse_all(audit, &err);
+		writer_free(audit->writer);
+		audit_free(audit);
+		return;
+	}
+	/* The thread is still in the disk's hands: what it uses stays as it is. */
+	log_error(audit->log, "audit-close", "the disk under %s hangs; what was queued may not be recorded", audit->path);
+	refuse_all(audit, &err);
+}

@@ -1,0 +1,190 @@
+/* See segment.h. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "broker/audit/segment.h"
+
+#define ZEROS 65536
+#define ZERO_IOVS 16
+#define STEP ((uint64_t)ZEROS * ZERO_IOVS) /* 1 MiB between syncs, so that commits beside it wait for no more */
+
+static const uint8_t zeros[ZEROS];
+
+void segment_name(uint64_t number, char out[SEGMENT_NAME_MAX]) {
+	snprintf(out, SEGMENT_NAME_MAX, "%06llu.j", (unsigned long long)number);
+}
+
+bool segment_number(const char *name, uint64_t *out) {
+	char again[SEGMENT_NAME_MAX];
+	uint64_t v = 0;
+
+	for (const char *p = name; *p >= '0' && *p <= '9' && p - name < 18; p++)
+		v = v * 10 + (uint64_t)(*p - '0');
+	segment_name(v, again);
+	*out = v;
+	return v > 0 && !strcmp(name, again);
+}
+
+int segment_error(const struct segment_dir *dir, const char *name, const char *what, int errnum, struct error *err) {
+	uint64_t free_bytes;
+
+	if (dir->io->free_bytes(dir->io->ctx, dir->fd, &free_bytes) < 0)
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s %s/%s: %s", what, dir->path, name, strerror(errnum));
+	return error_set(err, ERR_UNAVAILABLE, "audit log: %s %s/%s: %s (%llu bytes free)", what, dir->path, name,
+			 strerror(errnum), (unsigned long long)free_bytes);
+}
+
+/* Fully or not at all: a short write sets errno to ENOSPC, which it nearly always is. */
+static int write_all(const struct segment_dir *dir, int fd, const struct iovec *iov, int n, uint64_t offset) {
+	size_t want = 0;
+	ssize_t r;
+
+	for (int i = 0; i < n; i++)
+		want += iov[i].iov_len;
+	r = dir->io->pwritev(dir->io->ctx, fd, iov, n, offset);
+	if (r >= 0 && (size_t)r < want)
+		errno = ENOSPC;
+	return r >= 0 && (size_t)r == want ? 0 : -1;
+}
+
+static int fill_with_zeros(const struct segment_dir *dir, const struct segment *s, const atomic_bool *stop,
+			   struct error *err) {
+	struct iovec iov[ZERO_IOVS];
+	uint64_t offset, left;
+	int n;
+
+	for (offset = 0; offset < s->size; offset += STEP) {
+		left = s->size - offset;
+		for (n = 0; n < ZERO_IOVS && left; n++) {
+			iov[n] = (struct iovec){ (void *)zeros, left < ZEROS ? left : ZEROS };
+			left -= iov[n].iov_len;
+		}
+		if (write_all(dir, s->fd, iov, n, offset) < 0)
+			return segment_error(dir, s->name, "cannot fill", errno, err);
+		if (dir->io->fdatasync(dir->io->ctx, s->fd) < 0)
+			return segment_error(dir, s->name, "cannot sync", errno, err);
+		if (atomic_load(stop))
+			return error_set(err, ERR_CANCELLED, "stopping");
+	}
+	return 0;
+}
+
+/* From NNNNNN.new to NNNNNN.j, durably. */
+static int publish(const struct segment_dir *dir, const struct segment *s, const char *made, struct error *err) {
+	struct stat st;
+
+	if (dir->io->fsync(dir->io->ctx, s->fd) < 0)
+		return segment_error(dir, made, "cannot sync", errno, err);
+	/* The lock makes us the only one who names segments. */
+	if (fstatat(dir->fd, s->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return segment_error(dir, s->name, "cannot name", EEXIST, err);
+	if (renameat(dir->fd, made, dir->fd, s->name) < 0)
+		return segment_error(dir, s->name, "cannot name", errno, err);
+	if (dir->io->fsync(dir->io->ctx, dir->fd) < 0)
+		return segment_error(dir, "", "cannot sync", errno, err);
+	return 0;
+}
+
+int segment_make(const struct segment_dir *dir, uint64_t number, uint64_t size, const atomic_bool *stop,
+		 struct segment *out, struct error *err) {
+	struct segment s = { .number = number, .size = size };
+	char made[SEGMENT_NAME_MAX + 8];
+
+	segment_name(number, s.name);
+	snprintf(made, sizeof(made), "%06llu.new", (unsigned long long)number);
+	unlinkat(dir->fd, made, 0); /* half a one, of an earlier attempt */
+	s.fd = dir->io->open(dir->io->ctx, dir->fd, made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s.fd < 0)
+		return segment_error(dir, made, "cannot make", errno, err);
+	if (dir->io->allocate(dir->io->ctx, s.fd, size) < 0)
+		segment_error(dir, made, "no room for", errno, err);
+	else if (fill_with_zeros(dir, &s, stop, err) == 0 && publish(dir, &s, made, err) == 0) {
+		*out = s;
+		return 0;
+	}
+	unlinkat(dir->fd, made, 0);
+	segment_discard(dir, &s);
+	return -1;
+}
+
+int segment_open(const struct segment_dir *dir, uint64_t number, struct segment *out, struct error *err) {
+	struct segment s = { .number = number };
+	struct stat st;
+
+	segment_name(number, s.name);
+	s.fd = dir->io->open(dir->io->ctx, dir->fd, s.name, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (s.fd < 0 || fstat(s.fd, &st) < 0) {
+		segment_error(dir, s.name, "cannot open", errno, err);
+		segment_close(&s);
+		return -1;
+	}
+	s.size = (uint64_t)st.st_size;
+	*out = s;
+	return 0;
+}
+
+int segment_begin(const struct segment_dir *dir, const struct segment *segment, struct journal_hasher *hasher,
+		  const struct journal_header *header, struct error *err) {
+	uint8_t page[JOURNAL_HEADER];
+	struct iovec iov = { page, sizeof(page) };
+
+	journal_header_write(hasher, header, page);
+	if (write_all(dir, segment->fd, &iov, 1, 0) < 0)
+		return segment_error(dir, segment->name, "cannot write", errno, err);
+	if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)
+		return segment_error(dir, segment->name, "cannot sync", errno, err);
+	return 0;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int segment_check(const struct segment_dir *dir, const struct segment *segment, struct error *err) {
+	struct stat ours, theirs;
+
+	if (fstat(dir->fd, &ours) < 0 || stat(dir->path, &theirs) < 0 || !same_file(&ours, &theirs))
+		return error_set(err, ERR_UNAVAILABLE, "audit log: the directory %s was moved or replaced while in use",
+				 dir->path);
+	if (fstat(segment->fd, &ours) < 0 || ours.st_nlink == 0)
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed while in use", dir->path,
+				 segment->name);
+	if (fstatat(dir->fd, segment->name, &theirs, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&ours, &theirs))
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was moved or replaced while in use", dir->path,
+				 segment->name);
+	if ((uint64_t)ours.st_size < segment->size)
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was truncated while in use", dir->path,
+				 segment->name);
+	return 0;
+}
+
+void segment_close(struct segment *segment) {
+	if (segment->fd >= 0)
+		close(segment->fd); /* what counted was synced before; what was not is refused anyway */
+	segment->fd = -1;
+}
+
+void segment_discard(const struct segment_dir *dir, struct segment *segment) {
+	struct stat ours, theirs;
+
+	/* Only if the name still leads to our file. */
+	if (fstat(segment->fd, &ours) == 0 && fstatat(dir->fd, segment->name, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    same_file(&ours, &theirs))
+		unlinkat(dir->fd, segment->name, 0);
+	segment_close(segment);
+}
+
+void segment_trim(const struct segment_dir *dir, uint64_t number, uint64_t good_end) {
+	struct segment s;
+	struct error err;
+	int r;
+
+	if (segment_open(dir, number, &s, &err) < 0)
+		return;
+	r = s.size > good_end ? ftruncate(s.fd, (off_t)good_end) : 0;
+	(void)r; /* the successor's header says where it ends, cut or not */
+	segment_close(&s);
+}

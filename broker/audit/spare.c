@@ -1,0 +1,138 @@
+/* See spare.h. */
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include "broker/audit/spare.h"
+
+#define RETRY_MS 250
+
+struct spare_maker {
+	const struct segment_dir *dir;
+	uint64_t segment_bytes;
+	pthread_t thread;
+	bool started;
+	atomic_bool stop;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* under the lock: */
+	struct segment ready;
+	uint64_t next_number;
+	uint64_t failures;
+	struct error error; /* of the last failure */
+};
+
+/* Under the lock. */
+static void pause_before_retry(struct spare_maker *m) {
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += RETRY_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (!atomic_load(&m->stop)) {
+		if (pthread_cond_timedwait(&m->changed, &m->lock, &until))
+			return;
+	}
+}
+
+/* Under the lock, which is open while the file is made. */
+static void make_one(struct spare_maker *m) {
+	uint64_t number = m->next_number++;
+	struct segment made;
+	struct error err;
+	int r;
+
+	pthread_mutex_unlock(&m->lock);
+	r = segment_make(m->dir, number, m->segment_bytes, &m->stop, &made, &err);
+	pthread_mutex_lock(&m->lock);
+	if (r == 0) {
+		m->ready = made;
+		pthread_cond_broadcast(&m->changed);
+		return;
+	}
+	m->error = err;
+	m->failures++;
+	pthread_cond_broadcast(&m->changed);
+	pause_before_retry(m);
+}
+
+static void *maker_main(void *arg) {
+	struct spare_maker *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	while (!atomic_load(&m->stop)) {
+		if (m->ready.fd < 0)
+			make_one(m);
+		else
+			pthread_cond_wait(&m->changed, &m->lock);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return NULL;
+}
+
+int spare_maker_start(const struct segment_dir *dir, uint64_t segment_bytes, uint64_t next_number, struct segment *ready,
+		      struct spare_maker **out, struct error *err) {
+	struct spare_maker *m = calloc(1, sizeof(*m));
+	pthread_condattr_t attr;
+
+	if (!m)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	m->dir = dir;
+	m->segment_bytes = segment_bytes;
+	m->next_number = next_number;
+	m->ready = *ready;
+	ready->fd = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	m->started = pthread_create(&m->thread, NULL, maker_main, m) == 0;
+	if (!m->started) {
+		spare_maker_free(m);
+		return error_set(err, ERR_INTERNAL, "audit log: cannot start a thread");
+	}
+	*out = m;
+	return 0;
+}
+
+int spare_take(struct spare_maker *m, struct segment *out, uint64_t *seen, struct error *err) {
+	int r = -1;
+
+	pthread_mutex_lock(&m->lock);
+	while (m->ready.fd < 0 && m->failures == *seen && !atomic_load(&m->stop))
+		pthread_cond_wait(&m->changed, &m->lock);
+	if (m->ready.fd >= 0) {
+		*out = m->ready;
+		m->ready.fd = -1;
+		pthread_cond_broadcast(&m->changed);
+		r = 0;
+	} else if (m->failures != *seen)
+		*err = m->error;
+	else
+		error_set(err, ERR_CANCELLED, "stopping");
+	*seen = m->failures;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+void spare_maker_stop(struct spare_maker *m) {
+	pthread_mutex_lock(&m->lock);
+	atomic_store(&m->stop, true);
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+}
+
+void spare_maker_free(struct spare_maker *m) {
+	if (!m)
+		return;
+	if (m->started) {
+		spare_maker_stop(m);
+		pthread_join(m->thread, NULL);
+	}
+	segment_close(&m->ready);
+	pthread_mutex_destroy(&m->lock);
+	pthread_cond_destroy(&m->changed);
+	free(m);
+}
