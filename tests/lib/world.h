@@ -23,6 +23,7 @@ struct world {
 	char config_more[1024]; /* lines added to hallpassd.yaml */
 	char wrap[256];		/* words put before hallpassd: "strace -f …", "eatmydata" */
 	pid_t google, daemon;
+	pid_t wrapped; /* hallpassd itself, where `daemon` is what wraps it; 0: the same */
 };
 
 struct answer {
@@ -43,6 +44,7 @@ void world_policy(struct world *w, const char *yaml);
 	"  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], maxLifetime: 30m}\n"
 
 void world_daemon(struct world *w);		  /* starts hallpassd and waits until it answers */
+bool world_daemon_try(struct world *w);		  /* the same; false: it ended before */
 int world_daemon_fails(struct world *w, char *text, size_t size); /* starts it, expects it to exit: its code and stderr */
 int world_stop(struct world *w, int signal);	  /* signals it, waits: the exit status as waitpid gives it */
 void world_log_tail(const struct world *w);	  /* the daemon's stderr, for the test's log */
