@@ -61,9 +61,9 @@ for _ in $(seq 200); do [ -S "$dir/hallpass.sock" ] && break; sleep 0.05; done
 
 say "hallpass demo ${off}${dim}(Google is played by a stand-in on loopback; the broker is the real one)${off}"
 say "1. A token, for half an hour:"
-show token ml-training-dev-sa@acme-ml.iam.gserviceaccount.com --lifetime 30m
+show token ml-training-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 30m
 say "2. One that its condition caps: the window closes at ${closes:11:5} UTC"
-show token ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com --lifetime 1h
+show token ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 1h
 say "3. One that is denied, and why:"
 show token ml-training-prod-sa@acme-ml.iam.gserviceaccount.com
 say "4. The record, durable before any token left:"

@@ -20,7 +20,7 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
 fi
 mkdir -p "$conf"
 if [ ! -e "$conf/policy.yaml" ]; then
-	sed "s/{name}/$(id -un)/g" "$(dirname "$0")/policies/solo.yaml" >"$conf/policy.yaml"
+	sed "s/user:me@example.com/user:$(id -un)@localhost/" "$(dirname "$0")/policies/workstation.yaml" >"$conf/policy.yaml"
 	echo "hallpass: wrote $conf/policy.yaml; name your service accounts there, then run make run again." >&2
 	exit 0
 fi

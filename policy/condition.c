@@ -7,6 +7,7 @@
 #include "hallpass/utf8.h"
 #include "policy/cel.h"
 #include "policy/cel_ast.h"
+#include "policy/cel_time.h"
 #include "policy/condition.h"
 #include "policy/horizon.h"
 #include "policy/zones.h"
@@ -322,6 +323,8 @@ static json_t *printed(struct cel_value v) {
 }
 
 static json_t *value_json(struct cel_value v) {
+	char text[CEL_TIME_TEXT + CEL_DURATION_TEXT];
+
 	switch (v.kind) {
 	case CEL_BOOL:
 		return json_boolean(v.b);
@@ -329,6 +332,10 @@ static json_t *value_json(struct cel_value v) {
 		return json_integer(v.i);
 	case CEL_STRING:
 		return json_stringn(v.s, v.n);
+	case CEL_TIMESTAMP:
+		return json_stringn(text, cel_time_format((struct cel_timestamp){ v.i, v.n }, text));
+	case CEL_DURATION:
+		return json_stringn(text, cel_duration_format(v.i, text));
 	default:
 		return printed(v);
 	}

@@ -42,6 +42,7 @@ enum opt {
 	OPT_LINES,
 	OPT_MAN,
 	OPT_COMPLETION,
+	OPT_VERBOSE,
 	N_OPTS
 };
 

@@ -30,6 +30,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent, …" },
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N" },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source" },
+	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell on standard error what was got, also where that is no terminal" },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish" },
 };
 
@@ -37,11 +38,11 @@ const struct opt_def opt_defs[N_OPTS] = {
 
 const struct command commands[] = {
 	{ "token", "[ACCOUNT]", "get an access token, alone on standard output", 0, 1, false, cmd_token,
-	  { TOKEN_OPTS }, 5,
+	  { TOKEN_OPTS, OPT_VERBOSE }, 6,
 	  "Prints the token and nothing else on standard output; on a terminal a note on standard error tells which binding gave "
 	  "it, until when it lives, and what bound its lifetime." },
 	{ "id-token", "[ACCOUNT]", "get an ID token for an audience", 0, 1, false, cmd_id_token,
-	  { OPT_AS, OPT_AUDIENCE, OPT_INCLUDE_EMAIL, OPT_REASON, OPT_DELEGATE }, 5,
+	  { OPT_AS, OPT_AUDIENCE, OPT_INCLUDE_EMAIL, OPT_REASON, OPT_DELEGATE, OPT_VERBOSE }, 6,
 	  "Prints an OpenID Connect token signed by Google for the service account." },
 	{ "run", "-- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_PROJECT }, 6,

@@ -120,7 +120,7 @@ static void note(const struct cli *cli, const json_t *reply) {
 	struct buf span = BUF_INIT(64);
 	bool condition = bound && !strcmp(bound, "condition");
 
-	if (!isatty(STDERR_FILENO) && !cli->color_err)
+	if (!isatty(STDERR_FILENO) && !cli->values[OPT_VERBOSE])
 		return;
 	out_span(json_integer_value(json_object_get(reply, API_EXPIRES_IN)), &span);
 	fprintf(stderr, "%shallpass: %s, for %s, until %s (bound by %s%s%s%s%s)%s\n", out_color_err(cli, COLOR_DIM),
