@@ -1,0 +1,195 @@
+/* explain: the denied caller's sentence, the explanation, the list; and what stays hidden. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "hallpass/cleanup.h"
+#include "tests/policy/load.h"
+
+#define P "@p.iam.gserviceaccount.com"
+
+/* TEST_NOW is 2026-11-24T15:04:05Z, a Tuesday, 16:04:05 in Berlin. */
+static const struct str document = STR(
+	"version: 1\n"
+	"bindings:\n"
+	"- name: night\n"
+	"  members: ['user:alice@example.com']\n"
+	"  serviceAccounts: [train" P "]\n"
+	"  condition:\n"
+	"    title: At night\n"
+	"    expression: |\n"
+	"      resource.type == \"iam.googleapis.com/ServiceAccount\" &&\n"
+	"      request.time.getHours(\"Europe/Berlin\") >= 22 &&\n"
+	"      (request.peer.uid == 1 || request.auth.method == \"peer\")\n"
+	"- {name: late, members: ['user:alice@example.com'], serviceAccounts: [late" P "], notBefore: 2026-12-01T00:00:00Z}\n"
+	"- {name: early, members: ['user:alice@example.com'], serviceAccounts: [early" P "], notAfter: 2026-11-01T00:00:00Z}\n"
+	"- {name: narrow, members: ['user:alice@example.com'], serviceAccounts: [narrow" P "], scopes: [openid]}\n"
+	"- {name: open, title: For all, members: ['user:alice@example.com'], serviceAccounts: [open" P ", '*@q.iam.gserviceaccount.com'], maxLifetime: 10m}\n"
+	"- {name: secret, members: ['user:bob@example.com'], serviceAccounts: [secret" P ", train" P "]}\n"
+	"denyRules:\n"
+	"- {name: stop, deniedPrincipals: ['user:carol@example.com'], denialCondition: {title: Enough, expression: 'request.peer.uid == 0'}}\n");
+
+static struct policy_query query_for(const char *account) {
+	return (struct policy_query){ .now = TEST_NOW, .principal = "user:alice@example.com", .service_account = account,
+				      .auth_method = "peer" };
+}
+
+static char *message_of(const struct policy *policy, const struct policy_query *q) {
+	struct buf b = BUF_INIT(1 << 16);
+	struct decision d;
+
+	policy_decide(policy, q, &d);
+	assert_false(d.allow);
+	policy_denial_message(policy, q, &d, &b);
+	return buf_take(&b);
+}
+
+static void test_denial_message_says_what_would_help(void **state) {
+	static const struct {
+		const char *account, *message;
+	} cases[] = {
+		{ "train" P, "binding night (At night) does not apply now: request.time.getHours(\"Europe/Berlin\") >= 22 is "
+			     "false (request.time.getHours(\"Europe/Berlin\") is 16)" },
+		{ "late" P, "binding late is not in force yet; it begins at 2026-12-01T00:00:00Z" },
+		{ "early" P, "binding early is over; it ended at 2026-11-01T00:00:00Z" },
+		{ "narrow" P, "binding narrow has none of the scopes asked for; it has openid" },
+		{ "trian" P, "no binding lets user:alice@example.com use trian" P " (getAccessToken); did you mean train" P "?" },
+		{ "secret" P, "no binding lets user:alice@example.com use secret" P " (getAccessToken)" },
+		{ "no", "the request cannot be decided: the service account is not an e-mail address" },
+	};
+	static const char *const scope = "https://www.googleapis.com/auth/cloud-platform";
+	struct policy *policy = load_policy(document);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct policy_query q = query_for(cases[i].account);
+		char *message;
+
+		q.scopes = &scope;
+		q.n_scopes = 1;
+		message = message_of(policy, &q);
+		if (i == 5) /* another account may look near enough; bob's binding must not be told */
+			assert_null(strstr(message, "bob"));
+		else
+			assert_string_equal(message, cases[i].message);
+		free(message);
+	}
+	policy_unref(policy);
+}
+
+static void test_denial_message_of_a_deny_rule(void **state) {
+	struct policy *policy = load_policy(document);
+	struct policy_query q = query_for("open" P);
+	char *message;
+
+	(void)state;
+	q.principal = "user:carol@example.com";
+	message = message_of(policy, &q);
+	assert_string_equal(message, "deny rule stop (Enough) applies, because its condition cannot be evaluated: "
+				     "request.peer.uid is not known");
+	free(message);
+	q.peer = (struct policy_peer){ .known = true };
+	message = message_of(policy, &q);
+	assert_string_equal(message, "deny rule stop (Enough) applies");
+	free(message);
+	policy_unref(policy);
+}
+
+static const char *text_at(json_t *json, const char *key) {
+	return json_string_value(json_object_get(json, key));
+}
+
+static void test_explain_shows_the_false_part_with_its_values(void **state) {
+	struct policy *policy = load_policy(document);
+	struct policy_query q = query_for("train" P);
+	json_t *why = policy_explain(policy, &q, false), *candidate, *part;
+
+	(void)state;
+	assert_string_equal(text_at(why, "decision"), "DENY");
+	assert_string_equal(text_at(why, "reason"), "CONDITION_FALSE");
+	assert_string_equal(text_at(why, "rule"), "night");
+	assert_int_equal(json_array_size(json_object_get(why, "candidates")), 1);
+	candidate = json_array_get(json_object_get(why, "candidates"), 0);
+	assert_string_equal(text_at(candidate, "binding"), "night");
+	assert_string_equal(text_at(candidate, "result"), "CONDITION_FALSE");
+	assert_int_equal(json_array_size(json_object_get(candidate, "false")), 1);
+	part = json_array_get(json_object_get(candidate, "false"), 0);
+	assert_string_equal(text_at(part, "expression"), "request.time.getHours(\"Europe/Berlin\") >= 22");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(part, "values"),
+							    "request.time.getHours(\"Europe/Berlin\")")),
+			 16);
+	json_decref(why);
+	policy_unref(policy);
+}
+
+static void test_explain_hides_what_does_not_concern_the_caller(void **state) {
+	struct policy *policy = load_policy(document);
+	struct policy_query q = query_for("train" P);
+	json_t *mine = policy_explain(policy, &q, false), *all = policy_explain(policy, &q, true);
+	char *text = json_dumps(mine, 0);
+
+	(void)state;
+	assert_null(strstr(text, "secret"));
+	assert_null(strstr(text, "stop"));
+	assert_int_equal(json_array_size(json_object_get(all, "candidates")), 7);
+	free(text);
+	json_decref(mine);
+	json_decref(all);
+	policy_unref(policy);
+}
+
+static void test_explain_agrees_when_it_allows(void **state) {
+	struct policy *policy = load_policy(document);
+	struct policy_query q = query_for("open" P);
+	json_t *why = policy_explain(policy, &q, false);
+
+	(void)state;
+	assert_string_equal(text_at(why, "decision"), "ALLOW");
+	assert_string_equal(text_at(why, "boundBy"), "maxLifetime");
+	assert_int_equal(json_integer_value(json_object_get(why, "lifetime")), 600);
+	assert_true(json_is_null(json_object_get(why, "until")));
+	json_decref(why);
+	policy_unref(policy);
+}
+
+static void test_list_names_what_the_caller_may_be(void **state) {
+	static const struct {
+		const char *account, *reason;
+	} want[] = {
+		{ "train" P, "CONDITION_FALSE" },
+		{ "late" P, "NOT_YET" },
+		{ "early" P, "EXPIRED" },
+		{ "narrow" P, "ALLOWED" },
+		{ "open" P, "ALLOWED" },
+		{ "*@q.iam.gserviceaccount.com", "ALLOWED" },
+	};
+	struct policy *policy = load_policy(document);
+	struct policy_query q = query_for(NULL);
+	json_t *list = policy_list(policy, &q), *entry;
+
+	(void)state;
+	assert_int_equal(json_array_size(list), ARRAY_SIZE(want));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		entry = json_array_get(list, i);
+		assert_string_equal(text_at(entry, "serviceAccount"), want[i].account);
+		assert_string_equal(text_at(entry, "reason"), want[i].reason);
+		assert_int_equal(json_is_true(json_object_get(entry, "allowed")), !strcmp(want[i].reason, "ALLOWED"));
+	}
+	assert_string_equal(text_at(json_array_get(list, 4), "title"), "For all");
+	json_decref(list);
+	policy_unref(policy);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_denial_message_says_what_would_help),
+		cmocka_unit_test(test_denial_message_of_a_deny_rule),
+		cmocka_unit_test(test_explain_shows_the_false_part_with_its_values),
+		cmocka_unit_test(test_explain_hides_what_does_not_concern_the_caller),
+		cmocka_unit_test(test_explain_agrees_when_it_allows),
+		cmocka_unit_test(test_list_names_what_the_caller_may_be),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
