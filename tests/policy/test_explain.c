@@ -51,7 +51,7 @@ static void test_denial_message_says_what_would_help(void **state) {
 		const char *account, *message;
 	} cases[] = {
 		{ "train" P, "binding night (At night) does not apply now: request.time.getHours(\"Europe/Berlin\") >= 22 is "
-			     "false (request.time.getHours(\"Europe/Berlin\") is 16)" },
+			     "false (request.time.getHours(\"Europe/Berlin\") is 16); it opens at 2026-11-24T21:00:00Z" },
 		{ "late" P, "binding late is not in force yet; it begins at 2026-12-01T00:00:00Z" },
 		{ "early" P, "binding early is over; it ended at 2026-11-01T00:00:00Z" },
 		{ "narrow" P, "binding narrow has none of the scopes asked for; it has openid" },
