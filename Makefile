@@ -35,41 +35,59 @@ TESTS_POLICY = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/policy/test_*.c))
 TESTS_BROKER = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/broker/test_*.c))
 TESTS_SCENARIO = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/scenario/test_*.c))
 
+# All cores, unless the caller says otherwise; commands in full with V=1.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@)
+
 all: $(BUILD)/hallpassd $(BUILD)/hallpass
 
 $(BUILD)/hallpassd: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 $(BUILD)/hallpass: $(CLI) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 # The Google stand-in: a test tool, never installed.
 $(BUILD)/google-standin: $(GOOGLE)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -ljansson -lcrypto
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -ljansson -lcrypto
 $(BUILD)/libpolicy.a: $(POLICY)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 $(BUILD)/libtest.a: $(TESTLIB)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 $(BUILD)/libbroker.a: $(BROKER)
 	@rm -f $@
-	$(AR) rcs $@ $^
-$(BUILD)/%.o: %.c
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS_C) $(CFLAGS) -c -o $@ $<
-$(BUILD)/%.o: %.cc
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS_C) $(CFLAGS) -c -o $@ $<
+$(BUILD)/%.o: %.cc Makefile
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CFLAGS_CXX) $(CFLAGS) -c -o $@ $<
+	$(call say,CXX)
+	$(Q)$(CXX) $(CPPFLAGS) $(CFLAGS_CXX) $(CFLAGS) -c -o $@ $<
 
 # Policy tests link libpolicy.a and nothing else: a call to the outside does not link.
 $(TESTS_POLICY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
 $(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
 # Shifts a daemon's wall clock in scenario tests; no sanitizer in it, it is loaded before theirs.
 $(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
 # policy/ is pure: no files, clock, sockets, environment, event loop.
 OUTSIDE = open|openat|fopen|fdopen|read|write|pread|pwrite|socket|connect|time|clock_gettime|gettimeofday|localtime|localtime_r|gmtime|gmtime_r|getenv|secure_getenv|setlocale|curl_.*|event_.*|EVP_.*|SHA256.*
@@ -83,7 +101,7 @@ check-layers: $(BUILD)/libpolicy.a
 # --- tests
 
 TESTS = $(TESTS_POLICY) $(TESTS_BROKER) $(TESTS_SCENARIO)
-SAN   = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN   = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=function,vptr -fno-sanitize-recover=all
 FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # Each fuzz target's time in seconds: a minute in CI, a taste at the desk.
 FUZZ_SECONDS ?= $(if $(CI),60,5)
@@ -92,7 +110,7 @@ check: deps-check
 	$(MAKE) --no-print-directory test check-layers check-docs
 	$(MAKE) --no-print-directory asan
 	$(MAKE) --no-print-directory fuzz
-	@cat $(BUILD)/logs/summary $(BUILD)-asan/logs/summary $(BUILD)-fuzz/summary 2>/dev/null
+	@cat $(BUILD)/logs/summary $(BUILD)-asan/logs/summary $(BUILD)-fuzz/summary
 	@cat $(BUILD)/logs/*.count $(BUILD)-asan/logs/*.count | \
 		awk '{ p += $$1; f += $$2; s += $$3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }'
 
@@ -112,11 +130,12 @@ valgrind: $(TESTS_POLICY) $(TESTS_BROKER)
 # libFuzzer. `make fuzz FUZZ_SECONDS=600 FUZZERS=http`.
 fuzz:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang CXX=clang++ \
-		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all' fuzz-run
+		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=function,vptr -fno-sanitize-recover=all' fuzz-run
 fuzz-run: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
 	@tests/fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZERS)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
-	$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+	$(call say,LD)
+	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 
 # Tests of tests: each promise's mechanism switched off once, and its test seen to fail.
 mutants: test
@@ -149,7 +168,8 @@ run: deps
 # Benchmarks: side by side with their yardsticks; nothing here is a test.
 BENCH = $(patsubst %,$(BUILD)/tests/bench/%,load rawsync idle firstaccept)
 $(BENCH): %: %.o
-	$(CC) $(CFLAGS) -o $@ $<
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) -o $@ $<
 bench: all $(BUILD)/google-standin $(BENCH)
 	@tests/bench/bench.sh $(BUILD) $(ROUNDS)
 
@@ -165,6 +185,7 @@ help:
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
+.SECONDARY:
 .PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench install clean help
 SHELL = /bin/bash
 clean:

@@ -315,7 +315,7 @@ static enum http_verdict parse_chunks(struct http_parser *p, char *data, size_t 
 			at++, digits++;
 		}
 		if (at == len)
-			return digits == 8 ? refuse(p, 400, "a chunk size that is too long") : HTTP_MORE;
+			return HTTP_MORE; /* a ninth digit is refused below, so this ends */
 		if (digits == 0 || data[at] != '\r')
 			return refuse(p, 400, "a chunk size that is not plain hexadecimal");
 		if (at + 1 == len)

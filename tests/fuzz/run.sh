@@ -21,6 +21,7 @@ one() {
 }
 export -f one
 
-rm -f "$build/fuzz/failed"
+rm -f "$build/fuzz/failed" "$build/summary"
 [ $# -eq 0 ] || printf '%s\n' "$@" | xargs -P 2 -I{} bash -c 'one {}'
-[ ! -e "$build/fuzz/failed" ]
+[ ! -e "$build/fuzz/failed" ] || exit 1
+echo "fuzz: $# targets ran for $seconds s each, nothing found" | tee "$build/summary"
