@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "broker/listener.h"
@@ -26,11 +24,32 @@ struct listener {
 	ino_t ino;
 };
 
-/* The directory, without following a symbolic link anywhere on the way. */
-static int open_dir(const char *dir) {
-	struct open_how how = { .flags = O_DIRECTORY | O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+static bool is_symlink(int dir_fd, const char *name) {
+	struct stat st;
 
-	return (int)syscall(SYS_openat2, AT_FDCWD, dir, &how, sizeof(how));
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* One step down; takes fd. A symbolic link is ELOOP. */
+static int step_down(int fd, const char *name) {
+	int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), error = errno;
+
+	if (next < 0 && error == ENOTDIR && is_symlink(fd, name))
+		error = ELOOP;
+	close(fd);
+	errno = error;
+	return next;
+}
+
+/* The directory, without following a symbolic link anywhere on the way. Not openat2(): valgrind and old kernels lack it. */
+static int open_dir(const char *dir) {
+	char *copy = strdup(dir), *save = NULL;
+	int fd = copy ? open(dir[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	for (char *part = fd >= 0 ? strtok_r(copy, "/", &save) : NULL; part && fd >= 0; part = strtok_r(NULL, "/", &save))
+		fd = step_down(fd, part);
+	free(copy);
+	return fd;
 }
 
 static int dir_check(int dir_fd, const char *dir, struct error *err) {
@@ -56,7 +75,7 @@ static int dir_get(const char *dir, int *out, struct error *err) {
 			return error_set(err, ERR_UNAVAILABLE, "%s: cannot make the socket's directory: %s", dir,
 					 strerror(errno));
 		fd = open_dir(dir);
-		if (fd >= 0 && geteuid() == 0 && fchmod(fd, 0755) < 0)
+		if (fd >= 0 && geteuid() == 0 && fchmodat(fd, ".", 0755, 0) < 0)
 			error_set(err, ERR_UNAVAILABLE, "%s: %s", dir, strerror(errno));
 	}
 	if (fd < 0)
