@@ -74,6 +74,7 @@ struct condition_env {
 
 struct condition {
 	struct cel_program *program;
+	uint32_t uses; /* attributes: bit 1 << enum attribute */
 	const char *title;
 	char *expression;
 };
@@ -148,6 +149,9 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 		condition_free(condition);
 		return 0;
 	}
+	for (unsigned a = 0; a < N_ATTRIBUTES; a++)
+		if (cel_program_uses(condition->program, a))
+			condition->uses |= 1u << a;
 	*out = condition;
 	return 0;
 }
@@ -180,67 +184,108 @@ struct scratch {
 	_Alignas(8) char memory[ARENA_SIZE];
 };
 
-static bool valid_utf8(const char *s, size_t n) {
-	const unsigned char *u = (const unsigned char *)s;
-	size_t length;
-
-	for (size_t i = 0; i < n; i += length) {
-		length = utf8_length(u + i, n - i);
-		if (!length)
-			return false;
-	}
-	return true;
+static struct cel_value unknown(enum attribute a) {
+	return cel_unknown(attributes[a].name);
 }
 
 /* NULL is absent; what is no text nobody can vouch for. */
-static void bind_text(struct scratch *s, enum attribute a, const char *text) {
+static struct cel_value text_value(enum attribute a, const char *text) {
 	size_t n = text ? strlen(text) : 0;
 
 	if (!text)
-		return;
-	s->slots[a] =
-		n < CEL_MAX_STRING && valid_utf8(text, n) ? cel_of_string(text, n) : cel_unknown(attributes[a].name);
+		return (struct cel_value){ 0 };
+	return n < CEL_MAX_STRING && utf8_valid(text, n) ? cel_of_string(text, n) : unknown(a);
 }
 
-static void bind_list(struct scratch *s, enum attribute a, const char *const *list, size_t n, struct cel_list *out) {
+static struct cel_value list_value(struct scratch *s, enum attribute a, const char *const *list, size_t n,
+				   struct cel_list *out) {
 	struct cel_value *items =
 		n < UINT32_MAX / sizeof(*items) ? cel_arena_alloc(&s->arena, n * sizeof(*items) + 1) : NULL;
 
-	s->slots[a] = cel_unknown(attributes[a].name);
 	if (!items)
-		return;
+		return unknown(a);
 	for (size_t i = 0; i < n; i++) {
-		if (!valid_utf8(list[i], strlen(list[i])))
-			return;
+		if (!utf8_valid(list[i], strlen(list[i])))
+			return unknown(a);
 		items[i] = cel_of_string(list[i], strlen(list[i]));
 	}
 	*out = (struct cel_list){ .n = (uint32_t)n, .items = items };
-	s->slots[a] = cel_of_list(out);
+	return cel_of_list(out);
 }
 
-static void bind_peer(struct scratch *s, const struct policy_peer *peer) {
-	static const enum attribute all[] = { REQUEST_PEER_UID, REQUEST_PEER_GID, REQUEST_PEER_PID, REQUEST_PEER_EXE };
+static struct cel_value lifetime_value(int64_t lifetime_s) {
+	const int64_t most = INT64_MAX / 1000000000;
 
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		s->slots[all[i]] = cel_unknown(attributes[all[i]].name);
+	return lifetime_s > 0 ? cel_of_duration((lifetime_s < most ? lifetime_s : most) * 1000000000)
+			      : (struct cel_value){ 0 };
+}
+
+static struct cel_value peer_value(enum attribute a, const struct policy_peer *peer) {
 	if (!peer->known)
-		return;
-	s->slots[REQUEST_PEER_UID] = cel_of_int(peer->uid);
-	s->slots[REQUEST_PEER_GID] = cel_of_int(peer->gid);
-	s->slots[REQUEST_PEER_PID] = cel_of_int(peer->pid);
-	bind_text(s, REQUEST_PEER_EXE, peer->exe);
+		return unknown(a);
+	if (a == REQUEST_PEER_EXE)
+		return peer->exe ? text_value(a, peer->exe) : unknown(a);
+	return cel_of_int(a == REQUEST_PEER_UID ? peer->uid : a == REQUEST_PEER_GID ? peer->gid : peer->pid);
 }
 
-static void bind_resource(struct scratch *s, const char *account) {
-	int n = snprintf(s->resource_name, sizeof(s->resource_name), "projects/-/serviceAccounts/%s", account);
+static struct cel_value resource_name(struct scratch *s, const char *account) {
+	static const char prefix[] = "projects/-/serviceAccounts/";
+	size_t n = strlen(account);
 
-	if (n > 0 && (size_t)n < sizeof(s->resource_name))
-		bind_text(s, RESOURCE_NAME, s->resource_name);
-	s->slots[RESOURCE_TYPE] = cel_of_string("iam.googleapis.com/ServiceAccount", 33);
-	s->slots[RESOURCE_SERVICE] = cel_of_string("iam.googleapis.com", 18);
+	if (sizeof(prefix) + n > sizeof(s->resource_name))
+		return (struct cel_value){ 0 };
+	memcpy(s->resource_name, prefix, sizeof(prefix) - 1);
+	memcpy(s->resource_name + sizeof(prefix) - 1, account, n + 1);
+	return text_value(RESOURCE_NAME, s->resource_name);
 }
 
-static void bind(struct scratch *s, const struct policy_query *q) {
+static struct cel_value attribute_value(struct scratch *s, const struct policy_query *q, enum attribute a) {
+	switch (a) {
+	case REQUEST_TIME:
+		return cel_of_timestamp(q->now, q->now_ns);
+	case REQUEST_AUTH_PRINCIPAL:
+		return text_value(a, q->principal);
+	case REQUEST_AUTH_METHOD:
+		return text_value(a, q->auth_method);
+	case REQUEST_AUTH_CLAIMS:
+		return cel_of_json(q->claims);
+	case REQUEST_AUTH_ACCESS_LEVELS:
+		return list_value(s, a, q->access_levels, q->n_access_levels, &s->levels);
+	case REQUEST_LIFETIME:
+		return lifetime_value(q->lifetime_s);
+	case REQUEST_SCOPES:
+		return list_value(s, a, q->scopes, q->n_scopes, &s->scopes);
+	case REQUEST_PERMISSION:
+		return text_value(a, permission_name(q->permission));
+	case REQUEST_AUDIENCE:
+		return text_value(a, q->audience);
+	case REQUEST_JUSTIFICATION:
+		return text_value(a, q->justification);
+	case REQUEST_SURFACE:
+		return text_value(a, q->surface);
+	case REQUEST_PEER_UID:
+	case REQUEST_PEER_GID:
+	case REQUEST_PEER_PID:
+	case REQUEST_PEER_EXE:
+		return peer_value(a, &q->peer);
+	case ORIGIN_IP:
+		return text_value(a, q->origin_ip);
+	case ORIGIN_PORT:
+		return q->origin_port > 0 ? cel_of_int(q->origin_port) : (struct cel_value){ 0 };
+	case RESOURCE_NAME:
+		return resource_name(s, q->service_account);
+	case RESOURCE_TYPE:
+		return cel_of_string("iam.googleapis.com/ServiceAccount", 33);
+	case RESOURCE_SERVICE:
+		return cel_of_string("iam.googleapis.com", 18);
+	case N_ATTRIBUTES:
+		break;
+	}
+	return (struct cel_value){ 0 };
+}
+
+/* Gives the attributes that this condition names their values. */
+static void bind(struct scratch *s, const struct condition *condition, const struct policy_query *q) {
 	memset(s->slots, 0, sizeof(s->slots));
 	s->arena = (struct cel_arena){ .at = s->memory,
 				       .end = s->memory + sizeof(s->memory),
@@ -248,25 +293,8 @@ static void bind(struct scratch *s, const struct policy_query *q) {
 				       .max = sizeof(s->memory),
 				       .total = sizeof(s->memory) };
 	s->activation = (struct cel_activation){ .slots = s->slots };
-	s->slots[REQUEST_TIME] = cel_of_timestamp(q->now, q->now_ns);
-	bind_text(s, REQUEST_AUTH_PRINCIPAL, q->principal);
-	bind_text(s, REQUEST_AUTH_METHOD, q->auth_method);
-	if (q->claims)
-		s->slots[REQUEST_AUTH_CLAIMS] = cel_of_json(q->claims);
-	bind_list(s, REQUEST_AUTH_ACCESS_LEVELS, q->access_levels, q->n_access_levels, &s->levels);
-	bind_list(s, REQUEST_SCOPES, q->scopes, q->n_scopes, &s->scopes);
-	if (q->lifetime_s > 0)
-		s->slots[REQUEST_LIFETIME] = cel_of_duration(
-			(q->lifetime_s < INT64_MAX / 1000000000 ? q->lifetime_s : INT64_MAX / 1000000000) * 1000000000);
-	bind_text(s, REQUEST_PERMISSION, permission_name(q->permission));
-	bind_text(s, REQUEST_AUDIENCE, q->audience);
-	bind_text(s, REQUEST_JUSTIFICATION, q->justification);
-	bind_text(s, REQUEST_SURFACE, q->surface);
-	bind_peer(s, &q->peer);
-	bind_text(s, ORIGIN_IP, q->origin_ip);
-	if (q->origin_port > 0)
-		s->slots[ORIGIN_PORT] = cel_of_int(q->origin_port);
-	bind_resource(s, q->service_account);
+	for (uint32_t left = condition->uses; left; left &= left - 1)
+		s->slots[__builtin_ctz(left)] = attribute_value(s, q, (enum attribute)__builtin_ctz(left));
 }
 
 /* ---- asking ---- */
@@ -291,7 +319,7 @@ enum condition_result condition_eval(const struct condition *condition, const st
 	struct scratch s;
 	struct cel_value v;
 
-	bind(&s, query);
+	bind(&s, condition, query);
 	v = cel_eval(condition->program, &s.activation, &s.arena);
 	if (why && why_size)
 		say_why(v, why, why_size);
@@ -308,7 +336,7 @@ struct parts {
 
 /* Each evaluation begins with an empty arena: what it gives is used before the next. */
 static struct cel_value value_of(struct parts *p, const struct policy_query *q, const struct cel_node *node) {
-	bind(&p->scratch, q);
+	bind(&p->scratch, p->condition, q);
 	return cel_eval_node(p->condition->program, node, &p->scratch.activation, &p->scratch.arena);
 }
 
@@ -419,6 +447,6 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
 			  int64_t limit) {
 	struct scratch s;
 
-	bind(&s, query);
+	bind(&s, condition, query);
 	return horizon_until(condition->program, &s.activation, REQUEST_TIME, query->now, limit, want, &s.arena);
 }

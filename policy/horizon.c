@@ -29,10 +29,11 @@ struct set {
 	struct cel_value one;
 };
 
+/* Nodes seen so far. Only the names are cleared: the rest is 40 KiB, and most searches end before it is needed. */
 struct memo {
-	const struct cel_node *node;
-	struct set set;
-	bool timed; /* depends on the time: no set */
+	const struct cel_node *nodes[MEMO];
+	bool timed[MEMO]; /* depends on the time: no set */
+	struct set sets[MEMO];
 };
 
 struct horizon {
@@ -42,7 +43,7 @@ struct horizon {
 	uint32_t slot;
 	int64_t a, b; /* the interval, whole seconds, both ends in it */
 	unsigned intervals;
-	struct memo memo[MEMO];
+	struct memo *memo; /* NULL: each node is visited once anyway */
 	const struct cel_node *blind; /* first node that could be anything though all it is made of is known */
 };
 
@@ -82,23 +83,35 @@ static bool mentions_time(const struct horizon *h, const struct cel_node *node) 
 	return false;
 }
 
-static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
+static struct set steady_set(const struct horizon *h, const struct cel_node *node) {
+	return set_of(cel_eval_node(h->program, node, h->activation, h->arena));
+}
+
+/* The set of a node that does not depend on the time, in *out; false: it does. */
+static bool steady(const struct horizon *h, const struct cel_node *node, struct set *out) {
 	size_t at = ((uintptr_t)node >> 4) * 0x9E3779B97F4A7C15u >> 55;
+	struct memo *memo = h->memo;
 
-	for (size_t i = 0; i < MEMO; i++) {
-		struct memo *m = &h->memo[(at + i) % MEMO];
-
-		if (m->node == node)
-			return m;
-		if (m->node)
+	for (size_t n = 0; memo && n < MEMO; n++, at = (at + 1) % MEMO) {
+		if (!memo->nodes[at]) {
+			memo->nodes[at] = node;
+			memo->timed[at] = mentions_time(h, node);
+			if (!memo->timed[at])
+				memo->sets[at] = steady_set(h, node);
+		}
+		if (memo->nodes[at] != node)
 			continue;
-		m->node = node;
-		m->timed = mentions_time(h, node);
-		if (!m->timed)
-			m->set = set_of(cel_eval_node(h->program, node, h->activation, h->arena));
-		return m;
+		*out = memo->sets[at];
+		return !memo->timed[at];
 	}
-	return NULL; /* a program this large: its nodes count as anything */
+	if (memo) { /* a program this large: its nodes count as anything */
+		*out = any;
+		return true;
+	}
+	if (mentions_time(h, node))
+		return false;
+	*out = steady_set(h, node);
+	return true;
 }
 
 /* --- times and numbers */
@@ -370,13 +383,11 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 
 /* The recursion is as deep as the tree, which the compiler bounds (cel_limits.depth). */
 static struct set evaluate(struct horizon *h, const struct cel_node *node) {
-	struct memo *memo = memo_find(h, node);
 	struct set out = any;
 
-	if (!memo)
-		return any;
-	if (!memo->timed)
-		return memo->set;
+	if (steady(h, node, &out))
+		return out;
+	out = any;
 	if (node->kind == CEL_N_SLOT)
 		out = time_slot_set(h);
 	else if (node->kind == CEL_N_AND)
@@ -421,6 +432,14 @@ static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wa
 	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, want);
 }
 
+static int64_t search(struct horizon *h, int64_t a, int64_t b, unsigned want) {
+	struct memo memo;
+
+	memset(memo.nodes, 0, sizeof(memo.nodes));
+	h->memo = &memo;
+	return first_unsure(h, a, b, want);
+}
+
 int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		      int64_t now, int64_t limit, bool want, struct cel_arena *arena) {
 	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena };
@@ -429,7 +448,10 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 		return INT64_MAX;
 	if (now < CEL_TIME_MIN_S || limit > CEL_TIME_MAX_S)
 		return now + 1;
-	return first_unsure(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE);
+	/* Nearly always the whole window is sure: one look, without the memory that a search needs. */
+	if (holds(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE))
+		return INT64_MAX;
+	return search(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE);
 }
 
 const struct cel_node *horizon_blind_spot(const struct cel_program *program, const struct cel_activation *activation,

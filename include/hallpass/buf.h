@@ -46,9 +46,26 @@ bool buf_ok(const struct buf *b);	/* nothing was lost */
 char *buf_take(struct buf *b);		/* gives the malloc'd text, NULL if something was lost; b is empty after */
 void *buf_grow(struct buf *b, size_t n); /* n more bytes to be written by the caller; NULL: failed */
 
-void buf_add(struct buf *b, const void *data, size_t n);
-void buf_adds(struct buf *b, const char *s);
-void buf_addc(struct buf *b, char c);
+void buf_add_slow(struct buf *b, const void *data, size_t n); /* where it may have to grow */
+
+static inline void buf_add(struct buf *b, const void *data, size_t n) {
+	if (b->failed || n >= b->size - b->len) {
+		buf_add_slow(b, data, n);
+		return;
+	}
+	memcpy(b->data + b->len, data, n);
+	b->len += n;
+	b->data[b->len] = '\0';
+}
+
+static inline void buf_adds(struct buf *b, const char *s) {
+	buf_add(b, s, strlen(s));
+}
+
+static inline void buf_addc(struct buf *b, char c) {
+	buf_add(b, &c, 1);
+}
+
 void buf_addu(struct buf *b, uint64_t v); /* decimal */
 void buf_addi(struct buf *b, int64_t v);
 __attribute__((format(printf, 2, 3))) void buf_addf(struct buf *b, const char *fmt, ...);

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 /* Length of the well-formed UTF-8 sequence at s, or 0: overlong forms and surrogates are not well-formed. */
 static inline size_t utf8_length(const unsigned char *s, size_t n) {
@@ -23,4 +26,26 @@ static inline size_t utf8_length(const unsigned char *s, size_t n) {
 		return 4;
 	}
 	return 0;
+}
+
+/* Whether all n bytes are well-formed; eight at a time as long as they are ASCII. */
+static inline bool utf8_valid(const char *s, size_t n) {
+	const unsigned char *u = (const unsigned char *)s;
+	size_t i = 0, length;
+	uint64_t eight;
+
+	while (i < n) {
+		if (n - i >= 8) {
+			memcpy(&eight, u + i, 8);
+			if (!(eight & 0x8080808080808080)) {
+				i += 8;
+				continue;
+			}
+		}
+		length = utf8_length(u + i, n - i);
+		if (!length)
+			return false;
+		i += length;
+	}
+	return true;
 }

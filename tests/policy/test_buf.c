@@ -45,6 +45,28 @@ static void test_buf_escapes_json(void **state) {
 	}
 }
 
+/* Eight bytes are looked at together: each byte in each place must come out as it does alone. */
+static void test_buf_escapes_each_byte_wherever_it_stands(void **state) {
+	struct buf alone = BUF_INIT(100), among = BUF_INIT(200), expected = BUF_INIT(200);
+
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		for (size_t at = 0; at < 20; at++) {
+			char text[20];
+
+			memset(text, 'a', sizeof(text));
+			text[at] = (char)c;
+			buf_reset(&alone), buf_reset(&among), buf_reset(&expected);
+			buf_add_json(&alone, text + at, 1);
+			buf_add_json(&among, text, sizeof(text));
+			buf_addf(&expected, "\"%.*s%.*s%.*s\"", (int)at, text, (int)alone.len - 2, alone.data + 1, (int)(19 - at),
+				 "aaaaaaaaaaaaaaaaaaa");
+			assert_string_equal(among.data, expected.data);
+		}
+	}
+	buf_fini(&alone), buf_fini(&among), buf_fini(&expected);
+}
+
 static void test_buf_prints_times(void **state) {
 	static const struct {
 		int64_t s;
@@ -69,6 +91,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf_loses_nothing_silently),
 		cmocka_unit_test(test_buf_escapes_json),
+		cmocka_unit_test(test_buf_escapes_each_byte_wherever_it_stands),
 		cmocka_unit_test(test_buf_prints_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
