@@ -159,6 +159,7 @@ static int build_requests(struct broker *b, struct error *err) {
 	snprintf(b->requests.id_prefix, sizeof(b->requests.id_prefix), "%02x%02x%02x%02x%02x", random[0], random[1],
 		 random[2], random[3], random[4]);
 	b->requests.next_id = 1;
+	b->requests.record = RECORD_BUF;
 	b->requests.log = b->log;
 	b->requests.limiter = limiter_new();
 	if (!b->requests.limiter)
@@ -249,6 +250,7 @@ void broker_free(struct broker *b) {
 	audit_close(b->requests.audit);
 	accounts_free(b->requests.accounts);
 	limiter_free(b->requests.limiter);
+	buf_fini(&b->requests.record);
 	snapshot_unref(b->requests.snapshot);
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (b->signals[i])

@@ -273,6 +273,18 @@ static void request_record(const struct request *req, enum record_type type, str
 	};
 }
 
+/* Writes a record and hands it to the audit log. -1: it is not on its way, err says why. */
+static int append(struct request_world *world, const struct audit_record *record, struct audit_entry *entry,
+		  struct error *err) {
+	struct buf *json = &world->record;
+
+	buf_reset(json);
+	record_write(record, json);
+	if (!buf_ok(json))
+		return error_set(err, ERR_INTERNAL, "no memory for the record");
+	return audit_append(world->audit, json->data, json->len, entry, err);
+}
+
 static void on_recorded(struct audit_entry *entry, const struct error *err, void *arg) {
 	struct request *req = arg;
 
@@ -287,20 +299,16 @@ static void on_recorded(struct audit_entry *entry, const struct error *err, void
 }
 
 static enum next step_record(struct request *req) {
-	struct buf json = RECORD_BUF;
 	struct audit_record record;
 	bool issuance = req->token && !req->abandoned;
-	struct error err = { 0 };
+	struct error err;
 	int r;
 
 	if (req->quiet)
 		return GO_ON;
 	request_record(req, request_result(req), &record);
-	record_write(&record, &json);
 	req->entry = (struct audit_entry){ .done = on_recorded, .arg = req };
-	r = buf_ok(&json) ? audit_append(req->world->audit, json.data, json.len, issuance ? &req->entry : NULL, &err)
-			  : error_set(&err, ERR_INTERNAL, "no memory for the record");
-	buf_fini(&json);
+	r = append(req->world, &record, issuance ? &req->entry : NULL, &err);
 	if (r == 0 && issuance) {
 		req->recording = true;
 		return WAIT;
@@ -380,6 +388,23 @@ static bool request_waits(const struct request *req) {
 	return req->account_wait || req->mint_wait || req->recording;
 }
 
+/* PREFIX-NUMBER, without printf: it is on every request's way. */
+static void request_name(struct request *req) {
+	size_t n = strlen(req->world->id_prefix);
+	uint64_t v = req->world->next_id++;
+	char digits[24];
+	size_t d = sizeof(digits);
+
+	digits[--d] = '\0';
+	do {
+		digits[--d] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	digits[--d] = '-';
+	memcpy(req->id, req->world->id_prefix, n);
+	memcpy(req->id + n, digits + d, sizeof(digits) - d);
+}
+
 void request_start(struct request_world *world, const struct peer *peer, const struct ask *ask,
 		   request_reply_fn *reply, void *arg, struct request **out) {
 	struct request *req = calloc(1, sizeof(*req));
@@ -393,7 +418,7 @@ void request_start(struct request_world *world, const struct peer *peer, const s
 	req->caller.peer = &req->peer;
 	req->reply = reply;
 	req->arg = arg;
-	snprintf(req->id, sizeof(req->id), "%s-%llu", world->id_prefix, (unsigned long long)world->next_id++);
+	request_name(req);
 	*out = request_advance(req, steps[0].run(req)) ? req : NULL;
 }
 
@@ -428,39 +453,31 @@ static void on_intent(struct audit_entry *entry, const struct error *err, void *
 
 static int intend(void *arg, struct flight *flight, const char *flight_id, const struct mint_spec *spec, void *context,
 		  struct error *err) {
-	struct request_world *world = arg;
-	const struct request *req = context;
-	struct buf json = RECORD_BUF;
-	struct audit_record record;
 	struct intent *intent = calloc(1, sizeof(*intent));
-	int r;
+	const struct request *req = context;
+	struct audit_record record;
 
 	(void)spec;
+	if (!intent)
+		return error_set(err, ERR_INTERNAL, "out of memory");
 	request_record(req, RECORD_INTENT, &record);
 	record.flight = flight_id;
 	record.cached = false; /* a refresh ahead is asked for by a request that was served from the cache */
 	record.token_sha256 = NULL;
 	record.expires_at = 0;
-	record_write(&record, &json);
-	if (!intent || !buf_ok(&json)) {
-		r = error_set(err, ERR_INTERNAL, "no memory for the record");
-	} else {
-		intent->flight = flight;
-		intent->entry = (struct audit_entry){ .done = on_intent, .arg = intent };
-		r = audit_append(world->audit, json.data, json.len, &intent->entry, err);
-	}
-	buf_fini(&json);
-	if (r < 0)
-		free(intent);
-	return r;
+	intent->flight = flight;
+	intent->entry = (struct audit_entry){ .done = on_intent, .arg = intent };
+	if (append(arg, &record, &intent->entry, err) == 0)
+		return 0;
+	free(intent);
+	return -1;
 }
 
 /* Everybody left; the token was minted all the same, or the call failed: nobody can deny it later. */
 static void orphaned(void *arg, const char *flight_id, const struct mint_spec *spec, const struct token *token,
 		     const struct error *err) {
 	struct request_world *world = arg;
-	struct buf json = RECORD_BUF;
-	struct error lost = { 0 };
+	struct error lost;
 	struct audit_record record = {
 		.type = token ? RECORD_ISSUED : RECORD_FAILED,
 		.time = clock_now(),
@@ -479,10 +496,8 @@ static void orphaned(void *arg, const char *flight_id, const struct mint_spec *s
 		.error = token ? NULL : err->message,
 	};
 
-	record_write(&record, &json);
-	if (!buf_ok(&json) || audit_append(world->audit, json.data, json.len, NULL, &lost) < 0)
+	if (append(world, &record, NULL, &lost) < 0)
 		log_warning(world->log, "unrecorded", "flight=%s error=\"%s\"", flight_id, lost.message);
-	buf_fini(&json);
 }
 
 static int64_t now(void *arg) {

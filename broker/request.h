@@ -37,6 +37,7 @@ struct request_world {
 	struct snapshot *snapshot; /* in force; replaced by a reload */
 	char id_prefix[16];	   /* of this process' life */
 	uint64_t next_id;
+	struct buf record; /* scratch: the record being written */
 	bool clock_is_back; /* realtime is behind the record: nothing is issued */
 };
 

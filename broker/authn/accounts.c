@@ -27,14 +27,14 @@ struct accounts_wait {
 };
 
 struct remembered {
-	struct account account;
-	int64_t at_ms; /* 0: free */
+	struct account *account; /* NULL: free */
+	int64_t uid, at_ms;
 };
 
 /* One look-up, handed to the thread and back: asked -> answered. */
 struct lookup {
 	TAILQ_ENTRY(lookup) link;
-	struct account account;
+	struct account *account;
 };
 TAILQ_HEAD(lookups, lookup);
 
@@ -45,6 +45,7 @@ struct accounts {
 	bool started;
 	TAILQ_HEAD(, accounts_wait) waits;
 	struct remembered remembered[REMEMBERED];
+	struct remembered *latest; /* the one found last: nearly always the one looked for */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t more;
@@ -95,9 +96,9 @@ static void *accounts_thread(void *arg) {
 			continue;
 		}
 		TAILQ_REMOVE(&a->asked, lookup, link);
-		a->running_uid = lookup->account.uid;
+		a->running_uid = lookup->account->uid;
 		pthread_mutex_unlock(&a->lock);
-		account_fill(&lookup->account, scratch);
+		account_fill(lookup->account, scratch);
 		pthread_mutex_lock(&a->lock);
 		a->running_uid = -1;
 		TAILQ_INSERT_TAIL(&a->answered, lookup, link);
@@ -108,18 +109,30 @@ static void *accounts_thread(void *arg) {
 	return NULL;
 }
 
+/* Where this uid is remembered, or else the place that has been so for longest. */
 static struct remembered *accounts_place(struct accounts *a, int64_t uid) {
 	struct remembered *oldest = &a->remembered[0];
 
+	if (a->latest && a->latest->uid == uid)
+		return a->latest;
 	for (size_t i = 0; i < REMEMBERED; i++) {
 		struct remembered *r = &a->remembered[i];
 
-		if (r->at_ms && r->account.uid == uid)
-			return r;
+		if (r->account && r->uid == uid)
+			return a->latest = r;
 		if (r->at_ms < oldest->at_ms)
 			oldest = r;
 	}
 	return oldest;
+}
+
+/* Takes account. */
+static void accounts_remember(struct accounts *a, struct account *account) {
+	struct remembered *place = accounts_place(a, account->uid);
+
+	free(place->account);
+	*place = (struct remembered){ .account = account, .uid = account->uid, .at_ms = clock_boottime_ms() };
+	a->latest = place;
 }
 
 /* Everybody who waits for this uid; a done() may start or cancel others, so begin anew after each. */
@@ -150,12 +163,9 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	TAILQ_CONCAT(&done, &a->answered, link);
 	pthread_mutex_unlock(&a->lock);
 	while ((lookup = TAILQ_FIRST(&done))) {
-		struct remembered *place = accounts_place(a, lookup->account.uid);
-
 		TAILQ_REMOVE(&done, lookup, link);
-		place->account = lookup->account;
-		place->at_ms = clock_boottime_ms();
-		accounts_tell(a, &lookup->account);
+		accounts_remember(a, lookup->account);
+		accounts_tell(a, lookup->account);
 		free(lookup);
 	}
 }
@@ -187,6 +197,7 @@ static void lookups_free(struct lookups *lookups) {
 
 	while ((lookup = TAILQ_FIRST(lookups))) {
 		TAILQ_REMOVE(lookups, lookup, link);
+		free(lookup->account);
 		free(lookup);
 	}
 }
@@ -207,6 +218,8 @@ void accounts_free(struct accounts *a) {
 		accounts_cancel(wait);
 	lookups_free(&a->asked);
 	lookups_free(&a->answered);
+	for (size_t i = 0; i < REMEMBERED; i++)
+		free(a->remembered[i].account);
 	if (a->wake)
 		event_free(a->wake);
 	if (a->wake_fd >= 0)
@@ -214,6 +227,17 @@ void accounts_free(struct accounts *a) {
 	pthread_cond_destroy(&a->more);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
+}
+
+static struct lookup *lookup_new(int64_t uid) {
+	struct lookup *lookup = calloc(1, sizeof(*lookup));
+
+	if (!lookup || !(lookup->account = calloc(1, sizeof(*lookup->account)))) {
+		free(lookup);
+		return NULL;
+	}
+	lookup->account->uid = uid;
+	return lookup;
 }
 
 /* Asks the thread, unless it was asked already. */
@@ -224,12 +248,11 @@ static int accounts_ask(struct accounts *a, int64_t uid) {
 	pthread_mutex_lock(&a->lock);
 	asked = a->running_uid == uid;
 	TAILQ_FOREACH(lookup, &a->asked, link)
-		asked |= lookup->account.uid == uid;
+		asked |= lookup->account->uid == uid;
 	TAILQ_FOREACH(lookup, &a->answered, link)
-		asked |= lookup->account.uid == uid;
-	lookup = asked ? NULL : calloc(1, sizeof(*lookup));
+		asked |= lookup->account->uid == uid;
+	lookup = asked ? NULL : lookup_new(uid);
 	if (lookup) {
-		lookup->account.uid = uid;
 		TAILQ_INSERT_TAIL(&a->asked, lookup, link);
 		pthread_cond_signal(&a->more);
 	}
@@ -244,14 +267,14 @@ static int accounts_ask(struct accounts *a, int64_t uid) {
 const struct account *accounts_find(struct accounts *a, int64_t uid, int64_t now_ms) {
 	struct remembered *place = accounts_place(a, uid);
 
-	if (!place->at_ms || place->account.uid != uid)
+	if (!place->account || place->uid != uid)
 		return NULL;
 	if (now_ms - place->at_ms > GOOD_FOR_MS) {
 		if (now_ms - place->at_ms > 2 * GOOD_FOR_MS)
 			return NULL; /* too old to be believed while the answer is on its way */
 		accounts_ask(a, uid);
 	}
-	return &place->account;
+	return place->account;
 }
 
 struct accounts_wait *accounts_start(struct accounts *a, int64_t uid, accounts_done_fn *done, void *arg) {

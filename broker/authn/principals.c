@@ -32,27 +32,36 @@ static bool name_is_plain(const char *name) {
 	return *name && name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-")] == '\0';
 }
 
-static bool principal_expand(const char *template, const struct peer *peer, const struct account *account, char *out) {
-	struct buf b = BUF_INIT(PRINCIPAL_MAX - 1);
-	bool ok = true;
+/* Text that grows in the caller's PRINCIPAL_MAX bytes; false: no more room. */
+static bool add(char *out, size_t *n, const char *text, size_t len) {
+	if (len >= PRINCIPAL_MAX - *n)
+		return false;
+	memcpy(out + *n, text, len);
+	*n += len;
+	out[*n] = '\0';
+	return true;
+}
 
-	for (const char *p = template; *p && ok;) {
-		if (!strncmp(p, "{name}", 6)) {
-			ok = account && name_is_plain(account->name);
-			buf_adds(&b, ok ? account->name : "");
-			p += 6;
-		} else if (!strncmp(p, "{uid}", 5)) {
-			buf_addi(&b, peer->uid);
-			p += 5;
-		} else {
-			buf_addc(&b, *p++);
+static bool principal_expand(const char *template, const struct peer *peer, const struct account *account, char *out) {
+	size_t n = 0, plain;
+	char uid[24];
+
+	for (const char *p = template; *p; p += plain) {
+		plain = strcspn(p, "{");
+		if (plain) {
+			if (!add(out, &n, p, plain))
+				return false;
+		} else if (!strncmp(p, "{name}", 6)) {
+			if (!account || !name_is_plain(account->name) || !add(out, &n, account->name, strlen(account->name)))
+				return false;
+			plain = 6;
+		} else { /* {uid}: principal_template_check() lets nothing else pass */
+			if (!add(out, &n, uid, (size_t)snprintf(uid, sizeof(uid), "%" PRId64, peer->uid)))
+				return false;
+			plain = 5;
 		}
 	}
-	ok = ok && buf_ok(&b) && b.data;
-	if (ok)
-		memcpy(out, b.data, b.len + 1);
-	buf_fini(&b);
-	return ok;
+	return n > 0;
 }
 
 enum principal_verdict principal_of(const struct config *config, const struct peer *peer,

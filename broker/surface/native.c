@@ -12,10 +12,21 @@
 #include "hallpass/cleanup.h"
 
 #define REPLY_MAX (1 << 20)
+#define BODIES 64	    /* parsed bodies remembered; power of two */
+#define BODY_REMEMBERED 512 /* bytes; longer ones are rare */
+
+/* A body and what it says. Clients ask the same again and again, and parsing is the dearest part of a cached answer. */
+struct parsed {
+	char text[BODY_REMEMBERED];
+	size_t n;
+	json_t *json; /* never changed; NULL: nothing is remembered here */
+};
 
 struct native {
 	struct broker *broker;
 	struct request_world *requests;
+	struct parsed bodies[BODIES];
+	struct buf issued; /* scratch for answers with a token; wiped after each */
 };
 
 struct route;
@@ -92,15 +103,22 @@ static void call_reply_json(struct call *call, json_t *json) {
 
 /* --- requests for tokens */
 
+static void add_key(struct buf *b, const char *key) {
+	buf_add(b, ",\"", 2);
+	buf_adds(b, key);
+	buf_add(b, "\":", 2);
+}
+
 static void add_text(struct buf *b, const char *key, const char *value) {
 	if (!value)
 		return;
-	buf_addf(b, ",\"%s\":", key);
+	add_key(b, key);
 	buf_add_json(b, value, strlen(value));
 }
 
 static void add_time(struct buf *b, const char *key, int64_t unix_s) {
-	buf_addf(b, ",\"%s\":\"", key);
+	add_key(b, key);
+	buf_addc(b, '"');
 	buf_add_time(b, unix_s);
 	buf_addc(b, '"');
 }
@@ -115,27 +133,35 @@ static void add_scopes(struct buf *b, const struct decision *decision) {
 	buf_addc(b, ']');
 }
 
-static void reply_issued(struct call *call, const struct request_outcome *o) {
+static void write_issued(const struct request_outcome *o, struct buf *b) {
 	bool access = o->ask->permission == PERMISSION_GET_ACCESS_TOKEN;
-	struct buf body = BUF_INIT(REPLY_MAX);
 
-	buf_addf(&body, "{\"%s\":", access ? API_ACCESS_TOKEN : API_TOKEN);
-	buf_add_json(&body, o->token->value.data, o->token->value.len);
-	add_time(&body, API_EXPIRE_TIME, o->token->expires_at);
-	buf_addf(&body, ",\"" API_EXPIRES_IN "\":%lld", (long long)(o->token->expires_at - o->now));
-	add_text(&body, API_SERVICE_ACCOUNT, o->ask->target);
+	buf_reset(b);
+	buf_adds(b, access ? "{\"" API_ACCESS_TOKEN "\":" : "{\"" API_TOKEN "\":");
+	buf_add_json(b, o->token->value.data, o->token->value.len);
+	add_time(b, API_EXPIRE_TIME, o->token->expires_at);
+	add_key(b, API_EXPIRES_IN);
+	buf_addi(b, o->token->expires_at - o->now);
+	add_text(b, API_SERVICE_ACCOUNT, o->ask->target);
 	if (access)
-		add_scopes(&body, o->decision);
-	add_text(&body, API_BINDING, o->decision->rule);
-	add_text(&body, API_BOUND_BY, bound_by_name(o->decision->bound_by));
-	add_text(&body, API_TITLE, o->decision->title);
+		add_scopes(b, o->decision);
+	add_text(b, API_BINDING, o->decision->rule);
+	add_text(b, API_BOUND_BY, bound_by_name(o->decision->bound_by));
+	add_text(b, API_TITLE, o->decision->title);
 	if (o->decision->permitted_until < INT64_MAX)
-		add_time(&body, API_PERMITTED_UNTIL, o->decision->permitted_until);
-	add_text(&body, API_REQUEST_ID, o->id);
-	buf_addf(&body, ",\"" API_CACHED "\":%s}\n", o->cached ? "true" : "false");
-	call_reply(call, 200, &body, true);
-	wipe(body.data, body.len);
-	buf_fini(&body);
+		add_time(b, API_PERMITTED_UNTIL, o->decision->permitted_until);
+	add_text(b, API_REQUEST_ID, o->id);
+	buf_adds(b, o->cached ? ",\"" API_CACHED "\":true}\n" : ",\"" API_CACHED "\":false}\n");
+}
+
+static void reply_issued(struct call *call, const struct request_outcome *o) {
+	struct buf *body = &call->native->issued;
+	size_t written;
+
+	write_issued(o, body);
+	written = body->len;
+	call_reply(call, 200, body, true);
+	wipe(body->data, written);
 }
 
 static void on_outcome(const struct request_outcome *o, void *arg) {
@@ -153,13 +179,40 @@ static void on_outcome(const struct request_outcome *o, void *arg) {
 		call_fail(call, o->error, o->reason, details, ARRAY_SIZE(details));
 }
 
+static uint32_t body_hash(struct str body) {
+	uint32_t h = 2166136261; /* FNV-1a: a collision costs a parse */
+
+	for (size_t i = 0; i < body.n; i++)
+		h = (h ^ (unsigned char)body.p[i]) * 16777619;
+	return h ^ h >> 16;
+}
+
+/* The tree of a body, parsed now or the last time that these very bytes came. */
+static int native_parse(struct native *native, struct str body, json_t **out, struct error *err) {
+	struct parsed *place = &native->bodies[body_hash(body) % BODIES];
+
+	if (place->json && str_eq(body, (struct str){ place->text, place->n })) {
+		*out = json_incref(place->json);
+		return 0;
+	}
+	if (ask_body(body, out, err) < 0)
+		return -1;
+	if (body.n <= BODY_REMEMBERED) {
+		json_decref(place->json);
+		place->json = json_incref(*out);
+		place->n = body.n;
+		memcpy(place->text, body.p, body.n);
+	}
+	return 0;
+}
+
 static bool call_body(struct call *call, const struct http_request *request, struct error *err) {
 	struct str type = http_field(request, "content-type");
 
 	/* What a web page can send without asking first is not JSON by its type. */
 	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
 		return error_set(err, ERR_INVALID, "the Content-Type must be application/json") == 0;
-	return ask_body(request->body, &call->body, err) == 0;
+	return native_parse(call->native, request->body, &call->body, err) == 0;
 }
 
 static void start_request(struct call *call, const struct http_request *request, enum policy_permission permission) {
@@ -420,11 +473,17 @@ int native_new(struct broker *broker, struct native **out, struct conn_handler *
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	native->broker = broker;
 	native->requests = broker_requests(broker);
+	native->issued = BUF_INIT(REPLY_MAX);
 	*handler = (struct conn_handler){ .request = on_request, .gone = on_gone, .arg = native };
 	*out = native;
 	return 0;
 }
 
 void native_free(struct native *native) {
+	if (!native)
+		return;
+	for (size_t i = 0; i < BODIES; i++)
+		json_decref(native->bodies[i].json);
+	buf_fini(&native->issued);
 	free(native);
 }
