@@ -1,6 +1,7 @@
 /* See request.h. The table of steps below is the architecture: read it first. */
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include "broker/audit/record.h"
 #include "broker/clock.h"
@@ -14,20 +15,12 @@ struct request {
 	struct snapshot *snapshot; /* the one it began under */
 	size_t step;
 	struct instant now; /* when it began: what it is decided at */
-	int64_t began_us;
 
-	struct ask ask;
-	struct peer peer;
-	struct caller caller;
-	struct decision decision;
 	struct token *token;
 	bool cached, abandoned;
-	char id[REQUEST_ID_MAX];
-	char flight[REQUEST_ID_MAX]; /* "": no intent was made for it */
+	bool quiet; /* an earlier record stands for this one (rate limit) */
 	int upstream_status;
-	struct error error;
 	const char *reason; /* for ErrorInfo and the record; NULL: the error code's own */
-	bool quiet;	    /* an earlier record stands for this one (rate limit) */
 
 	/* At most one of these is under way. */
 	struct accounts_wait *account_wait;
@@ -37,6 +30,15 @@ struct request {
 
 	request_reply_fn *reply;
 	void *arg;
+
+	/* From here on request_start() sets what is read; the rest of this memory is as it was. */
+	char id[REQUEST_ID_MAX];
+	char flight[REQUEST_ID_MAX]; /* "": no intent was made for it */
+	struct ask ask;
+	struct peer peer;
+	struct decision decision;
+	struct caller caller;
+	struct error error;
 };
 
 enum next {
@@ -79,9 +81,14 @@ static void on_account(const struct account *account, void *arg) {
 }
 
 static enum next step_authenticate(struct request *req) {
-	const struct account *account = accounts_find(req->world->accounts, req->peer.uid, clock_boottime_ms());
-	enum next next = request_identify(req, account);
+	const struct account *account;
+	enum next next = request_identify(req, NULL); /* rules by uid need no more */
 
+	if (next != WAIT)
+		return next;
+	account = accounts_find(req->world->accounts, req->peer.uid, clock_boottime_ms());
+	if (account)
+		next = request_identify(req, account);
 	if (next == WAIT)
 		req->account_wait = accounts_start(req->world->accounts, req->peer.uid, on_account, req);
 	return next;
@@ -407,9 +414,13 @@ static void request_name(struct request *req) {
 
 void request_start(struct request_world *world, const struct peer *peer, const struct ask *ask,
 		   request_reply_fn *reply, void *arg, struct request **out) {
-	struct request *req = calloc(1, sizeof(*req));
+	struct request *req = malloc(sizeof(*req));
 
 	assert(req);
+	memset(req, 0, offsetof(struct request, id));
+	req->flight[0] = req->caller.principal[0] = req->error.message[0] = '\0';
+	req->error.code = ERR_NONE;
+	req->decision = (struct decision){ 0 };
 	req->world = world;
 	req->snapshot = snapshot_ref(world->snapshot);
 	req->now = clock_now();

@@ -1,6 +1,7 @@
 /* See native.h. The table `routes` is the API. */
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "broker/broker.h"
@@ -39,8 +40,8 @@ struct call {
 	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
-	struct caller caller;
 	json_t *body;
+	struct caller caller; /* last: set when it is known, not cleared before */
 };
 
 struct route {
@@ -434,11 +435,12 @@ static void no_route(struct call *call, const struct http_request *request, bool
 }
 
 static void on_request(void *arg, struct conn *conn, const struct http_request *request) {
-	struct call *call = calloc(1, sizeof(*call));
+	struct call *call = malloc(sizeof(*call));
 	enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
 	bool path_known = false;
 
 	assert(call);
+	memset(call, 0, offsetof(struct call, caller));
 	call->native = arg;
 	call->conn = conn;
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
