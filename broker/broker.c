@@ -1,6 +1,7 @@
 /* See broker.h. */
 
 #include <assert.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -316,6 +317,7 @@ static void on_signal(evutil_socket_t signal_number, short events, void *arg) {
 void broker_run(struct broker *b) {
 	struct timeval soon = { 0, 0 };
 
+	malloc_trim(0); /* what reading the files took is no longer needed */
 	evtimer_add(b->warm, &soon);
 	notify_service_manager("READY=1");
 	event_base_dispatch(b->base);

@@ -263,6 +263,13 @@ static void release(struct writer *w, struct batch *b) {
 	w->gather_until_us = clock_monotonic_us() + wait_us;
 }
 
+/* At a clean end nothing more comes into this segment: the next start need not look through zeros for frames. */
+static void give_back_room(struct writer *w) {
+	int r = w->segment.fd >= 0 && w->used ? ftruncate(w->segment.fd, (off_t)w->offset) : 0;
+
+	(void)r; /* the successor's header says where it ends, cut or not */
+}
+
 static void *writer_main(void *arg) {
 	struct writer *w = arg;
 	struct batch *b;
@@ -281,6 +288,7 @@ static void *writer_main(void *arg) {
 		release(w, b);
 		wake_loop(w);
 	}
+	give_back_room(w);
 	w->done = true;
 	pthread_cond_broadcast(&w->finished);
 	pthread_mutex_unlock(&w->lock);
