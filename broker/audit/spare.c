@@ -6,6 +6,7 @@
 #include "broker/audit/spare.h"
 
 #define RETRY_MS 250
+#define UNHURRIED_MS 1000 /* after one was taken: whoever took it is busy */
 
 struct spare_maker {
 	const struct segment_dir *dir;
@@ -20,17 +21,18 @@ struct spare_maker {
 	uint64_t next_number;
 	uint64_t failures;
 	struct error error; /* of the last failure */
+	bool wanted;	    /* somebody waits */
 };
 
-/* Under the lock. */
-static void pause_before_retry(struct spare_maker *m) {
+/* Under the lock: waits so long; less when it is stopped, or somebody wants one who did not when it began. */
+static void pause_ms(struct spare_maker *m, int64_t ms, bool unless_wanted) {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += RETRY_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	while (!atomic_load(&m->stop)) {
+	while (!atomic_load(&m->stop) && !(unless_wanted && m->wanted)) {
 		if (pthread_cond_timedwait(&m->changed, &m->lock, &until))
 			return;
 	}
@@ -54,7 +56,7 @@ static void make_one(struct spare_maker *m) {
 	m->error = err;
 	m->failures++;
 	pthread_cond_broadcast(&m->changed);
-	pause_before_retry(m);
+	pause_ms(m, RETRY_MS, false);
 }
 
 static void *maker_main(void *arg) {
@@ -62,10 +64,13 @@ static void *maker_main(void *arg) {
 
 	pthread_mutex_lock(&m->lock);
 	while (!atomic_load(&m->stop)) {
-		if (m->ready.fd < 0)
-			make_one(m);
-		else
+		if (m->ready.fd >= 0) {
 			pthread_cond_wait(&m->changed, &m->lock);
+			continue;
+		}
+		pause_ms(m, UNHURRIED_MS, true);
+		if (!atomic_load(&m->stop))
+			make_one(m);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
@@ -101,8 +106,12 @@ int spare_take(struct spare_maker *m, struct segment *out, uint64_t *seen, struc
 	int r = -1;
 
 	pthread_mutex_lock(&m->lock);
-	while (m->ready.fd < 0 && m->failures == *seen && !atomic_load(&m->stop))
+	while (m->ready.fd < 0 && m->failures == *seen && !atomic_load(&m->stop)) {
+		m->wanted = true;
+		pthread_cond_broadcast(&m->changed);
 		pthread_cond_wait(&m->changed, &m->lock);
+	}
+	m->wanted = false;
 	if (m->ready.fd >= 0) {
 		*out = m->ready;
 		m->ready.fd = -1;
