@@ -313,54 +313,57 @@ const char *principal_kind(const char *principal, const char **rest) {
 	return NULL;
 }
 
-static char lower(char c) {
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
+/* What a byte may be in an e-mail address. */
+enum { LETTER_OR_DIGIT = 1, LOCAL = 2 };
+
+static const unsigned char kinds_of_bytes[256] = {
+	['a' ... 'z'] = LETTER_OR_DIGIT | LOCAL,
+	['0' ... '9'] = LETTER_OR_DIGIT | LOCAL,
+	['.'] = LOCAL, ['!'] = LOCAL, ['#' ... '\''] = LOCAL, ['+'] = LOCAL, ['/'] = LOCAL, ['='] = LOCAL, ['?'] = LOCAL,
+	['^' ... '`'] = LOCAL, ['{' ... '~'] = LOCAL, ['-'] = LOCAL,
+};
 
 static bool letter_or_digit(char c) {
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+	return kinds_of_bytes[(unsigned char)c] & LETTER_OR_DIGIT;
 }
 
 /* Labels of letters, digits and inner hyphens, at least two. Already lower-case. */
 static bool good_domain(const char *s) {
 	size_t labels = 1, length = 0;
+	const char *p = s;
 
-	for (const char *p = s; *p; p++) {
-		if (*p == '.') {
-			if (length == 0 || p[-1] == '-')
+	for (; *p; p++) {
+		if (letter_or_digit(*p) || (*p == '-' && length > 0)) {
+			if (++length > 63)
 				return false;
+		} else if (*p == '.' && length > 0 && p[-1] != '-') {
 			labels++;
 			length = 0;
-		} else if (letter_or_digit(*p) || (*p == '-' && length > 0)) {
-			length++;
 		} else {
 			return false;
 		}
-		if (length > 63)
-			return false;
 	}
-	return labels >= 2 && length > 0 && s[strlen(s) - 1] != '-';
+	return labels >= 2 && length > 0 && p[-1] != '-';
 }
 
 /* RFC 5321's dot-string. */
 static bool good_local_part(const char *s, size_t n) {
 	for (size_t i = 0; i < n; i++) {
-		if (s[i] == '.' && (i == 0 || i == n - 1 || s[i - 1] == '.'))
+		if (!(kinds_of_bytes[(unsigned char)s[i]] & LOCAL))
 			return false;
-		if (!letter_or_digit(s[i]) && !strchr(".!#$%&'+/=?^_`{|}~-", s[i]))
+		if (s[i] == '.' && (i == 0 || i == n - 1 || s[i - 1] == '.'))
 			return false;
 	}
 	return n >= 1 && n <= 64;
 }
 
 static int copy_lower(const char *s, char buf[MAX_EMAIL]) {
-	size_t n = strnlen(s, MAX_EMAIL);
-
-	if (n == MAX_EMAIL)
-		return -1;
-	for (size_t i = 0; i <= n; i++)
-		buf[i] = lower(s[i]);
-	return 0;
+	for (size_t i = 0; i < MAX_EMAIL; i++) {
+		buf[i] = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] - 'A' + 'a') : s[i];
+		if (!s[i])
+			return 0;
+	}
+	return -1;
 }
 
 int canonical_domain(const char *s, char buf[MAX_EMAIL]) {
