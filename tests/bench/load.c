@@ -1,9 +1,11 @@
 /*
  * A closed-loop HTTP/1.1 load generator: C connections, each with one request on the way, for a bounded count.
  *
- * usage: load (unix:PATH | tcp:PORT) CONNECTIONS REQUESTS METHOD PATH [BODY]
- * Prints one JSON object: requests, seconds, rps, and latencies in µs. Any answer but 200, or a broken connection,
- * is an error and the exit status is 1: a benchmark that did not reach its server is no benchmark.
+ * usage: load (unix:PATH | tcp:PORT) CONNECTIONS REQUESTS METHOD PATH [BODY [EVERY OTHER]]
+ * Each EVERY-th request has the body OTHER, in which ###### is replaced by a number that counts up from a
+ * random one: for accounts that have no cached token yet. Prints one JSON object: requests, seconds, rps, and latencies in µs, those of OTHER apart where there are both.
+ * Any answer but 200, or a broken connection, is an error and the exit status is 1: a benchmark that did not reach
+ * its server is no benchmark.
  */
 
 #include <arpa/inet.h>
@@ -28,7 +30,26 @@ struct client {
 	size_t have; /* bytes of the answer so far */
 	size_t want; /* its whole length; 0: the head is not complete */
 	int64_t sent_us;
+	bool other;
 	char answer[4096];
+};
+
+/* What is sent. */
+struct text {
+	char head[8192];
+	size_t n;
+	char *number; /* in head: the six bytes to be replaced; NULL: none */
+};
+
+struct plan {
+	struct text main, other;
+	size_t every; /* 0: no others */
+	size_t sent, others, first;
+};
+
+struct latencies {
+	uint32_t *us;
+	size_t n;
 };
 
 static int64_t now_us(void) {
@@ -68,10 +89,22 @@ static int dial(const char *to) {
 	return fd;
 }
 
-static void ask(struct client *c, const char *request, size_t n) {
+static void ask(struct client *c, struct plan *plan) {
+	struct text *text;
+
+	c->other = plan->every && plan->sent % plan->every == plan->every - 1;
+	text = c->other ? &plan->other : &plan->main;
+	plan->sent++;
+	if (c->other && text->number) {
+		char digits[24];
+
+		snprintf(digits, sizeof(digits), "%06zu", (plan->first + plan->others) % 1000000);
+		memcpy(text->number, digits, 6);
+	}
+	plan->others += c->other;
 	c->have = c->want = 0;
 	c->sent_us = now_us();
-	if (write(c->fd, request, n) != (ssize_t)n)
+	if (write(c->fd, text->head, text->n) != (ssize_t)text->n)
 		die("write");
 }
 
@@ -107,13 +140,14 @@ static int by_value(const void *a, const void *b) {
 	return x < y ? -1 : x > y;
 }
 
-static uint32_t percentile(const uint32_t *sorted, size_t n, double p) {
-	return sorted[(size_t)((double)(n - 1) * p)];
+static uint32_t percentile(const struct latencies *sorted, double p) {
+	return sorted->n ? sorted->us[(size_t)((double)(sorted->n - 1) * p)] : 0;
 }
 
-static void run(struct client *clients, size_t n, size_t requests, const char *request, uint32_t *latency) {
+static void run(struct client *clients, size_t n, size_t requests, struct plan *plan, struct latencies *mains,
+		struct latencies *others) {
 	struct epoll_event events[256];
-	size_t sent = 0, done = 0, size = strlen(request);
+	size_t done = 0;
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 
 	for (size_t i = 0; i < n; i++) {
@@ -122,8 +156,8 @@ static void run(struct client *clients, size_t n, size_t requests, const char *r
 		if (epoll_ctl(ep, EPOLL_CTL_ADD, clients[i].fd, &e) < 0)
 			die("epoll_ctl");
 	}
-	for (size_t i = 0; i < n && sent < requests; i++, sent++)
-		ask(&clients[i], request, size);
+	for (size_t i = 0; i < n && plan->sent < requests; i++)
+		ask(&clients[i], plan);
 	while (done < requests) {
 		int k = epoll_wait(ep, events, 256, 30000);
 
@@ -133,54 +167,68 @@ static void run(struct client *clients, size_t n, size_t requests, const char *r
 		}
 		for (int i = 0; i < k; i++) {
 			struct client *c = events[i].data.ptr;
+			struct latencies *of = c->other ? others : mains;
 
 			if (!hear(c))
 				continue;
-			latency[done++] = (uint32_t)(now_us() - c->sent_us);
-			if (sent < requests) {
-				sent++;
-				ask(c, request, size);
-			}
+			of->us[of->n++] = (uint32_t)(now_us() - c->sent_us);
+			done++;
+			if (plan->sent < requests)
+				ask(c, plan);
 		}
 	}
 	close(ep);
 }
 
+static void make_text(struct text *text, const char *method, const char *path, const char *body) {
+	/* The headers that google-auth sends, give or take: 284 bytes for a GET. */
+	text->n = (size_t)snprintf(
+		text->head, sizeof(text->head),
+		"%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: python-requests/2.32.3\r\nAccept-Encoding: gzip, deflate\r\n"
+		"Accept: */*\r\nConnection: keep-alive\r\nMetadata-Flavor: Google\r\n"
+		"X-Goog-Api-Client: gl-python/3.11.2 auth/2.39.0 auth-request-type/at cred-type/mds\r\n%sContent-Length: %zu\r\n\r\n%s",
+		method, path, body ? "Content-Type: application/json\r\n" : "", body ? strlen(body) : (size_t)0, body ? body : "");
+	text->number = strstr(text->head, "######");
+}
+
 int main(int argc, char **argv) {
+	static struct plan plan;
+	struct latencies mains = { 0 }, others = { 0 };
 	size_t n, requests;
 	struct client *clients;
-	uint32_t *latency;
-	char request[8192];
 	int64_t began;
 	double seconds;
 
-	if (argc < 6) {
-		fprintf(stderr, "usage: load (unix:PATH | tcp:PORT) CONNECTIONS REQUESTS METHOD PATH [BODY]\n");
+	if (argc < 6 || argc == 8) {
+		fprintf(stderr, "usage: load (unix:PATH | tcp:PORT) CONNECTIONS REQUESTS METHOD PATH [BODY [EVERY OTHER]]\n");
 		return 64;
 	}
 	n = strtoul(argv[2], NULL, 10);
 	requests = strtoul(argv[3], NULL, 10);
 	if (n < 1 || n > MAX_CONNECTIONS || requests < 1)
 		return 64;
-	/* The headers that google-auth sends, give or take: 284 bytes for a GET. */
-	snprintf(request, sizeof(request),
-		 "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: python-requests/2.32.3\r\nAccept-Encoding: gzip, deflate\r\n"
-		 "Accept: */*\r\nConnection: keep-alive\r\nMetadata-Flavor: Google\r\n"
-		 "X-Goog-Api-Client: gl-python/3.11.2 auth/2.39.0 auth-request-type/at cred-type/mds\r\n%s%s%zu\r\n\r\n%s",
-		 argv[4], argv[5], argc > 6 ? "Content-Type: application/json\r\n" : "", "Content-Length: ",
-		 argc > 6 ? strlen(argv[6]) : (size_t)0, argc > 6 ? argv[6] : "");
+	make_text(&plan.main, argv[4], argv[5], argc > 6 ? argv[6] : NULL);
+	if (argc > 8) {
+		plan.every = strtoul(argv[7], NULL, 10);
+		plan.first = (size_t)now_us() % 1000000;
+		make_text(&plan.other, argv[4], argv[5], argv[8]);
+	}
 	clients = calloc(n, sizeof(*clients));
-	latency = calloc(requests, sizeof(*latency));
-	if (!clients || !latency)
+	mains.us = calloc(requests, sizeof(*mains.us));
+	others.us = calloc(requests, sizeof(*others.us));
+	if (!clients || !mains.us || !others.us)
 		die("memory");
 	for (size_t i = 0; i < n; i++)
 		clients[i].fd = dial(argv[1]);
 	began = now_us();
-	run(clients, n, requests, request, latency);
+	run(clients, n, requests, &plan, &mains, &others);
 	seconds = (double)(now_us() - began) / 1e6;
-	qsort(latency, requests, sizeof(*latency), by_value);
-	printf("{\"connections\":%zu,\"requests\":%zu,\"seconds\":%.6f,\"rps\":%.1f,\"p50\":%u,\"p90\":%u,\"p99\":%u,\"max\":%u}\n",
-	       n, requests, seconds, (double)requests / seconds, percentile(latency, requests, 0.5),
-	       percentile(latency, requests, 0.9), percentile(latency, requests, 0.99), latency[requests - 1]);
+	if (plan.every == 1)
+		mains = others; /* all of them are others */
+	qsort(mains.us, mains.n, sizeof(*mains.us), by_value);
+	qsort(others.us, others.n, sizeof(*others.us), by_value);
+	printf("{\"connections\":%zu,\"requests\":%zu,\"seconds\":%.6f,\"rps\":%.1f,\"p50\":%u,\"p90\":%u,\"p99\":%u,\"max\":%u,\"other50\":%u}\n",
+	       n, requests, seconds, (double)requests / seconds, percentile(&mains, 0.5), percentile(&mains, 0.9),
+	       percentile(&mains, 0.99), percentile(&mains, 1), percentile(&others, 0.5));
 	return 0;
 }
