@@ -23,6 +23,8 @@ LDFLAGS_X = -Wl,-z,relro,-z,now -Wl,--as-needed
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # libpolicy.a needs these and no more; RE2 and the C++ runtime go in statically (start-up time; PERF).
 LIBS_POLICY = -ljansson -lyaml -Wl,-Bstatic -lre2 -lstdc++ -Wl,-Bdynamic -lm -lpthread
+# The command is started for every token: what it needs goes in statically, so that it starts in two thirds of the time.
+LIBS_CLI    = -Wl,-Bstatic -ljansson -lyaml -lre2 -lstdc++ -lcrypto -Wl,-Bdynamic -lm -lpthread
 LIBS_BROKER = -lcurl -levent_core -levent_pthreads -lssl -lcrypto
 
 POLICY    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard policy/*.c)) $(patsubst %.cc,$(BUILD)/%.o,$(wildcard policy/*.cc))
@@ -49,7 +51,7 @@ $(BUILD)/hallpassd: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libpoli
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 $(BUILD)/hallpass: $(CLI) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_CLI)
 # The Google stand-in: a test tool, never installed.
 $(BUILD)/google-standin: $(GOOGLE)
 	$(call say,LD)

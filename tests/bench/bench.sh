@@ -169,10 +169,11 @@ done
 row 'p99 of the hits with 10 % misses vs without, us' "$(med "$dir/mixed.p99")" "$(med "$dir/pure.p99")" "$(ratio "$dir/mixed.p99" "$dir/pure.p99")" '<=' 1.2
 reset
 
-# The whole command, against curl doing the same.
+# The whole command, against curl doing the same; the shell's fork is in both.
+t() { $client bash -c 'b=$(date +%s%N); for i in $(seq 50); do "$@" >/dev/null 2>&1 || exit 1; done; e=$(date +%s%N); echo $(((e - b) / 50000))' t "$@"; }
+export HALLPASS_SOCKET="$dir/hp.sock"
 for r in $(seq "$rounds"); do
-	t() { local b e i; b=$(date +%s%N); for i in $(seq 50); do "$@" >/dev/null 2>&1 || exit 1; done; e=$(date +%s%N); echo $(((e - b) / 50000)); }
-	t env HALLPASS_SOCKET="$dir/hp.sock" "$build/hallpass" token "$sa" >>"$dir/cmd.us"
+	t "$build/hallpass" token "$sa" >>"$dir/cmd.us"
 	t curl -sf --unix-socket "$dir/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token >>"$dir/curl.us"
 done
 row 'the command `hallpass token`: us, curl as multiple' "$(med "$dir/cmd.us")" "$(med "$dir/curl.us")" "$(ratio "$dir/curl.us" "$dir/cmd.us")" '>=' 4
