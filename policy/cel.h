@@ -318,7 +318,8 @@ extern const struct cel_limits cel_default_limits;
 struct cel_error {
 	uint32_t offset;       /* bytes from the start of the expression */
 	uint32_t line, column; /* 1-based; columns count code points */
-	enum { CEL_PHASE_PARSE = 1, CEL_PHASE_CHECK, CEL_PHASE_LIMIT } phase;
+	/* PLAN: it is well-typed, but a constant in it is no pattern, no time zone. */
+	enum { CEL_PHASE_PARSE = 1, CEL_PHASE_CHECK, CEL_PHASE_LIMIT, CEL_PHASE_PLAN } phase;
 	char message[256];
 };
 

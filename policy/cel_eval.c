@@ -372,7 +372,7 @@ static int plan_zone(struct cel_compile *c, struct cel_node *node) {
 	if (node->n < 2 || node->kids[1]->kind != CEL_N_CONST || node->kids[1]->constant.kind != CEL_STRING)
 		return 0;
 	if (!env->zones || zones_load(env->zones, cel_str(node->kids[1]->constant), &node->zone, &err) < 0) {
-		cel_compile_fail(c, CEL_PHASE_CHECK, node->kids[1]->at, "%s", env->zones ? err.message : "no time zones here");
+		cel_compile_fail(c, CEL_PHASE_PLAN, node->kids[1]->at, "%s", env->zones ? err.message : "no time zones here");
 		return -1;
 	}
 	node->zone_resolved = true;
@@ -393,7 +393,7 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 	}
 	regex->re = re2_shim_new(pattern->constant.s, pattern->constant.n, c->program->limits.regex_memory, why, sizeof(why));
 	if (!regex->re) {
-		cel_compile_fail(c, CEL_PHASE_CHECK, pattern->at, "no regular expression: %s", why);
+		cel_compile_fail(c, CEL_PHASE_PLAN, pattern->at, "no regular expression: %s", why);
 		return -1;
 	}
 	regex->next = c->program->regexes;
