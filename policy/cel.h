@@ -233,7 +233,8 @@ static inline bool cel_failed(struct cel_value v) {
  */
 struct cel_value cel_of_json(const json_t *json);
 
-/* A map with an index when it is large; entries are borrowed. -1: duplicate or impossible key, or memory. */
+/* A map with an index when it is large; entries are borrowed. Not 0: why there is none. */
+enum { CEL_MAP_MEMORY = -1, CEL_MAP_BAD_KEY = -2, CEL_MAP_REPEATED_KEY = -3 };
 int cel_map_build(struct cel_arena *arena, const struct cel_entry *entries, size_t n, const struct cel_map **out);
 
 bool cel_equal(struct cel_value a, struct cel_value b); /* CEL's ==: never fails; 1 == 1u == 1.0 */

@@ -26,7 +26,7 @@ enum cel_node_kind {
 	CEL_N_NOT,
 	CEL_N_COND,   /* kids[0] ? kids[1] : kids[2] */
 	CEL_N_LIST,   /* kids; optional[i]: [?e] */
-	CEL_N_MAP,    /* kids: key, value, key, value, … ; optional[i / 2] */
+	CEL_N_MAP,    /* kids: key, value, key, value, … ; optional[i] of both: {?key: value} */
 	CEL_N_STRUCT, /* name{names[i]: kids[i]} */
 	CEL_N_LOOP,   /* macro over kids[0] with kids[1] (and kids[2]), variables in locals var, var2 */
 	CEL_N_BIND,   /* cel.bind(var, kids[0], kids[1]); optMap, optFlatMap: see macro */

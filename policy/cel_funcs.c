@@ -1,20 +1,19 @@
 /* The standard library and IAM's functions, as tables. See cel_internal.h for signatures. */
 
 #include <math.h>
-#include "policy/cel_internal.h"
-
-#define FN(name) static struct cel_value name(const struct cel_node *node, struct cel_run *run, const struct cel_value *a)
-#define UNUSED (void)node, (void)run
+#include "policy/cel_lib.h"
 
 /* --- equality and order */
 
 FN(fn_eq) {
-	UNUSED;
-	return cel_of_bool(cel_equal(a[0], a[1]));
+	bool equal;
+
+	return cel_equal_in(run, a[0], a[1], &equal) ? cel_of_bool(equal) : cel_fail_iterations(run, node);
 }
 FN(fn_ne) {
-	UNUSED;
-	return cel_of_bool(!cel_equal(a[0], a[1]));
+	bool equal;
+
+	return cel_equal_in(run, a[0], a[1], &equal) ? cel_of_bool(!equal) : cel_fail_iterations(run, node);
 }
 
 /* -1, 0, 1 as an answer; NaN is neither less nor greater; other kinds have no order. */
@@ -111,13 +110,15 @@ FN(add_list) {
 	uint32_t n = cel_list_size(a[0]), m = cel_list_size(a[1]);
 	struct cel_value *items;
 
-	if (!cel_spend(run, (n + m) / 16))
+	if (!cel_spend(run, n / 16 + m / 16))
 		return cel_fail_iterations(run, node);
 	items = cel_run_alloc(run, ((size_t)n + m) * sizeof(*items) + 1);
 	if (!items)
 		return cel_fail_memory();
-	for (uint32_t i = 0; i < n + m; i++)
-		items[i] = i < n ? cel_list_at(a[0], i) : cel_list_at(a[1], i - n);
+	for (uint32_t i = 0; i < n; i++)
+		items[i] = cel_list_at(a[0], i);
+	for (uint32_t i = 0; i < m; i++)
+		items[n + i] = cel_list_at(a[1], i);
 	return cel_make_list(run, items, (size_t)n + m);
 }
 
@@ -340,15 +341,23 @@ FN(size_of) {
 	}
 }
 
-FN(in_list) {
-	uint32_t n = cel_list_size(a[1]);
+/* Whether v is in the list. False: the loop limit. */
+static bool list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found) {
+	uint32_t n = cel_list_size(list);
 
+	*found = false;
 	if (!cel_spend(run, n / 16))
-		return cel_fail_iterations(run, node);
-	for (uint32_t i = 0; i < n; i++)
-		if (cel_equal(a[0], cel_list_at(a[1], i)))
-			return cel_of_bool(true);
-	return cel_of_bool(false);
+		return false;
+	for (uint32_t i = 0; i < n && !*found; i++)
+		if (!cel_equal_in(run, v, cel_list_at(list, i), found))
+			return false;
+	return true;
+}
+
+FN(in_list) {
+	bool found;
+
+	return list_has(run, a[1], a[0], &found) ? cel_of_bool(found) : cel_fail_iterations(run, node);
 }
 FN(in_map) {
 	struct cel_value v;
@@ -437,13 +446,11 @@ FN(extract) {
 }
 
 FN(has_only) {
-	if (!cel_spend(run, cel_list_size(a[0]) * (cel_list_size(a[1]) / 16 + 1)))
-		return cel_fail_iterations(run, node);
-	for (uint32_t i = 0; i < cel_list_size(a[0]); i++) {
-		bool found = false;
+	bool found;
 
-		for (uint32_t j = 0; j < cel_list_size(a[1]) && !found; j++)
-			found = cel_equal(cel_list_at(a[0], i), cel_list_at(a[1], j));
+	for (uint32_t i = 0; i < cel_list_size(a[0]); i++) {
+		if (!cel_spend(run, 1) || !list_has(run, a[1], cel_list_at(a[0], i), &found))
+			return cel_fail_iterations(run, node);
 		if (!found)
 			return cel_of_bool(false);
 	}
@@ -461,7 +468,7 @@ FN(get_attribute) {
 
 #define ORDERED(op, f, id)                                                                                             \
 	{ op, "bb:b", f, id }, { op, "ii:b", f, id }, { op, "uu:b", f, id }, { op, "dd:b", f, id }, { op, "ss:b", f, id },  \
-		{ op, "yy:b", f, id }, { op, "tt:b", f, id }, { op, "rr:b", f, id }
+		{ op, "yy:b", f, id }, { op, "tt:b", f, id }, { op, "rr:b", f, id }, { op, "!**:b", f, id }
 
 static const struct cel_def standard[] = {
 	{ "_==_", "AA:b", fn_eq, CEL_FN_EQ }, { "_!=_", "AA:b", fn_ne, CEL_FN_NE },
@@ -477,8 +484,8 @@ static const struct cel_def standard[] = {
 	{ "_%_", "ii:i", mod_int, CEL_FN_MOD }, { "_%_", "uu:u", mod_uint, CEL_FN_MOD },
 	{ "-_", "i:i", neg_int, CEL_FN_NEG }, { "-_", "d:d", neg_double, CEL_FN_NEG }, { "-_", "r:r", span_neg, CEL_FN_NEG },
 	{ "@in", "ALA:b", in_list, CEL_FN_IN }, { "@in", "AMAB:b", in_map, CEL_FN_IN },
-	{ "_[_]", "LAi:A", index_list, CEL_FN_INDEX }, { "_[_]", "LAu:A", index_list, CEL_FN_INDEX },
-	{ "_[_]", "LAd:A", index_list, CEL_FN_INDEX }, { "_[_]", "MABA:B", index_map, CEL_FN_INDEX },
+	{ "_[_]", "LAi:A", index_list, CEL_FN_INDEX }, { "_[_]", "!LAu:A", index_list, CEL_FN_INDEX },
+	{ "_[_]", "!LAd:A", index_list, CEL_FN_INDEX }, { "_[_]", "MABA:B", index_map, CEL_FN_INDEX },
 	{ "size", "s:i", size_of, CEL_FN_SIZE }, { "size", "y:i", size_of, CEL_FN_SIZE }, { "size", "LA:i", size_of, CEL_FN_SIZE },
 	{ "size", "MAB:i", size_of, CEL_FN_SIZE }, { "size", "s.:i", size_of, CEL_FN_SIZE }, { "size", "y.:i", size_of, CEL_FN_SIZE },
 	{ "size", "LA.:i", size_of, CEL_FN_SIZE }, { "size", "MAB.:i", size_of, CEL_FN_SIZE },
@@ -524,9 +531,6 @@ static const struct cel_def iam[] = {
 	{ "extract", "s.s:s", extract, CEL_FN_EXTRACT }, { "hasOnly", "LA.LA:b", has_only, CEL_FN_HAS_ONLY },
 	{ "date", "s:t", date_of, CEL_FN_DATE }, { "api.getAttribute", "sA:A", get_attribute, CEL_FN_GET_ATTRIBUTE },
 };
-
-#define LIBRARY(variable, when, table)                                                                                 \
-	const struct cel_library_defs variable = { .library = when, .defs = table, .n = sizeof(table) / sizeof(table[0]) }
 
 LIBRARY(cel_standard_defs, 0, standard);
 LIBRARY(cel_time_defs, 0, times);

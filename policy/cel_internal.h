@@ -22,6 +22,7 @@ typedef struct cel_value cel_call_fn(const struct cel_node *node, struct cel_run
  * One row of a library's table. The signature is types in one letter, a ':' and the result; a '.' after the
  * first makes it a member: "s.s:b". b bool, i int, u uint, d double, s string, y bytes, t timestamp, r duration,
  * T type, I net.IP, C net.CIDR, n null, * dyn, A B type variables, L? list, M?? map, O? optional, Y? type(?).
+ * A leading '!' hides it from the checker: for values whose types are not known before evaluating.
  */
 struct cel_def {
 	const char *name, *signature;
@@ -35,7 +36,7 @@ struct cel_overload {
 	uint32_t masks[CEL_MAX_ARGS]; /* 1 << enum cel_kind */
 	cel_call_fn *call;	      /* NULL: declared for checking alone */
 	uint8_t n;
-	bool member;
+	bool member, hidden;
 };
 
 struct cel_function {
@@ -137,7 +138,7 @@ static inline struct cel_value cel_eval_in(const struct cel_node *node, struct c
 	return node->eval(node, run);
 }
 
-cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call;
+cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call, cel_eval_loop, cel_eval_bind, cel_eval_block;
 
 /* Errors. The message of cel_fail() is static text. */
 struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *message);
@@ -155,6 +156,8 @@ static inline void *cel_run_alloc(struct cel_run *run, size_t n) {
 }
 struct cel_value cel_copy_string(struct cel_run *run, enum cel_kind kind, const void *p, size_t n);
 struct cel_value cel_make_list(struct cel_run *run, struct cel_value *items, size_t n);
+struct cel_value cel_make_map(struct cel_run *run, const struct cel_node *node, const struct cel_entry *entries, size_t n);
+struct cel_value cel_no_optional(void);
 struct cel_value cel_make_optional(struct cel_run *run, struct cel_value v);
 struct cel_value cel_make_net(struct cel_run *run, enum cel_kind kind, const struct cel_net *net);
 
@@ -163,9 +166,12 @@ int cel_regex_search(const struct cel_regex *regex, struct str text); /* 1: foun
 /* ---- Values ---- */
 
 uint32_t cel_hash(struct cel_value v); /* numerically equal values hash alike */
-bool cel_equal_slow(struct cel_value a, struct cel_value b);
+/* cel_equal() that costs iterations: values may share parts, so that few nodes stand for many. False: the limit. */
+bool cel_equal_in(struct cel_run *run, struct cel_value a, struct cel_value b, bool *equal);
 /* -1, 0, 1; 2: not comparable (NaN); 3: kinds have no order. */
 int cel_compare(struct cel_value a, struct cel_value b);
+/* Sorts by key, in place, equal ones in their order: true; or the error that keys which do not compare are. */
+struct cel_value cel_sort(struct cel_run *run, const struct cel_node *node, struct cel_entry *entries, uint32_t n);
 const struct cel_type *cel_kind_type(enum cel_kind kind);
 bool cel_is_zero_value(struct cel_value v);
 

@@ -7,7 +7,7 @@
 #include "suite.h"
 
 /* Raised with every gain, never lowered. */
-#define FLOOR_NONE 1083
+#define FLOOR_NONE 1239
 #define FLOOR_WKT 17
 #define FLOOR_PARSE 2456
 
