@@ -399,6 +399,7 @@ const struct cel_limits cel_default_limits = {
 
 static int compile(struct cel_compile *c) {
 	struct cel_program *p = c->program;
+	size_t valid;
 
 	if (p->text.n > p->limits.source) {
 		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "an expression of more than %u bytes", p->limits.source);
@@ -407,12 +408,14 @@ static int compile(struct cel_compile *c) {
 	p->text.p = cel_arena_str(&p->arena, p->text.p, p->text.n);
 	p->used = cel_arena_alloc(&p->arena, p->env->n_slots + 1);
 	if (!p->text.p || !p->used) {
-		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "out of memory");
+		p->text.n = 0;
+		cel_compile_memory(c, 0);
 		return -1;
 	}
 	memset(p->used, 0, p->env->n_slots + 1);
-	if (!cel_utf8_valid(p->text.p, p->text.n)) {
-		cel_compile_fail(c, CEL_PHASE_PARSE, 0, "the expression is not UTF-8");
+	valid = cel_utf8_prefix(p->text.p, p->text.n);
+	if (valid != p->text.n) {
+		cel_compile_fail(c, CEL_PHASE_PARSE, (uint32_t)valid, "the expression is not UTF-8");
 		return -1;
 	}
 	if (cel_parse(c) < 0 || (p->mode & CEL_PARSE_ONLY))

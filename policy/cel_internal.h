@@ -110,6 +110,8 @@ struct cel_compile {
 __attribute__((format(printf, 4, 5))) void *cel_compile_fail(struct cel_compile *c, int phase, uint32_t at,
 							     const char *fmt, ...);
 
+void *cel_compile_memory(struct cel_compile *c, uint32_t at); /* its memory has run out */
+
 /* A zeroed node with n children of room; NULL once the compile has failed. */
 struct cel_node *cel_node_new(struct cel_compile *c, enum cel_node_kind kind, uint32_t start, uint32_t at, uint32_t n);
 /* To be called when the children are in place: depth, and the end of the source range. */
@@ -199,6 +201,7 @@ bool cel_set_has(const struct cel_set *set, struct cel_value v);
 size_t cel_double_format(double d, char out[CEL_DOUBLE_TEXT]); /* shortest that reads back, %g style */
 bool cel_double_parse(struct str text, double *out);	       /* decimal, NaN, Inf, Infinity; nothing else */
 bool cel_utf8_valid(const char *s, size_t n);
+size_t cel_utf8_prefix(const char *s, size_t n);   /* bytes of it that are valid; n: all */
 size_t cel_utf8_count(const char *s, size_t n);	   /* code points of valid UTF-8 */
 /* Byte offset of the i-th code point; n when i is the count; SIZE_MAX beyond. */
 size_t cel_utf8_offset(const char *s, size_t n, uint64_t i);

@@ -44,7 +44,7 @@ void *cel_compile_fail(struct cel_compile *c, int phase, uint32_t at, const char
 	return NULL;
 }
 
-static void *no_memory(struct cel_compile *c, uint32_t at) {
+void *cel_compile_memory(struct cel_compile *c, uint32_t at) {
 	return cel_compile_fail(c, CEL_PHASE_LIMIT, at, "the expression takes more than %u bytes to compile",
 				c->program->limits.compile_bytes);
 }
@@ -61,7 +61,7 @@ struct cel_node *cel_node_new(struct cel_compile *c, enum cel_node_kind kind, ui
 	program->n_nodes++;
 	node = cel_arena_alloc(&program->arena, sizeof(*node) + n * sizeof(struct cel_node *));
 	if (!node)
-		return no_memory(c, at);
+		return cel_compile_memory(c, at);
 	memset(node, 0, sizeof(*node) + n * sizeof(struct cel_node *));
 	node->kind = kind;
 	node->start = start;
@@ -99,7 +99,7 @@ static bool kids_add(struct parser *p, struct kids *kids, struct cel_node *node,
 		bigger.optional = cel_arena_alloc(&p->c->program->arena, size * sizeof(*bigger.optional));
 		bigger.names = cel_arena_alloc(&p->c->program->arena, size * sizeof(*bigger.names));
 		if (!bigger.list || !bigger.optional || !bigger.names)
-			return no_memory(p->c, node->at);
+			return cel_compile_memory(p->c, node->at);
 		if (kids->n) {
 			memcpy(bigger.list, kids->list, kids->n * sizeof(*kids->list));
 			memcpy(bigger.optional, kids->optional, kids->n * sizeof(*kids->optional));
@@ -167,7 +167,7 @@ static struct str token_text(struct parser *p) {
 	char *s = cel_arena_str(&p->c->program->arena, p->lexer.text.p + p->token.start, p->token.end - p->token.start);
 
 	if (!s)
-		no_memory(p->c, p->token.start);
+		cel_compile_memory(p->c, p->token.start);
 	return (struct str){ s, s ? p->token.end - p->token.start : 0 };
 }
 
@@ -223,7 +223,7 @@ static bool string_value(struct parser *p, struct cel_value *out) {
 	if (!s && why)
 		return cel_compile_fail(p->c, CEL_PHASE_PARSE, p->token.start, "Syntax error: %s", why);
 	if (!s)
-		return no_memory(p->c, p->token.start);
+		return cel_compile_memory(p->c, p->token.start);
 	*out = bytes ? cel_of_bytes(s, n) : cel_of_string(s, n);
 	return true;
 }
@@ -339,7 +339,7 @@ static struct str type_name(struct parser *p, const struct cel_node *node) {
 		len += chain[i]->name.n + 1;
 	s = cel_arena_alloc(&p->c->program->arena, len + 1);
 	if (!s)
-		return no_memory(p->c, node->at), name;
+		return cel_compile_memory(p->c, node->at), name;
 	name.p = s;
 	while (n--) {
 		memcpy(s, chain[n]->name.p, chain[n]->name.n);

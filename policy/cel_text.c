@@ -8,15 +8,19 @@
 
 #define MAX_NUMBER 1024
 
-bool cel_utf8_valid(const char *s, size_t n) {
-	size_t step;
+size_t cel_utf8_prefix(const char *s, size_t n) {
+	size_t i = 0, step;
 
-	for (size_t i = 0; i < n; i += step) {
+	for (; i < n; i += step) {
 		step = utf8_length((const unsigned char *)s + i, n - i);
 		if (!step)
-			return false;
+			break;
 	}
-	return true;
+	return i;
+}
+
+bool cel_utf8_valid(const char *s, size_t n) {
+	return cel_utf8_prefix(s, n) == n;
 }
 
 size_t cel_utf8_count(const char *s, size_t n) {
@@ -202,7 +206,7 @@ char *cel_out_room(struct cel_out *out, size_t n) {
 		out->failed = true;
 		return NULL;
 	}
-	if (out->n + n > out->size) {
+	if (!out->p || out->n + n > out->size) {
 		while (size < out->n + n)
 			size *= 2;
 		p = cel_run_alloc(out->run, size);
