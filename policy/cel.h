@@ -9,7 +9,8 @@
  *			    any number of threads may evaluate it, each with its own arena.
  *	struct cel_value    16 bytes, by value. Strings, lists and maps point into what was bound,
  *			    into the program, or into the arena; nothing is counted, nothing freed.
- *	struct cel_arena    bump memory with a ceiling. An evaluation takes nothing from the heap.
+ *	struct cel_arena    bump memory with a ceiling. An evaluation takes nothing from the heap, but for a
+ *			    pattern of matches() that is no constant: it is compiled there, and freed again.
  *
  * An evaluation always returns a value. A failure is a value of kind CEL_ERROR that says what went
  * wrong and where; && and || absorb it as the language demands. Memory safety never rests on the
@@ -319,7 +320,7 @@ extern const struct cel_limits cel_default_limits;
 struct cel_error {
 	uint32_t offset;       /* bytes from the start of the expression */
 	uint32_t line, column; /* 1-based; columns count code points */
-	/* PLAN: it is well-typed, but a constant in it is no pattern, no time zone. */
+	/* PLAN: it is well-typed, but a constant in it is no pattern, time zone or template. */
 	enum { CEL_PHASE_PARSE = 1, CEL_PHASE_CHECK, CEL_PHASE_LIMIT, CEL_PHASE_PLAN } phase;
 	char message[256];
 };

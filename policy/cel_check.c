@@ -1,9 +1,11 @@
 /* Names to variables, calls to overloads, and the types of all. See cel_internal.h. */
 
+#include <assert.h>
 #include <stdio.h>
 #include "hallpass/nearest.h"
 #include "policy/cel_internal.h"
 #include "policy/cel_unify.h"
+#include "policy/cel_wkt.h"
 
 /* A variable of a loop or binding, and those outside of it. */
 struct scope {
@@ -185,21 +187,20 @@ static const struct cel_type *resolve_chain(struct checker *k, struct cel_node *
 	return NULL;
 }
 
-/* Some beginning of the chain below the node is known. */
-static bool knows_beginning(struct checker *k, const struct cel_node *node) {
+/* The chain, or some beginning of it, is a variable or a type. */
+static bool knows(struct checker *k, const struct cel_node *node) {
 	const struct cel_env *env = k->c->program->env;
+	struct candidates c;
 	char part[500];
 
-	for (const struct cel_node *at = node; at->kind == CEL_N_SELECT; at = at->kids[0]) {
-		struct candidates c;
-
-		if (!dotted_name(at->kids[0], part, sizeof(part)))
-			continue;
-		c = candidates_of(k, part, leftmost(node)->rooted);
-		while (next_candidate(&c))
-			if (cel_env_find_variable(env, c.full) || cel_type_find(c.full))
-				return true;
-	}
+	if (node->kind == CEL_N_SELECT && knows(k, node->kids[0]))
+		return true;
+	if (!dotted_name(node, part, sizeof(part)))
+		return false;
+	c = candidates_of(k, part, leftmost(node)->rooted);
+	while (next_candidate(&c))
+		if (cel_env_find_variable(env, c.full) || cel_type_find(c.full))
+			return true;
 	return false;
 }
 
@@ -255,7 +256,7 @@ static const struct cel_type *check_select(struct checker *k, struct cel_node *n
 		return type;
 	/* The error names the whole chain: request.tim is misspelt, not request. */
 	if (!k->lenient && first->kind == CEL_N_IDENT && !find_local(scope, first) && dotted_name(node, whole, sizeof(whole)) &&
-	    !knows_beginning(k, node))
+	    !knows(k, node->kids[0]))
 		return undeclared(k, first, whole);
 	type = check(k, node->kids[0], scope);
 	return type ? field_type(k, node, resolve(k, type)) : NULL;
@@ -300,18 +301,34 @@ static const struct cel_type *no_overload(struct checker *k, const struct cel_no
 	return NULL;
 }
 
-static const struct cel_type *undeclared_function(struct checker *k, const struct cel_node *node) {
+/* api.getAtribute(): the receiver is nothing, so the dotted name is what was meant. False: the plain one is. */
+static bool is_qualified(struct checker *k, const struct cel_node *node, const struct scope *scope, char *name, size_t size) {
+	const struct cel_node *target = node->member ? node->kids[0] : NULL;
+	size_t n;
+
+	if (!target || leftmost(target)->kind != CEL_N_IDENT || find_local(scope, leftmost(target)) ||
+	    !dotted_name(target, name, size) || knows(k, target))
+		return false;
+	n = strlen(name);
+	return (size_t)snprintf(name + n, size - n, ".%s", node->name.p) < size - n;
+}
+
+static const struct cel_type *undeclared_function(struct checker *k, const struct cel_node *node, const struct scope *scope) {
 	const struct cel_env *env = k->c->program->env;
+	char name[400];
+	bool qualified = is_qualified(k, node, scope, name, sizeof(name));
 	struct nearest nearest;
 
-	nearest_init(&nearest, node->name.p);
+	if (!qualified)
+		snprintf(name, sizeof(name), "%.300s", node->name.p);
+	nearest_init(&nearest, name);
 	for (size_t i = 0; i < CEL_BUCKETS; i++)
 		for (const struct cel_function *f = env->functions[i]; f; f = f->next)
-			if (!strpbrk(f->name, "_@") && f->first->member == node->member)
+			if (!strpbrk(f->name, "_@") && (f->first->member == node->member || qualified))
 				nearest_offer(&nearest, f->name);
 	if (nearest.best)
-		return check_error(k, node, "undeclared reference to '%s'; did you mean %s()?", node->name.p, nearest.best);
-	return check_error(k, node, "undeclared reference to '%s' (in container '%s')", node->name.p, env->container);
+		return check_error(k, node, "undeclared reference to '%s'; did you mean %s()?", name, nearest.best);
+	return check_error(k, node, "undeclared reference to '%s' (in container '%s')", name, env->container);
 }
 
 /* The result of the call by this overload; NULL: it does not fit. */
@@ -353,7 +370,7 @@ static const struct cel_type *check_call(struct checker *k, struct cel_node *nod
 	node->function = node->member ? cel_env_find_function(k->c->program->env, node->name.p)
 				      : find_function(k, node->name.p, node->rooted);
 	if (!node->function && !k->lenient)
-		return undeclared_function(k, node);
+		return undeclared_function(k, node, scope);
 	if (node->n > CEL_MAX_ARGS && !k->lenient)
 		return check_error(k, node, "too many arguments for '%s'%s", node->name.p, "");
 	node->fn = node->function ? node->function->fn : CEL_FN_OTHER;
@@ -438,6 +455,35 @@ static const struct cel_type *check_map(struct checker *k, struct cel_node *node
 			key = join(k, key, key_type(k, type));
 	}
 	return make(k, CEL_T_MAP, key ? key : cel_unify_fresh(&k->unify), value ? value : cel_unify_fresh(&k->unify));
+}
+
+static bool check_field(struct checker *k, struct cel_node *node, uint32_t i, const struct scope *scope) {
+	const struct cel_type *type = check_element(k, node->kids[i], node->optional && node->optional[i], scope);
+	const struct cel_type *want = node->message ? cel_message_field(node->message, node->names[i]) : NULL;
+	char a[80], b[80];
+
+	if (!type || k->lenient)
+		return type;
+	if (!want)
+		check_error(k, node->kids[i], "undefined field '%s' of %s", node->names[i].p, node->name.p);
+	else if (!cel_unify_one(&k->unify, type, want))
+		check_error(k, node->kids[i], "expected type '%s' but found '%s'", type_text(k, want, a, sizeof(a)),
+			    type_text(k, type, b, sizeof(b)));
+	return !k->c->failed;
+}
+
+static const struct cel_type *check_struct(struct checker *k, struct cel_node *node, const struct scope *scope) {
+	struct candidates c = candidates_of(k, node->name.p, node->rooted);
+
+	while (!node->message && next_candidate(&c))
+		node->message = cel_message_find(c.full);
+	if (!node->message && !k->lenient)
+		return check_error(k, node, "undeclared reference to '%s' (in container '%s')", node->name.p,
+				   k->c->program->env->container);
+	for (uint32_t i = 0; i < node->n; i++)
+		if (!check_field(k, node, i, scope))
+			return NULL;
+	return node->message ? cel_message_type(node->message) : &cel_dyn;
 }
 
 /* What a loop's one or two variables are. False: the range is no range. */
@@ -586,9 +632,14 @@ static const struct cel_type *check_kind(struct checker *k, struct cel_node *nod
 		return check_bind(k, node, scope);
 	case CEL_N_BLOCK:
 		return check_block(k, node, scope);
-	default:
-		return check_error(k, node, "%s is not offered to conditions%s", "this construct", "");
+	case CEL_N_STRUCT:
+		return check_struct(k, node, scope);
+	case CEL_N_SLOT:
+	case CEL_N_LOCAL:
+		break; /* made here, and never checked twice */
 	}
+	assert(!"a node that the parser does not make");
+	return NULL;
 }
 
 /* As deep as the tree, which the parser has bounded. */

@@ -176,6 +176,8 @@ static bool admits(const struct cel_overload *o, const struct cel_node *node, co
 struct cel_value cel_eval_call(const struct cel_node *node, struct cel_run *run) {
 	struct cel_value args[CEL_MAX_ARGS], unknown = { 0 }, error = { 0 };
 
+	if (node->n > CEL_MAX_ARGS)
+		return cel_no_such_overload(run, node);
 	for (uint32_t i = 0; i < node->n; i++) {
 		args[i] = cel_eval_in(node->kids[i], run);
 		if (args[i].kind == CEL_UNKNOWN)
@@ -240,12 +242,11 @@ static struct cel_value eval_cond(const struct cel_node *node, struct cel_run *r
 	return cel_eval_in(node->kids[v.b ? 1 : 2], run);
 }
 
-/* The value of [?e] and of {?k: e} is what is in e; *present: there is something. */
-static struct cel_value eval_element(const struct cel_node *node, uint32_t i, bool optional, struct cel_run *run, bool *present) {
+struct cel_value cel_eval_element(const struct cel_node *node, uint32_t i, struct cel_run *run, bool *present) {
 	struct cel_value v = cel_eval_in(node->kids[i], run);
 
 	*present = true;
-	if (!optional || cel_failed(v))
+	if (!node->optional || !node->optional[i] || cel_failed(v))
 		return v;
 	if (v.kind != CEL_OPTIONAL)
 		return cel_no_such_overload(run, node);
@@ -261,7 +262,7 @@ static struct cel_value eval_list(const struct cel_node *node, struct cel_run *r
 	if (!items)
 		return cel_fail_memory();
 	for (uint32_t i = 0; i < node->n; i++) {
-		items[n] = eval_element(node, i, node->optional && node->optional[i], run, &present);
+		items[n] = cel_eval_element(node, i, run, &present);
 		if (cel_failed(items[n]))
 			return items[n];
 		n += present;
@@ -279,7 +280,7 @@ static struct cel_value eval_map(const struct cel_node *node, struct cel_run *ru
 		entry->key = cel_eval_in(node->kids[i], run);
 		if (cel_failed(entry->key))
 			return entry->key;
-		entry->value = eval_element(node, i + 1, node->optional && node->optional[i + 1], run, &present);
+		entry->value = cel_eval_element(node, i + 1, run, &present);
 		if (cel_failed(entry->value))
 			return entry->value;
 		entry += present;
@@ -295,6 +296,7 @@ static cel_eval_fn *const evaluators[] = {
 	[CEL_N_AND] = eval_and,		[CEL_N_OR] = eval_or,		 [CEL_N_NOT] = eval_not,
 	[CEL_N_COND] = eval_cond,	[CEL_N_LIST] = eval_list,	 [CEL_N_MAP] = eval_map,
 	[CEL_N_LOOP] = cel_eval_loop,	[CEL_N_BIND] = cel_eval_bind,	 [CEL_N_BLOCK] = cel_eval_block,
+	[CEL_N_STRUCT] = cel_eval_struct,
 };
 
 static int plan_zone(struct cel_compile *c, struct cel_node *node) {
@@ -335,8 +337,28 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 	return 0;
 }
 
+static int plan_template(struct cel_compile *c, const struct cel_node *node) {
+	const struct cel_node *template = node->n == 2 ? node->kids[1] : NULL;
+	struct str prefix, suffix;
+
+	if (!template || template->kind != CEL_N_CONST || template->constant.kind != CEL_STRING ||
+	    cel_extract_template(cel_str(template->constant), &prefix, &suffix))
+		return 0;
+	cel_compile_fail(c, CEL_PHASE_PLAN, template->at, CEL_EXTRACT_WANTS);
+	return -1;
+}
+
 int cel_regex_search(const struct cel_regex *regex, struct str text) {
 	return re2_shim_search(regex->re, text.p, text.n);
+}
+
+int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char *why, size_t why_size) {
+	void *re = re2_shim_new(pattern.p, pattern.n, (long long)max_memory, why, why_size);
+	int found = re ? re2_shim_search(re, text.p, text.n) : -1;
+
+	if (re)
+		re2_shim_free(re);
+	return found;
 }
 
 static bool foldable(const struct cel_node *node) {
@@ -377,6 +399,8 @@ static int plan(struct cel_compile *c, struct cel_node *node) {
 	    plan_zone(c, node) < 0)
 		return -1;
 	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_MATCHES && plan_regex(c, node) < 0)
+		return -1;
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_EXTRACT && plan_template(c, node) < 0)
 		return -1;
 	fold(c, node);
 	return 0;

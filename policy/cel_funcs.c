@@ -341,23 +341,10 @@ FN(size_of) {
 	}
 }
 
-/* Whether v is in the list. False: the loop limit. */
-static bool list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found) {
-	uint32_t n = cel_list_size(list);
-
-	*found = false;
-	if (!cel_spend(run, n / 16))
-		return false;
-	for (uint32_t i = 0; i < n && !*found; i++)
-		if (!cel_equal_in(run, v, cel_list_at(list, i), found))
-			return false;
-	return true;
-}
-
 FN(in_list) {
 	bool found;
 
-	return list_has(run, a[1], a[0], &found) ? cel_of_bool(found) : cel_fail_iterations(run, node);
+	return cel_list_has(run, a[1], a[0], &found) ? cel_of_bool(found) : cel_fail_iterations(run, node);
 }
 FN(in_map) {
 	struct cel_value v;
@@ -367,12 +354,12 @@ FN(in_map) {
 }
 
 FN(index_list) {
-	double d = a[1].kind == CEL_DOUBLE ? a[1].d : a[1].kind == CEL_INT ? (double)a[1].i : (double)a[1].u;
-	uint32_t n = cel_list_size(a[0]);
+	char text[CEL_SCALAR_TEXT];
+	uint32_t i;
 
-	if (d != floor(d) || d < 0 || d >= n)
-		return cel_failf(run, node, "index out of bounds: %.17g", d);
-	return cel_list_at(a[0], (uint32_t)d);
+	if (!cel_list_index(a[0], a[1], &i))
+		return cel_failf(run, node, "index out of bounds: %.*s", (int)cel_scalar_text(a[1], text), text);
+	return cel_list_at(a[0], i);
 }
 FN(index_map) {
 	struct cel_value v;
@@ -396,48 +383,51 @@ FN(contains) {
 }
 
 
+/* A constant pattern was compiled with the program. Another is compiled now, which costs as much as many iterations. */
 FN(matches) {
-	if (!node->regex)
-		return cel_fail(run, node, "the pattern of matches() must be a constant");
-	return cel_of_bool(cel_regex_search(node->regex, cel_str(a[0])));
-}
+	char why[160] = "";
+	int found;
 
-static struct cel_value cased(struct cel_run *run, struct cel_value v, char from, char to) {
-	struct cel_out out = { .run = run };
-	char *p = cel_out_room(&out, v.n);
-
-	for (uint32_t i = 0; p && i < v.n; i++)
-		p[i] = v.s[i] >= from && v.s[i] <= from + 25 ? (char)(v.s[i] - from + to) : v.s[i];
-	return cel_out_value(&out, CEL_STRING);
-}
-FN(lower_ascii) {
-	(void)node;
-	return cased(run, a[0], 'A', 'a');
-}
-FN(upper_ascii) {
-	(void)node;
-	return cased(run, a[0], 'a', 'A');
+	if (node->regex)
+		return cel_of_bool(cel_regex_search(node->regex, cel_str(a[0])));
+	if (a[1].n > run->program->limits.regex)
+		return cel_failf(run, node, "a pattern of more than %u bytes", run->program->limits.regex);
+	if (!cel_spend(run, 16 + a[1].n / 4))
+		return cel_fail_iterations(run, node);
+	found = cel_regex_once(cel_str(a[1]), run->program->limits.regex_memory, cel_str(a[0]), why, sizeof(why));
+	return found < 0 ? cel_failf(run, node, "no regular expression: %s", why) : cel_of_bool(found);
 }
 
 /* --- IAM: extract, hasOnly, api.getAttribute */
 
-FN(extract) {
-	const char *open = memchr(a[1].s, '{', a[1].n), *close = open ? memchr(open, '}', (size_t)(a[1].s + a[1].n - open)) : NULL;
-	const char *begin = a[0].s, *end = a[0].s + a[0].n, *found;
-	size_t before, after;
+bool cel_extract_template(struct str template, struct str *prefix, struct str *suffix) {
+	const char *open = memchr(template.p, '{', template.n), *end = template.p + template.n, *close = open ? open + 1 : NULL;
 
-	if (!close)
-		return cel_fail(run, node, "extract() wants a template like prefix{name}suffix");
-	before = (size_t)(open - a[1].s);
-	after = (size_t)(a[1].s + a[1].n - close - 1);
-	if (before) {
-		found = memmem(begin, (size_t)(end - begin), a[1].s, before);
+	while (close && close < end && (*close == '_' || (*close >= '0' && *close <= '9') || (*close >= 'a' && *close <= 'z') ||
+					(*close >= 'A' && *close <= 'Z')))
+		close++;
+	if (!open || close == open + 1 || close == end || *close != '}')
+		return false;
+	*prefix = (struct str){ template.p, (size_t)(open - template.p) };
+	*suffix = (struct str){ close + 1, (size_t)(end - close - 1) };
+	return !memchr(prefix->p, '}', prefix->n) && !memchr(suffix->p, '{', suffix->n) && !memchr(suffix->p, '}', suffix->n);
+}
+
+/* The text after the first prefix, up to the first suffix after it. */
+FN(extract) {
+	const char *begin = a[0].s, *end = a[0].s + a[0].n, *found;
+	struct str prefix, suffix;
+
+	if (!cel_extract_template(cel_str(a[1]), &prefix, &suffix))
+		return cel_fail(run, node, CEL_EXTRACT_WANTS);
+	if (prefix.n) {
+		found = memmem(begin, (size_t)(end - begin), prefix.p, prefix.n);
 		if (!found)
 			return cel_of_string("", 0);
-		begin = found + before;
+		begin = found + prefix.n;
 	}
-	if (after) {
-		found = memmem(begin, (size_t)(end - begin), close + 1, after);
+	if (suffix.n) {
+		found = memmem(begin, (size_t)(end - begin), suffix.p, suffix.n);
 		if (!found)
 			return cel_of_string("", 0);
 		end = found;
@@ -449,7 +439,7 @@ FN(has_only) {
 	bool found;
 
 	for (uint32_t i = 0; i < cel_list_size(a[0]); i++) {
-		if (!cel_spend(run, 1) || !list_has(run, a[1], cel_list_at(a[0], i), &found))
+		if (!cel_spend(run, 1) || !cel_list_has(run, a[1], cel_list_at(a[0], i), &found))
 			return cel_fail_iterations(run, node);
 		if (!found)
 			return cel_of_bool(false);
@@ -524,7 +514,6 @@ static const struct cel_def strings[] = {
 	{ "startsWith", "s.s:b", starts_with, CEL_FN_STARTS_WITH }, { "endsWith", "s.s:b", ends_with, CEL_FN_ENDS_WITH },
 	{ "contains", "s.s:b", contains, CEL_FN_CONTAINS }, { "matches", "s.s:b", matches, CEL_FN_MATCHES },
 	{ "matches", "ss:b", matches, CEL_FN_MATCHES },
-	{ "lowerAscii", "s.:s", lower_ascii, CEL_FN_OTHER }, { "upperAscii", "s.:s", upper_ascii, CEL_FN_OTHER },
 };
 
 static const struct cel_def iam[] = {

@@ -52,9 +52,9 @@ struct cel_library_defs {
 	size_t n;
 };
 
-extern const struct cel_library_defs cel_standard_defs, cel_time_defs, cel_string_defs, cel_strings_defs, cel_math_defs,
-	cel_encoder_defs, cel_list_defs, cel_set_defs, cel_optional_defs, cel_network_defs, cel_network_string_defs,
-	cel_iam_defs;
+extern const struct cel_library_defs cel_standard_defs, cel_time_defs, cel_string_defs, cel_strings_defs, cel_format_defs,
+	cel_math_defs,
+	cel_encoder_defs, cel_list_defs, cel_set_defs, cel_optional_defs, cel_network_defs, cel_iam_defs;
 
 /* ---- Environment ---- */
 
@@ -140,7 +140,11 @@ static inline struct cel_value cel_eval_in(const struct cel_node *node, struct c
 	return node->eval(node, run);
 }
 
-cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call, cel_eval_loop, cel_eval_bind, cel_eval_block;
+cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call, cel_eval_loop, cel_eval_bind, cel_eval_block,
+	cel_eval_struct;
+
+/* The i-th child's value; of [?e], {?k: e} and M{?f: e} what is in e; *present: there is something. */
+struct cel_value cel_eval_element(const struct cel_node *node, uint32_t i, struct cel_run *run, bool *present);
 
 /* Errors. The message of cel_fail() is static text. */
 struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *message);
@@ -163,7 +167,13 @@ struct cel_value cel_no_optional(void);
 struct cel_value cel_make_optional(struct cel_run *run, struct cel_value v);
 struct cel_value cel_make_net(struct cel_run *run, enum cel_kind kind, const struct cel_net *net);
 
+/* IAM's templates: prefix{name}suffix, a name of letters, digits and '_'. False: it is none. */
+#define CEL_EXTRACT_WANTS "extract() wants a template like prefix{name}suffix"
+bool cel_extract_template(struct str template, struct str *prefix, struct str *suffix);
+
 int cel_regex_search(const struct cel_regex *regex, struct str text); /* 1: found */
+/* Compiles, searches, frees. -1: no pattern; why says what is wrong with it. */
+int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char *why, size_t why_size);
 
 /* ---- Values ---- */
 
@@ -186,6 +196,11 @@ static inline struct str cel_str(struct cel_value v) {
 static inline struct cel_timestamp cel_time_of(struct cel_value v) {
 	return (struct cel_timestamp){ v.i, v.n };
 }
+
+/* The place that a number means in a list. False: none. */
+bool cel_list_index(struct cel_value list, struct cel_value key, uint32_t *i);
+/* Whether v is in the list. False: the loop limit. */
+bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found);
 
 /* Membership in a constant list. */
 struct cel_set {
@@ -227,3 +242,4 @@ struct cel_value cel_out_value(struct cel_out *out, enum cel_kind kind);
 bool cel_net_parse_ip(struct str text, struct cel_net *out, const char **why);
 bool cel_net_parse_cidr(struct str text, struct cel_net *out, const char **why);
 size_t cel_net_format(const struct cel_net *net, bool cidr, char out[64]);
+struct cel_net cel_net_unmapped(const struct cel_net *net); /* ::ffff:a.b.c.d as a.b.c.d */

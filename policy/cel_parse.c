@@ -370,6 +370,9 @@ static struct cel_node *parse_struct(struct parser *p, struct cel_node *type) {
 	if (!node || !expect(p, '}'))
 		return NULL;
 	node->name = name;
+	while (type->kind == CEL_N_SELECT)
+		type = type->kids[0];
+	node->rooted = type->rooted;
 	return node_of_kids(p, node, &kids, p->previous_end);
 }
 

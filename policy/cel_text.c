@@ -191,6 +191,9 @@ size_t cel_scalar_text(struct cel_value v, char out[CEL_SCALAR_TEXT]) {
 		return cel_duration_format(v.i, out);
 	case CEL_TYPE:
 		return (size_t)snprintf(out, CEL_SCALAR_TEXT, "%.120s", v.type->name);
+	case CEL_IP:
+	case CEL_CIDR:
+		return cel_net_format(v.net, v.kind == CEL_CIDR, out);
 	default:
 		return 0;
 	}

@@ -63,6 +63,15 @@ struct cel_value cel_list_at(struct cel_value list, uint32_t i) {
 	return list.flags & CEL_VALUE_JSON ? cel_of_json(json_array_get(list.json, i)) : list.list->items[i];
 }
 
+bool cel_list_index(struct cel_value list, struct cel_value key, uint32_t *i) {
+	uint32_t n = cel_list_size(list);
+
+	if (key.kind == CEL_DOUBLE ? !(key.d >= 0 && key.d < n && key.d == floor(key.d)) : key.u >= n)
+		return false; /* a negative int is a large uint */
+	*i = key.kind == CEL_DOUBLE ? (uint32_t)key.d : (uint32_t)key.u;
+	return true;
+}
+
 uint32_t cel_map_size(struct cel_value map) {
 	return map.flags & CEL_VALUE_JSON ? (uint32_t)json_object_size(map.json) : map.map->n;
 }
@@ -306,8 +315,11 @@ static bool equal_types(const struct cel_type *a, const struct cel_type *b) {
 }
 
 static bool equal_nets(struct cel_value a, struct cel_value b) {
-	return a.net->family == b.net->family && (a.kind == CEL_IP || a.net->prefix == b.net->prefix) &&
-	       memcmp(a.net->addr, b.net->addr, a.net->family == 4 ? 4 : 16) == 0;
+	struct cel_net x = a.kind == CEL_IP ? cel_net_unmapped(a.net) : *a.net;
+	struct cel_net y = b.kind == CEL_IP ? cel_net_unmapped(b.net) : *b.net;
+
+	return x.family == y.family && (a.kind == CEL_IP || x.prefix == y.prefix) &&
+	       memcmp(x.addr, y.addr, x.family == 4 ? 4 : 16) == 0;
 }
 
 static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth, struct look *look) {
@@ -380,6 +392,18 @@ bool cel_is_zero_value(struct cel_value v) {
 	default:
 		return false;
 	}
+}
+
+bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found) {
+	uint32_t n = cel_list_size(list);
+
+	*found = false;
+	if (!cel_spend(run, n / 16))
+		return false;
+	for (uint32_t i = 0; i < n && !*found; i++)
+		if (!cel_equal_in(run, v, cel_list_at(list, i), found))
+			return false;
+	return true;
 }
 
 /* ---- Sets of constants ---- */

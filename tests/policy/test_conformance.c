@@ -7,8 +7,8 @@
 #include "suite.h"
 
 /* Raised with every gain, never lowered. */
-#define FLOOR_NONE 1239
-#define FLOOR_WKT 17
+#define FLOOR_NONE 1743
+#define FLOOR_WKT 112
 #define FLOOR_PARSE 2456
 
 static void print_failure(void *arg, const char *file, const char *section, const char *name, const char *expr, const char *why) {
