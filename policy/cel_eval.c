@@ -315,11 +315,11 @@ static int plan_zone(struct cel_compile *c, struct cel_node *node) {
 }
 
 static int plan_regex(struct cel_compile *c, struct cel_node *node) {
-	const struct cel_node *pattern = node->kids[node->n - 1];
+	const struct cel_node *pattern = node->n ? node->kids[node->n - 1] : NULL;
 	struct cel_regex *regex;
 	char why[160] = "";
 
-	if (pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
+	if (!pattern || pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
 		return 0;
 	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
 	if (!regex || pattern->constant.n > c->program->limits.regex) {

@@ -24,7 +24,7 @@ static void fail(struct format *f, struct cel_value error) {
 }
 
 static void refuse(struct format *f, char clause, struct cel_value v) {
-	fail(f, cel_failf(f->run, f->node, "%%%c cannot format a %s", clause, cel_kind_name((enum cel_kind)v.kind)));
+	fail(f, cel_failf(f->run, f->node, "%%%c does not format type %s", clause, cel_kind_name((enum cel_kind)v.kind)));
 }
 
 static void add_text(struct format *f, const char *s) {

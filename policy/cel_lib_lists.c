@@ -170,7 +170,9 @@ FN(distinct) {
 FN(range) {
 	struct cel_value *items;
 
-	if (a[0].i < 0 || a[0].i > UINT32_MAX || !cel_spend(run, (uint32_t)a[0].i))
+	if (a[0].i < 0)
+		return cel_fail(run, node, "lists.range() of a negative number");
+	if (a[0].i > UINT32_MAX || !cel_spend(run, (uint32_t)a[0].i))
 		return cel_fail_iterations(run, node);
 	items = cel_run_alloc(run, (size_t)a[0].i * sizeof(*items) + 1);
 	if (!items)
