@@ -364,5 +364,13 @@ struct cel_value cel_eval(const struct cel_program *program, const struct cel_ac
 struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena);
 
+/*
+ * The same as one part of a whole: takes the iterations that it costs from *iterations, which begins as
+ * cel_program_iterations(), and fails where they run out, as the whole would.
+ */
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations);
+uint32_t cel_program_iterations(const struct cel_program *program);
+
 /* The position of a byte of the expression: 1-based line and column in code points. */
 void cel_position(struct str text, uint32_t offset, uint32_t *line, uint32_t *column);

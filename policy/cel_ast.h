@@ -134,7 +134,7 @@ struct cel_node {
 	struct zone_ref zone;	     /* getters without a zone or with a constant one, where zone_resolved */
 	bool zone_resolved;
 	const struct cel_regex *regex; /* matches() with a constant pattern */
-	const struct cel_set *set;   /* `in` with a constant list */
+	const struct cel_set *set;   /* `in` with a long constant list */
 };
 
 /* The node's own text. */
@@ -143,5 +143,3 @@ static inline struct str cel_node_text(const struct cel_program *program, const 
 
 	return (struct str){ text.p + node->start, node->end - node->start };
 }
-
-const char *cel_fn_name(enum cel_fn fn);

@@ -337,6 +337,14 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 	return 0;
 }
 
+/* `in` with a long constant list is one look into a table, and costs no iterations. */
+static void plan_set(struct cel_compile *c, struct cel_node *node) {
+	const struct cel_node *list = node->n == 2 ? node->kids[1] : NULL;
+
+	if (list && list->kind == CEL_N_CONST && list->constant.kind == CEL_LIST && cel_list_size(list->constant) > 8)
+		node->set = cel_set_build(&c->program->arena, list->constant);
+}
+
 static int plan_template(struct cel_compile *c, const struct cel_node *node) {
 	const struct cel_node *template = node->n == 2 ? node->kids[1] : NULL;
 	struct str prefix, suffix;
@@ -402,6 +410,8 @@ static int plan(struct cel_compile *c, struct cel_node *node) {
 		return -1;
 	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_EXTRACT && plan_template(c, node) < 0)
 		return -1;
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN)
+		plan_set(c, node);
 	fold(c, node);
 	return 0;
 }
@@ -501,14 +511,27 @@ bool cel_program_uses(const struct cel_program *program, unsigned slot) {
 	return program->used[slot];
 }
 
-struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena) {
-	struct cel_value locals[MAX_LOCALS];
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations) {
+	struct cel_value locals[MAX_LOCALS], v;
 	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
-			       .activation = activation, .iterations = program->limits.iterations };
+			       .activation = activation, .iterations = *iterations };
 
 	memset(locals, 0, program->n_locals * sizeof(*locals));
-	return node->eval(node, &run);
+	v = node->eval(node, &run);
+	*iterations = run.iterations;
+	return v;
+}
+
+uint32_t cel_program_iterations(const struct cel_program *program) {
+	return program->limits.iterations;
+}
+
+struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena) {
+	uint32_t iterations = program->limits.iterations;
+
+	return cel_eval_part(program, node, activation, arena, &iterations);
 }
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_activation *activation,

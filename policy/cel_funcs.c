@@ -344,6 +344,8 @@ FN(size_of) {
 FN(in_list) {
 	bool found;
 
+	if (node->set)
+		return cel_of_bool(cel_set_has(node->set, a[0]));
 	return cel_list_has(run, a[1], a[0], &found) ? cel_of_bool(found) : cel_fail_iterations(run, node);
 }
 FN(in_map) {

@@ -202,7 +202,7 @@ bool cel_list_index(struct cel_value list, struct cel_value key, uint32_t *i);
 /* Whether v is in the list. False: the loop limit. */
 bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found);
 
-/* Membership in a constant list. */
+/* Membership in a constant list. Building NULL: memory, or an item that is no number, string or bool. */
 struct cel_set {
 	uint32_t mask;
 	const struct cel_value *places; /* CEL_NONE: free */
