@@ -1,5 +1,6 @@
 /* See cel_internal.h: numbers and UTF-8 as text. */
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,20 +84,37 @@ bool cel_int_in_double(double d) {
 	return d > -9223372036854775808.0 && d < 9223372036854775808.0;
 }
 
-/* The fewest significant digits that read back as d: 15 nearly always do, 17 always. */
+/*
+ * The fewest significant digits that read back as d, and its decimal exponent. 15 digits nearly always do, 17 always;
+ * next to zero, where doubles lie far apart, fewer do.
+ */
+static int shortest(double d, int *exponent) {
+	char text[CEL_DOUBLE_TEXT], *e;
+
+	for (int places = fabs(d) < DBL_MIN ? 0 : 14; places < 17; places++) {
+		snprintf(text, sizeof(text), "%#.*e", places, d);
+		if (places == 16 || strtod(text, NULL) == d)
+			break;
+	}
+	e = strchr(text, 'e');
+	*exponent = atoi(e + 1);
+	while (e[-1] == '0')
+		e--;
+	return (int)(e - text) - (text[0] == '-') - 1; /* but for sign and point */
+}
+
+/* With an exponent below 1e-4 and from 1e6 on, like Go's %g. */
 size_t cel_double_format(double d, char out[CEL_DOUBLE_TEXT]) {
+	int digits, exponent;
+
 	if (isnan(d))
 		return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "NaN");
 	if (isinf(d))
 		return (size_t)snprintf(out, CEL_DOUBLE_TEXT, d < 0 ? "-Infinity" : "Infinity");
-	for (int precision = 1; precision < 17; precision++) {
-		if (precision > 1 && precision < 15)
-			precision = 15;
-		snprintf(out, CEL_DOUBLE_TEXT, "%.*g", precision, d);
-		if (strtod(out, NULL) == d)
-			return strlen(out);
-	}
-	return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "%.17g", d);
+	digits = shortest(d, &exponent);
+	if (exponent < -4 || exponent >= 6)
+		return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "%.*e", digits - 1, d);
+	return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "%.*f", digits - 1 > exponent ? digits - 1 - exponent : 0, d);
 }
 
 static size_t digits(struct str s, size_t at) {
