@@ -36,7 +36,7 @@ static const struct cel_type *check_error(struct checker *k, const struct cel_no
 
 /* --- types */
 
-#define TYPE_WORK (1u << 20)
+#define TYPE_WORK (1u << 22) /* an expression of the greatest size takes a fraction */
 
 static const struct cel_type *make(struct checker *k, enum cel_type_kind kind, const struct cel_type *a,
 				   const struct cel_type *b) {
@@ -87,16 +87,32 @@ static const struct cel_type *optional_of(struct checker *k, const struct cel_ty
 
 /* --- names */
 
-/* "a.b.c" of a chain of plain selections from an identifier; false: it is none, or too long. */
-static bool dotted_name(const struct cel_node *node, char *out, size_t size) {
+/* A name that grows at its end; too long: it is none that was declared. */
+struct dotted {
 	size_t n;
+	char text[500];
+};
 
-	if (node->kind == CEL_N_IDENT)
-		return (size_t)snprintf(out, size, "%s", node->name.p) < size;
-	if (node->kind != CEL_N_SELECT || node->opt_select || node->rooted || !dotted_name(node->kids[0], out, size))
+static bool add_name(struct dotted *d, struct str name) {
+	if (name.n + 2 > sizeof(d->text) - d->n)
 		return false;
-	n = strlen(out);
-	return (size_t)snprintf(out + n, size - n, ".%s", node->name.p) < size - n;
+	if (d->n)
+		d->text[d->n++] = '.';
+	memcpy(d->text + d->n, name.p, name.n);
+	d->n += name.n;
+	d->text[d->n] = '\0';
+	return true;
+}
+
+/* "a.b.c" of a chain of plain selections from an identifier; false: it is none, or too long. */
+static bool dotted_name(const struct cel_node *node, struct dotted *out) {
+	if (node->kind == CEL_N_IDENT) {
+		out->n = 0;
+		return add_name(out, node->name);
+	}
+	if (node->kind != CEL_N_SELECT || node->opt_select || node->rooted || !dotted_name(node->kids[0], out))
+		return false;
+	return add_name(out, node->name);
 }
 
 static const struct cel_node *leftmost(const struct cel_node *node) {
@@ -117,21 +133,25 @@ struct candidates {
 	const char *container, *name;
 	size_t n; /* of container, for the next one */
 	bool done;
-	char full[600];
+	const char *full;
+	struct dotted dotted;
 };
 
-static struct candidates candidates_of(const struct checker *k, const char *name, bool rooted) {
-	const char *container = k->c->program->env->container;
-
-	return (struct candidates){ .container = container, .name = name, .n = rooted ? 0 : strlen(container) };
+static void candidates_init(struct candidates *c, const struct checker *k, const char *name, bool rooted) {
+	c->container = k->c->program->env->container;
+	c->name = name;
+	c->n = rooted ? 0 : strlen(c->container);
+	c->done = false;
 }
 
 static bool next_candidate(struct candidates *c) {
 	if (c->done)
 		return false;
-	if ((size_t)snprintf(c->full, sizeof(c->full), "%.*s%s%s", (int)c->n, c->container, c->n ? "." : "", c->name) >=
-	    sizeof(c->full))
-		c->full[0] = '\0'; /* longer than any name that is declared */
+	c->dotted.n = 0;
+	c->full = c->name;
+	if (c->n)
+		c->full = add_name(&c->dotted, (struct str){ c->container, c->n }) && add_name(&c->dotted, str_of(c->name))
+				  ? c->dotted.text : "";
 	c->done = c->n == 0;
 	while (c->n && c->container[c->n - 1] != '.')
 		c->n--;
@@ -140,9 +160,10 @@ static bool next_candidate(struct candidates *c) {
 }
 
 static const struct cel_function *find_function(const struct checker *k, const char *name, bool rooted) {
-	struct candidates c = candidates_of(k, name, rooted);
 	const struct cel_function *function = NULL;
+	struct candidates c;
 
+	candidates_init(&c, k, name, rooted);
 	while (!function && next_candidate(&c))
 		function = cel_env_find_function(k->c->program->env, c.full);
 	return function;
@@ -169,11 +190,11 @@ static const struct cel_type *resolve_chain(struct checker *k, struct cel_node *
 	const struct cel_variable *v;
 	const struct cel_type *type;
 	struct candidates c;
-	char name[500];
+	struct dotted name;
 
-	if (first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node, name, sizeof(name)))
+	if (first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node, &name))
 		return NULL;
-	c = candidates_of(k, name, first->rooted);
+	candidates_init(&c, k, name.text, first->rooted);
 	while (next_candidate(&c)) {
 		if ((v = cel_env_find_variable(k->c->program->env, c.full)))
 			return become_slot(k, node, v);
@@ -191,13 +212,13 @@ static const struct cel_type *resolve_chain(struct checker *k, struct cel_node *
 static bool knows(struct checker *k, const struct cel_node *node) {
 	const struct cel_env *env = k->c->program->env;
 	struct candidates c;
-	char part[500];
+	struct dotted part;
 
 	if (node->kind == CEL_N_SELECT && knows(k, node->kids[0]))
 		return true;
-	if (!dotted_name(node, part, sizeof(part)))
+	if (!dotted_name(node, &part))
 		return false;
-	c = candidates_of(k, part, leftmost(node)->rooted);
+	candidates_init(&c, k, part.text, leftmost(node)->rooted);
 	while (next_candidate(&c))
 		if (cel_env_find_variable(env, c.full) || cel_type_find(c.full))
 			return true;
@@ -250,14 +271,14 @@ static const struct cel_type *field_type(struct checker *k, const struct cel_nod
 static const struct cel_type *check_select(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_type *type = resolve_chain(k, node, scope);
 	const struct cel_node *first = leftmost(node);
-	char whole[500];
+	struct dotted whole;
 
 	if (type)
 		return type;
 	/* The error names the whole chain: request.tim is misspelt, not request. */
-	if (!k->lenient && first->kind == CEL_N_IDENT && !find_local(scope, first) && dotted_name(node, whole, sizeof(whole)) &&
+	if (!k->lenient && first->kind == CEL_N_IDENT && !find_local(scope, first) && dotted_name(node, &whole) &&
 	    !knows(k, node->kids[0]))
-		return undeclared(k, first, whole);
+		return undeclared(k, first, whole.text);
 	type = check(k, node->kids[0], scope);
 	return type ? field_type(k, node, resolve(k, type)) : NULL;
 }
@@ -268,15 +289,12 @@ static const struct cel_type *check_select(struct checker *k, struct cel_node *n
 static void unqualify(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_node *first = node->member ? leftmost(node->kids[0]) : NULL;
 	const struct cel_function *function;
-	char name[400];
-	size_t n;
+	struct dotted name;
 
-	if (!first || first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node->kids[0], name, sizeof(name)))
+	if (!first || first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node->kids[0], &name) ||
+	    !add_name(&name, node->name))
 		return;
-	n = strlen(name);
-	if ((size_t)snprintf(name + n, sizeof(name) - n, ".%s", node->name.p) >= sizeof(name) - n)
-		return;
-	function = find_function(k, name, first->rooted);
+	function = find_function(k, name.text, first->rooted);
 	if (!function)
 		return;
 	node->name = str_of(function->name);
@@ -302,25 +320,20 @@ static const struct cel_type *no_overload(struct checker *k, const struct cel_no
 }
 
 /* api.getAtribute(): the receiver is nothing, so the dotted name is what was meant. False: the plain one is. */
-static bool is_qualified(struct checker *k, const struct cel_node *node, const struct scope *scope, char *name, size_t size) {
+static bool is_qualified(struct checker *k, const struct cel_node *node, const struct scope *scope, struct dotted *name) {
 	const struct cel_node *target = node->member ? node->kids[0] : NULL;
-	size_t n;
 
-	if (!target || leftmost(target)->kind != CEL_N_IDENT || find_local(scope, leftmost(target)) ||
-	    !dotted_name(target, name, size) || knows(k, target))
-		return false;
-	n = strlen(name);
-	return (size_t)snprintf(name + n, size - n, ".%s", node->name.p) < size - n;
+	return target && leftmost(target)->kind == CEL_N_IDENT && !find_local(scope, leftmost(target)) && dotted_name(target, name) &&
+	       !knows(k, target) && add_name(name, node->name);
 }
 
 static const struct cel_type *undeclared_function(struct checker *k, const struct cel_node *node, const struct scope *scope) {
 	const struct cel_env *env = k->c->program->env;
-	char name[400];
-	bool qualified = is_qualified(k, node, scope, name, sizeof(name));
+	struct dotted dotted;
+	bool qualified = is_qualified(k, node, scope, &dotted);
+	const char *name = qualified ? dotted.text : node->name.p;
 	struct nearest nearest;
 
-	if (!qualified)
-		snprintf(name, sizeof(name), "%.300s", node->name.p);
 	nearest_init(&nearest, name);
 	for (size_t i = 0; i < CEL_BUCKETS; i++)
 		for (const struct cel_function *f = env->functions[i]; f; f = f->next)
@@ -473,8 +486,9 @@ static bool check_field(struct checker *k, struct cel_node *node, uint32_t i, co
 }
 
 static const struct cel_type *check_struct(struct checker *k, struct cel_node *node, const struct scope *scope) {
-	struct candidates c = candidates_of(k, node->name.p, node->rooted);
+	struct candidates c;
 
+	candidates_init(&c, k, node->name.p, node->rooted);
 	while (!node->message && next_candidate(&c))
 		node->message = cel_message_find(c.full);
 	if (!node->message && !k->lenient)

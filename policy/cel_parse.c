@@ -13,6 +13,7 @@ struct parser {
 	struct cel_compile *c;
 	struct cel_lexer lexer;
 	struct cel_token token; /* not yet consumed */
+	int op;			/* the binary operator that it is; -1: none */
 	uint32_t previous_end;
 	uint32_t depth;
 };
@@ -141,9 +142,30 @@ static void *syntax_error(struct parser *p, const char *expected) {
 				p->lexer.text.p + t->start, expected);
 }
 
+static const struct {
+	enum cel_token_kind kind;
+	char punct;
+	int level;
+	const char *name;
+} binaries[] = {
+	{ CEL_TOK_OR, 0, 1, "_||_" },	   { CEL_TOK_AND, 0, 2, "_&&_" },     { CEL_TOK_EQ, 0, 3, "_==_" },
+	{ CEL_TOK_NE, 0, 3, "_!=_" },	   { CEL_TOK_LT, 0, 3, "_<_" },	      { CEL_TOK_LE, 0, 3, "_<=_" },
+	{ CEL_TOK_GT, 0, 3, "_>_" },	   { CEL_TOK_GE, 0, 3, "_>=_" },      { CEL_TOK_IN, 0, 3, "@in" },
+	{ CEL_TOK_PUNCT, '+', 4, "_+_" },  { CEL_TOK_PUNCT, '-', 4, "_-_" },  { CEL_TOK_PUNCT, '*', 5, "_*_" },
+	{ CEL_TOK_PUNCT, '/', 5, "_/_" },  { CEL_TOK_PUNCT, '%', 5, "_%_" },
+};
+
+static int find_binary(const struct cel_token *token) {
+	for (size_t i = 0; i < sizeof(binaries) / sizeof(binaries[0]); i++)
+		if (binaries[i].kind == token->kind && binaries[i].punct == token->punct)
+			return (int)i;
+	return -1;
+}
+
 static void advance(struct parser *p) {
 	p->previous_end = p->token.end;
 	p->token = cel_lex(&p->lexer);
+	p->op = find_binary(&p->token);
 }
 
 static bool at_punct(const struct parser *p, char c) {
@@ -549,26 +571,6 @@ static struct cel_node *parse_unary(struct parser *p) {
 	return (n - number) % 2 ? unary(p, node, "-_", at) : node;
 }
 
-static struct {
-	enum cel_token_kind kind;
-	char punct;
-	int level;
-	const char *name;
-} const binaries[] = {
-	{ CEL_TOK_OR, 0, 1, "_||_" },	   { CEL_TOK_AND, 0, 2, "_&&_" },     { CEL_TOK_EQ, 0, 3, "_==_" },
-	{ CEL_TOK_NE, 0, 3, "_!=_" },	   { CEL_TOK_LT, 0, 3, "_<_" },	      { CEL_TOK_LE, 0, 3, "_<=_" },
-	{ CEL_TOK_GT, 0, 3, "_>_" },	   { CEL_TOK_GE, 0, 3, "_>=_" },      { CEL_TOK_IN, 0, 3, "@in" },
-	{ CEL_TOK_PUNCT, '+', 4, "_+_" },  { CEL_TOK_PUNCT, '-', 4, "_-_" },  { CEL_TOK_PUNCT, '*', 5, "_*_" },
-	{ CEL_TOK_PUNCT, '/', 5, "_/_" },  { CEL_TOK_PUNCT, '%', 5, "_%_" },
-};
-
-static int find_binary(const struct cel_token *token) {
-	for (size_t i = 0; i < sizeof(binaries) / sizeof(binaries[0]); i++)
-		if (binaries[i].kind == token->kind && binaries[i].punct == token->punct)
-			return (int)i;
-	return -1;
-}
-
 static struct cel_node *parse_binary(struct parser *p, int level);
 
 /* a && b && c is one node with three children, however long the chain. */
@@ -593,7 +595,7 @@ static struct cel_node *parse_binary(struct parser *p, int level) {
 	struct cel_node *left = level == 6 ? parse_unary(p) : parse_binary(p, level + 1), *node;
 	int op;
 
-	while (left && (op = find_binary(&p->token)) >= 0 && binaries[op].level == level) {
+	while (left && (op = p->op) >= 0 && binaries[op].level == level) {
 		if (level <= 2) {
 			left = parse_chain(p, left, op);
 			continue;
