@@ -363,6 +363,10 @@ bool cel_equal_in(struct cel_run *run, struct cel_value a, struct cel_value b, b
 	struct look look = { .left = EQUAL_FREE * ((uint64_t)run->iterations + 1) };
 	uint64_t all = look.left;
 
+	if (a.kind < CEL_LIST || b.kind < CEL_LIST) {
+		*equal = cel_compare(a, b) == 0 || (a.kind == CEL_NULL && b.kind == CEL_NULL);
+		return true;
+	}
 	*equal = equal_at(a, b, 0, &look);
 	return !look.spent && cel_spend(run, (uint32_t)((all - look.left) / EQUAL_FREE));
 }
