@@ -78,9 +78,10 @@ $(BUILD)/%.o: %.cc Makefile
 	$(Q)$(CXX) $(CPPFLAGS) $(CFLAGS_CXX) $(CFLAGS) -c -o $@ $<
 
 # Policy tests link libpolicy.a and nothing else: a call to the outside does not link.
-$(TESTS_POLICY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
+$(TESTS_POLICY) $(BUILD)/tests/policy/conformance: $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_POLICY)
+$(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance: $(BUILD)/tests/policy/suite.o
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
@@ -151,6 +152,10 @@ coverage:
 check-docs: all
 	@tests/docs.sh $(BUILD)
 
+# The CEL conformance suite: a table per file. V=1 shows the tests that fail.
+conformance: $(BUILD)/tests/policy/conformance
+	@$< $(if $(V),-v)
+
 # --- set-up
 
 deps:
@@ -188,7 +193,7 @@ help:
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench install clean help
+.PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench install clean help
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

@@ -9,7 +9,8 @@
  *			    any number of threads may evaluate it, each with its own arena.
  *	struct cel_value    16 bytes, by value. Strings, lists and maps point into what was bound,
  *			    into the program, or into the arena; nothing is counted, nothing freed.
- *	struct cel_arena    bump memory with a ceiling. An evaluation takes nothing from the heap.
+ *	struct cel_arena    bump memory with a ceiling. An evaluation takes nothing from the heap, but for a
+ *			    pattern of matches() that is no constant: it is compiled there, and freed again.
  *
  * An evaluation always returns a value. A failure is a value of kind CEL_ERROR that says what went
  * wrong and where; && and || absorb it as the language demands. Memory safety never rests on the
@@ -233,7 +234,8 @@ static inline bool cel_failed(struct cel_value v) {
  */
 struct cel_value cel_of_json(const json_t *json);
 
-/* A map with an index when it is large; entries are borrowed. -1: duplicate or impossible key, or memory. */
+/* A map with an index when it is large; entries are borrowed. Not 0: why there is none. */
+enum { CEL_MAP_MEMORY = -1, CEL_MAP_BAD_KEY = -2, CEL_MAP_REPEATED_KEY = -3 };
 int cel_map_build(struct cel_arena *arena, const struct cel_entry *entries, size_t n, const struct cel_map **out);
 
 bool cel_equal(struct cel_value a, struct cel_value b); /* CEL's ==: never fails; 1 == 1u == 1.0 */
@@ -318,7 +320,8 @@ extern const struct cel_limits cel_default_limits;
 struct cel_error {
 	uint32_t offset;       /* bytes from the start of the expression */
 	uint32_t line, column; /* 1-based; columns count code points */
-	enum { CEL_PHASE_PARSE = 1, CEL_PHASE_CHECK, CEL_PHASE_LIMIT } phase;
+	/* PLAN: it is well-typed, but a constant in it is no pattern, time zone or template. */
+	enum { CEL_PHASE_PARSE = 1, CEL_PHASE_CHECK, CEL_PHASE_LIMIT, CEL_PHASE_PLAN } phase;
 	char message[256];
 };
 
@@ -360,6 +363,14 @@ struct cel_value cel_eval(const struct cel_program *program, const struct cel_ac
  */
 struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena);
+
+/*
+ * The same as one part of a whole: takes the iterations that it costs from *iterations, which begins as
+ * cel_program_iterations(), and fails where they run out, as the whole would.
+ */
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations);
+uint32_t cel_program_iterations(const struct cel_program *program);
 
 /* The position of a byte of the expression: 1-based line and column in code points. */
 void cel_position(struct str text, uint32_t offset, uint32_t *line, uint32_t *column);

@@ -26,12 +26,11 @@ enum cel_node_kind {
 	CEL_N_NOT,
 	CEL_N_COND,   /* kids[0] ? kids[1] : kids[2] */
 	CEL_N_LIST,   /* kids; optional[i]: [?e] */
-	CEL_N_MAP,    /* kids: key, value, key, value, … ; optional[i / 2] */
+	CEL_N_MAP,    /* kids: key, value, key, value, … ; optional[i] of both: {?key: value} */
 	CEL_N_STRUCT, /* name{names[i]: kids[i]} */
 	CEL_N_LOOP,   /* macro over kids[0] with kids[1] (and kids[2]), variables in locals var, var2 */
 	CEL_N_BIND,   /* cel.bind(var, kids[0], kids[1]); optMap, optFlatMap: see macro */
 	CEL_N_BLOCK,  /* cel.block([kids[0], …], kids[n - 1]); kids[i] goes to local var + i */
-	CEL_N_FAIL,   /* unchecked trees: fails with name as its message */
 };
 
 enum cel_macro {
@@ -104,6 +103,7 @@ enum cel_fn {
 struct cel_run;
 struct cel_overload;
 struct cel_function;
+struct cel_message;
 struct cel_regex;
 struct cel_set;
 
@@ -128,12 +128,13 @@ struct cel_node {
 	uint32_t var, var2;	     /* locals of CEL_N_LOOP, CEL_N_BIND, CEL_N_BLOCK; var2 UINT32_MAX: none */
 	const bool *optional;	     /* CEL_N_LIST, CEL_N_MAP, CEL_N_STRUCT; NULL: none is */
 	struct str *names;	     /* CEL_N_STRUCT */
+	const struct cel_message *message;   /* CEL_N_STRUCT; NULL: nobody declared it */
 	const struct cel_function *function; /* CEL_N_CALL */
 	const struct cel_overload *overload; /* CEL_N_CALL, where the checker found exactly one */
 	struct zone_ref zone;	     /* getters without a zone or with a constant one, where zone_resolved */
 	bool zone_resolved;
 	const struct cel_regex *regex; /* matches() with a constant pattern */
-	const struct cel_set *set;   /* `in` with a constant list */
+	const struct cel_set *set;   /* `in` with a long constant list */
 };
 
 /* The node's own text. */
@@ -142,5 +143,3 @@ static inline struct str cel_node_text(const struct cel_program *program, const 
 
 	return (struct str){ text.p + node->start, node->end - node->start };
 }
-
-const char *cel_fn_name(enum cel_fn fn);

@@ -1,8 +1,11 @@
 /* Names to variables, calls to overloads, and the types of all. See cel_internal.h. */
 
+#include <assert.h>
 #include <stdio.h>
 #include "hallpass/nearest.h"
 #include "policy/cel_internal.h"
+#include "policy/cel_unify.h"
+#include "policy/cel_wkt.h"
 
 /* A variable of a loop or binding, and those outside of it. */
 struct scope {
@@ -14,6 +17,7 @@ struct scope {
 
 struct checker {
 	struct cel_compile *c;
+	struct cel_unify unify;
 	bool lenient; /* unchecked: types are not judged */
 };
 
@@ -32,56 +36,37 @@ static const struct cel_type *check_error(struct checker *k, const struct cel_no
 
 /* --- types */
 
-#define MAX_PARAMS 4 /* type variables of one overload: ids 1.. */
+#define TYPE_WORK (1u << 22) /* an expression of the greatest size takes a fraction */
 
-struct binding {
-	const struct cel_type *to[MAX_PARAMS];
-};
+static const struct cel_type *make(struct checker *k, enum cel_type_kind kind, const struct cel_type *a,
+				   const struct cel_type *b) {
+	const struct cel_type *type = cel_type_make(&k->c->program->arena, kind, a, b);
 
-static bool assignable(struct binding *b, const struct cel_type *formal, const struct cel_type *actual) {
-	if (formal->kind == CEL_T_PARAM && formal->id < MAX_PARAMS) {
-		const struct cel_type **to = &b->to[formal->id];
-
-		if (!*to || (*to)->kind == CEL_T_DYN) {
-			*to = actual;
-			return true;
-		}
-		return actual->kind == CEL_T_DYN || assignable(b, *to, actual);
-	}
-	if (formal->kind == CEL_T_DYN || actual->kind == CEL_T_DYN || formal == actual)
-		return true;
-	if (actual->kind == CEL_T_NULL)
-		return formal->kind == CEL_T_TIMESTAMP || formal->kind == CEL_T_DURATION || formal->kind == CEL_T_NULL ||
-		       formal->kind == CEL_T_OPTIONAL;
-	if (formal->kind != actual->kind || (formal->kind == CEL_T_NAMED && formal != actual))
-		return false;
-	for (unsigned i = 0; i < formal->n && i < actual->n; i++)
-		if (!assignable(b, formal->params[i], actual->params[i]))
-			return false;
-	return true;
-}
-
-static const struct cel_type *substitute(struct checker *k, const struct binding *b, const struct cel_type *type) {
-	const struct cel_type *first, *second;
-
-	if (type->kind == CEL_T_PARAM)
-		return type->id < MAX_PARAMS && b->to[type->id] ? b->to[type->id] : &cel_dyn;
-	if (!type->n)
-		return type;
-	first = substitute(k, b, type->params[0]);
-	second = type->n > 1 ? substitute(k, b, type->params[1]) : NULL;
-	type = cel_type_make(&k->c->program->arena, type->kind, first, second);
+	if (!type)
+		k->unify.failed = true;
 	return type ? type : &cel_dyn;
 }
 
-static const struct cel_type *join(const struct cel_type *a, const struct cel_type *b) {
-	return !a ? b : cel_type_same(a, b) ? a : &cel_dyn;
+static const struct cel_type *join(struct checker *k, const struct cel_type *a, const struct cel_type *b) {
+	return cel_unify_join(&k->unify, a, b);
 }
 
-static const char *type_text(const struct cel_type *type, char *out, size_t size) {
+/* With what is known by now; what is still open stays open. */
+static const struct cel_type *resolve(struct checker *k, const struct cel_type *type) {
+	return cel_unify_resolve(&k->unify, type, false);
+}
+
+/* A type that nobody knows yet and that is used as if it had fields or elements: dyn, here and elsewhere. */
+static bool is_dyn(struct checker *k, const struct cel_type *type) {
+	if (type->kind == CEL_T_PARAM)
+		cel_unify_one(&k->unify, &cel_dyn, type);
+	return type->kind == CEL_T_DYN || type->kind == CEL_T_PARAM;
+}
+
+static const char *type_text(struct checker *k, const struct cel_type *type, char *out, size_t size) {
 	struct buf b = BUF_INIT(size - 1);
 
-	cel_type_print(type, &b);
+	cel_type_print(cel_unify_resolve(&k->unify, type, true), &b);
 	snprintf(out, size, "%s", b.data ? b.data : "");
 	buf_fini(&b);
 	return out;
@@ -90,24 +75,44 @@ static const char *type_text(const struct cel_type *type, char *out, size_t size
 static bool want_bool(struct checker *k, const struct cel_node *node, const struct cel_type *type) {
 	char text[100];
 
-	if (k->lenient || type->kind == CEL_T_BOOL || type->kind == CEL_T_DYN)
+	if (k->lenient || cel_unify_one(&k->unify, type, &cel_bool))
 		return true;
-	check_error(k, node, "expected type 'bool' but found '%s'%s", type_text(type, text, sizeof(text)), "");
+	check_error(k, node, "expected type 'bool' but found '%s'%s", type_text(k, type, text, sizeof(text)), "");
 	return false;
+}
+
+static const struct cel_type *optional_of(struct checker *k, const struct cel_type *type) {
+	return make(k, CEL_T_OPTIONAL, type, NULL);
 }
 
 /* --- names */
 
-/* "a.b.c" of a chain of plain selections from an identifier; false: it is none, or too long. */
-static bool dotted_name(const struct cel_node *node, char *out, size_t size) {
+/* A name that grows at its end; too long: it is none that was declared. */
+struct dotted {
 	size_t n;
+	char text[500];
+};
 
-	if (node->kind == CEL_N_IDENT)
-		return (size_t)snprintf(out, size, "%s", node->name.p) < size;
-	if (node->kind != CEL_N_SELECT || node->opt_select || node->rooted || !dotted_name(node->kids[0], out, size))
+static bool add_name(struct dotted *d, struct str name) {
+	if (name.n + 2 > sizeof(d->text) - d->n)
 		return false;
-	n = strlen(out);
-	return (size_t)snprintf(out + n, size - n, ".%s", node->name.p) < size - n;
+	if (d->n)
+		d->text[d->n++] = '.';
+	memcpy(d->text + d->n, name.p, name.n);
+	d->n += name.n;
+	d->text[d->n] = '\0';
+	return true;
+}
+
+/* "a.b.c" of a chain of plain selections from an identifier; false: it is none, or too long. */
+static bool dotted_name(const struct cel_node *node, struct dotted *out) {
+	if (node->kind == CEL_N_IDENT) {
+		out->n = 0;
+		return add_name(out, node->name);
+	}
+	if (node->kind != CEL_N_SELECT || node->opt_select || node->rooted || !dotted_name(node->kids[0], out))
+		return false;
+	return add_name(out, node->name);
 }
 
 static const struct cel_node *leftmost(const struct cel_node *node) {
@@ -123,22 +128,45 @@ static const struct scope *find_local(const struct scope *scope, const struct ce
 	return NULL;
 }
 
-/* Inside out: container A.B is tried as A.B.name, A.name, name. */
-static const struct cel_variable *find_variable(const struct cel_env *env, const char *name, bool rooted) {
-	size_t n = rooted ? 0 : strlen(env->container);
-	const struct cel_variable *v;
-	char full[600];
+/* A name as it may be meant, inside out: in container A.B as A.B.name, A.name, name. */
+struct candidates {
+	const char *container, *name;
+	size_t n; /* of container, for the next one */
+	bool done;
+	const char *full;
+	struct dotted dotted;
+};
 
-	for (;;) {
-		if ((size_t)snprintf(full, sizeof(full), "%.*s%s%s", (int)n, env->container, n ? "." : "", name) < sizeof(full) &&
-		    (v = cel_env_find_variable(env, full)))
-			return v;
-		if (!n)
-			return NULL;
-		while (n && env->container[n - 1] != '.')
-			n--;
-		n -= n > 0;
-	}
+static void candidates_init(struct candidates *c, const struct checker *k, const char *name, bool rooted) {
+	c->container = k->c->program->env->container;
+	c->name = name;
+	c->n = rooted ? 0 : strlen(c->container);
+	c->done = false;
+}
+
+static bool next_candidate(struct candidates *c) {
+	if (c->done)
+		return false;
+	c->dotted.n = 0;
+	c->full = c->name;
+	if (c->n)
+		c->full = add_name(&c->dotted, (struct str){ c->container, c->n }) && add_name(&c->dotted, str_of(c->name))
+				  ? c->dotted.text : "";
+	c->done = c->n == 0;
+	while (c->n && c->container[c->n - 1] != '.')
+		c->n--;
+	c->n -= c->n > 0;
+	return true;
+}
+
+static const struct cel_function *find_function(const struct checker *k, const char *name, bool rooted) {
+	const struct cel_function *function = NULL;
+	struct candidates c;
+
+	candidates_init(&c, k, name, rooted);
+	while (!function && next_candidate(&c))
+		function = cel_env_find_function(k->c->program->env, c.full);
+	return function;
 }
 
 static const struct cel_type *become_slot(struct checker *k, struct cel_node *node, const struct cel_variable *v) {
@@ -149,34 +177,61 @@ static const struct cel_type *become_slot(struct checker *k, struct cel_node *no
 	return node->test ? &cel_bool : v->type;
 }
 
-static const struct cel_type *become_type(struct checker *k, struct cel_node *node, const struct cel_type *type) {
-	const struct cel_type *of = cel_type_make(&k->c->program->arena, CEL_T_TYPE, type, NULL);
-
+static const struct cel_type *become_constant(struct cel_node *node, struct cel_value v, const struct cel_type *type) {
 	node->kind = CEL_N_CONST;
-	node->constant = cel_of_type(type);
+	node->constant = v;
 	node->n = 0;
-	return of ? of : &cel_type_type;
+	return type;
 }
 
-/* The whole chain as a variable or a type; NULL without an error: it is neither. */
+/* The whole chain as a variable, a type or a constant; NULL without an error: it is none of them. */
 static const struct cel_type *resolve_chain(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_node *first = leftmost(node);
 	const struct cel_variable *v;
 	const struct cel_type *type;
-	char name[500];
+	struct candidates c;
+	struct dotted name;
 
-	if (first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node, name, sizeof(name)))
+	if (first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node, &name))
 		return NULL;
-	if ((v = find_variable(k->c->program->env, name, first->rooted)))
-		return become_slot(k, node, v);
-	type = node->test ? NULL : cel_type_find(name);
-	return type ? become_type(k, node, type) : NULL;
+	candidates_init(&c, k, name.text, first->rooted);
+	while (next_candidate(&c)) {
+		if ((v = cel_env_find_variable(k->c->program->env, c.full)))
+			return become_slot(k, node, v);
+		if (node->test)
+			continue;
+		if ((type = cel_type_find(c.full)))
+			return become_constant(node, cel_of_type(type), make(k, CEL_T_TYPE, type, NULL));
+		if (strcmp(c.full, "google.protobuf.NullValue.NULL_VALUE") == 0)
+			return become_constant(node, cel_of_int(0), &cel_int);
+	}
+	return NULL;
 }
 
+/* The chain, or some beginning of it, is a variable or a type. */
+static bool knows(struct checker *k, const struct cel_node *node) {
+	const struct cel_env *env = k->c->program->env;
+	struct candidates c;
+	struct dotted part;
+
+	if (node->kind == CEL_N_SELECT && knows(k, node->kids[0]))
+		return true;
+	if (!dotted_name(node, &part))
+		return false;
+	candidates_init(&c, k, part.text, leftmost(node)->rooted);
+	while (next_candidate(&c))
+		if (cel_env_find_variable(env, c.full) || cel_type_find(c.full))
+			return true;
+	return false;
+}
+
+/* Unchecked, a name that nobody declared fails when it is reached, and not before. */
 static const struct cel_type *undeclared(struct checker *k, const struct cel_node *node, const char *name) {
 	const struct cel_env *env = k->c->program->env;
 	struct nearest nearest;
 
+	if (k->lenient)
+		return &cel_dyn;
 	nearest_init(&nearest, name);
 	for (size_t i = 0; i < env->n_slots; i++)
 		nearest_offer(&nearest, env->by_slot[i]->name);
@@ -198,52 +253,53 @@ static const struct cel_type *check_ident(struct checker *k, struct cel_node *no
 	return type ? type : undeclared(k, node, node->name.p);
 }
 
+/* The type of a field of what is of some type. Of an optional it is optional. */
+static const struct cel_type *field_type(struct checker *k, const struct cel_node *node, const struct cel_type *type) {
+	bool optional = type->kind == CEL_T_OPTIONAL;
+	const struct cel_type *of = optional ? resolve(k, type->params[0]) : type, *result = &cel_dyn;
+	char text[100];
+
+	if (of->kind == CEL_T_MAP)
+		result = of->params[1];
+	else if (!k->lenient && !is_dyn(k, of))
+		return check_error(k, node, "type '%s' does not support field selection%s", type_text(k, type, text, sizeof(text)), "");
+	if (node->test)
+		return &cel_bool;
+	return optional || node->opt_select ? optional_of(k, result) : result;
+}
+
 static const struct cel_type *check_select(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_type *type = resolve_chain(k, node, scope);
-	char whole[500], text[100];
+	const struct cel_node *first = leftmost(node);
+	struct dotted whole;
 
 	if (type)
 		return type;
 	/* The error names the whole chain: request.tim is misspelt, not request. */
-	if (leftmost(node)->kind == CEL_N_IDENT && !find_local(scope, leftmost(node)) && dotted_name(node, whole, sizeof(whole))) {
-		struct cel_node *at = node;
-		const struct cel_variable *v = NULL;
-		char part[500];
-
-		for (; at->kind == CEL_N_SELECT && !v; at = at->kids[0])
-			if (dotted_name(at->kids[0], part, sizeof(part)))
-				v = find_variable(k->c->program->env, part, leftmost(node)->rooted);
-		if (!v && !cel_type_find(part))
-			return undeclared(k, leftmost(node), whole);
-	}
+	if (!k->lenient && first->kind == CEL_N_IDENT && !find_local(scope, first) && dotted_name(node, &whole) &&
+	    !knows(k, node->kids[0]))
+		return undeclared(k, first, whole.text);
 	type = check(k, node->kids[0], scope);
-	if (!type)
-		return NULL;
-	if (node->test && type->kind == CEL_T_MAP)
-		return &cel_bool;
-	if (type->kind == CEL_T_MAP)
-		return type->params[1];
-	if (type->kind == CEL_T_DYN || k->lenient)
-		return node->test ? &cel_bool : &cel_dyn;
-	return check_error(k, node, "type '%s' does not support field selection%s", type_text(type, text, sizeof(text)), "");
+	return type ? field_type(k, node, resolve(k, type)) : NULL;
 }
 
 /* --- calls */
 
 /* math.abs(x): a function whose name is dotted, not a method of a variable. */
 static void unqualify(struct checker *k, struct cel_node *node, const struct scope *scope) {
-	char name[400];
-	size_t n;
+	const struct cel_node *first = node->member ? leftmost(node->kids[0]) : NULL;
+	const struct cel_function *function;
+	struct dotted name;
 
-	if (!node->member || leftmost(node->kids[0])->kind != CEL_N_IDENT || find_local(scope, leftmost(node->kids[0])) ||
-	    !dotted_name(node->kids[0], name, sizeof(name)))
+	if (!first || first->kind != CEL_N_IDENT || find_local(scope, first) || !dotted_name(node->kids[0], &name) ||
+	    !add_name(&name, node->name))
 		return;
-	n = strlen(name);
-	if ((size_t)snprintf(name + n, sizeof(name) - n, ".%s", node->name.p) >= sizeof(name) - n ||
-	    !cel_env_find_function(k->c->program->env, name))
+	function = find_function(k, name.text, first->rooted);
+	if (!function)
 		return;
-	node->name = str_of(cel_env_find_function(k->c->program->env, name)->name);
+	node->name = str_of(function->name);
 	node->member = false;
+	node->rooted = true;
 	node->kids++;
 	node->n--;
 }
@@ -251,48 +307,93 @@ static void unqualify(struct checker *k, struct cel_node *node, const struct sco
 static const struct cel_type *no_overload(struct checker *k, const struct cel_node *node,
 					  const struct cel_type *const *types) {
 	struct buf args = BUF_INIT(200);
+	char name[64];
 
 	for (uint32_t i = 0; i < node->n; i++) {
 		buf_adds(&args, i ? ", " : "");
-		cel_type_print(types[i], &args);
+		cel_type_print(cel_unify_resolve(&k->unify, types[i], true), &args);
 	}
-	check_error(k, node, "found no matching overload for '%s' applied to '(%s)'", node->name.p, args.data ? args.data : "");
+	snprintf(name, sizeof(name), "%.60s", node->name.p);
+	check_error(k, node, "found no matching overload for '%s' applied to '(%s)'", name, args.data ? args.data : "");
 	buf_fini(&args);
 	return NULL;
 }
 
-static const struct cel_type *check_call(struct checker *k, struct cel_node *node, const struct scope *scope) {
-	const struct cel_type *types[CEL_MAX_ARGS], *result = NULL;
-	const struct cel_overload *match = NULL;
+/* api.getAtribute(): the receiver is nothing, so the dotted name is what was meant. False: the plain one is. */
+static bool is_qualified(struct checker *k, const struct cel_node *node, const struct scope *scope, struct dotted *name) {
+	const struct cel_node *target = node->member ? node->kids[0] : NULL;
+
+	return target && leftmost(target)->kind == CEL_N_IDENT && !find_local(scope, leftmost(target)) && dotted_name(target, name) &&
+	       !knows(k, target) && add_name(name, node->name);
+}
+
+static const struct cel_type *undeclared_function(struct checker *k, const struct cel_node *node, const struct scope *scope) {
+	const struct cel_env *env = k->c->program->env;
+	struct dotted dotted;
+	bool qualified = is_qualified(k, node, scope, &dotted);
+	const char *name = qualified ? dotted.text : node->name.p;
+	struct nearest nearest;
+
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < CEL_BUCKETS; i++)
+		for (const struct cel_function *f = env->functions[i]; f; f = f->next)
+			if (!strpbrk(f->name, "_@") && (f->first->member == node->member || qualified))
+				nearest_offer(&nearest, f->name);
+	if (nearest.best)
+		return check_error(k, node, "undeclared reference to '%s'; did you mean %s()?", name, nearest.best);
+	return check_error(k, node, "undeclared reference to '%s' (in container '%s')", name, env->container);
+}
+
+/* The result of the call by this overload; NULL: it does not fit. */
+static const struct cel_type *try_overload(struct checker *k, const struct cel_node *node, const struct cel_overload *o,
+					   const struct cel_type *const *types) {
+	const struct cel_type *params[CEL_MAX_ARGS];
+	struct cel_instance instance = { .n = 0 };
+
+	if (o->n != node->n || o->member != node->member || (o->hidden && !k->lenient))
+		return NULL;
+	for (uint32_t i = 0; i < o->n; i++)
+		params[i] = cel_unify_instance(&k->unify, &instance, o->params[i]);
+	if (!cel_unify_all(&k->unify, types, params, o->n))
+		return NULL;
+	return resolve(k, cel_unify_instance(&k->unify, &instance, o->result));
+}
+
+/* The overload that is meant, where only one fits; all that fit are tried when evaluating. */
+static const struct cel_type *resolve_call(struct checker *k, struct cel_node *node, const struct cel_type *const *types) {
+	const struct cel_type *result = NULL, *one;
 	unsigned matches = 0;
 
-	unqualify(k, node, scope);
-	node->function = cel_env_find_function(k->c->program->env, node->name.p);
-	if (!node->function && !k->lenient)
-		return check_error(k, node, "undeclared reference to '%s' (in container '%s')", node->name.p,
-				   k->c->program->env->container);
-	if (node->n > CEL_MAX_ARGS)
-		return check_error(k, node, "too many arguments for '%s'%s", node->name.p, "");
-	for (uint32_t i = 0; i < node->n; i++)
-		if (!(types[i] = check(k, node->kids[i], scope)))
-			return NULL;
-	node->fn = node->function ? node->function->fn : CEL_FN_OTHER;
 	for (const struct cel_overload *o = node->function ? node->function->first : NULL; o; o = o->next) {
-		struct binding b = { { NULL } };
-		bool fits = o->n == node->n && o->member == node->member;
-
-		for (uint32_t i = 0; fits && i < node->n; i++)
-			fits = assignable(&b, o->params[i], types[i]);
-		if (!fits)
+		one = try_overload(k, node, o, types);
+		if (!one)
 			continue;
-		matches++;
-		match = o;
-		result = join(result, substitute(k, &b, o->result));
+		node->overload = matches++ ? NULL : o;
+		result = !result || cel_type_same(result, one) ? one : &cel_dyn;
 	}
 	if (!matches && !k->lenient)
 		return no_overload(k, node, types);
-	node->overload = matches == 1 ? match : NULL;
-	return k->lenient || !result ? &cel_dyn : result;
+	return k->lenient ? &cel_dyn : result;
+}
+
+static const struct cel_type *check_call(struct checker *k, struct cel_node *node, const struct scope *scope) {
+	const struct cel_type *types[CEL_MAX_ARGS], *type;
+
+	unqualify(k, node, scope);
+	node->function = node->member ? cel_env_find_function(k->c->program->env, node->name.p)
+				      : find_function(k, node->name.p, node->rooted);
+	if (!node->function && !k->lenient)
+		return undeclared_function(k, node, scope);
+	if (node->n > CEL_MAX_ARGS && !k->lenient)
+		return check_error(k, node, "too many arguments for '%s'%s", node->name.p, "");
+	node->fn = node->function ? node->function->fn : CEL_FN_OTHER;
+	for (uint32_t i = 0; i < node->n; i++) {
+		if (!(type = check(k, node->kids[i], scope)))
+			return NULL;
+		if (i < CEL_MAX_ARGS)
+			types[i] = type;
+	}
+	return node->n > CEL_MAX_ARGS ? &cel_dyn : resolve_call(k, node, types);
 }
 
 /* --- the rest */
@@ -308,68 +409,156 @@ static const struct cel_type *check_junction(struct checker *k, struct cel_node 
 }
 
 static const struct cel_type *check_cond(struct checker *k, struct cel_node *node, const struct scope *scope) {
-	const struct cel_type *test = check(k, node->kids[0], scope), *a, *b;
-	struct binding none = { { NULL } };
+	const struct cel_type *test = check(k, node->kids[0], scope), *branches[2], *both[2];
 
-	if (!test || !want_bool(k, node->kids[0], test) || !(a = check(k, node->kids[1], scope)) ||
-	    !(b = check(k, node->kids[2], scope)))
+	if (!test || !want_bool(k, node->kids[0], test) || !(branches[0] = check(k, node->kids[1], scope)) ||
+	    !(branches[1] = check(k, node->kids[2], scope)))
 		return NULL;
-	if (!k->lenient && !assignable(&none, a, b) && !assignable(&none, b, a)) {
-		char ta[80], tb[80];
+	both[0] = both[1] = cel_unify_fresh(&k->unify);
+	if (!k->lenient && !cel_unify_all(&k->unify, branches, both, 2)) {
+		char a[80], b[80];
 
 		return check_error(k, node, "found no matching overload for '_?_:_' applied to '(bool, %s, %s)'",
-				   type_text(a, ta, sizeof(ta)), type_text(b, tb, sizeof(tb)));
+				   type_text(k, branches[0], a, sizeof(a)), type_text(k, branches[1], b, sizeof(b)));
 	}
-	return a->kind == CEL_T_NULL ? b : join(a, b)->kind == CEL_T_DYN && b->kind == CEL_T_NULL ? a : join(a, b);
+	return resolve(k, both[0]);
 }
 
-static const struct cel_type *make(struct checker *k, enum cel_type_kind kind, const struct cel_type *a,
-				   const struct cel_type *b) {
-	const struct cel_type *type = cel_type_make(&k->c->program->arena, kind, a, b);
+/* [?e], {?k: e}, Message{?f: e}: e is optional, and what counts is what is in it. */
+static const struct cel_type *check_element(struct checker *k, struct cel_node *kid, bool optional, const struct scope *scope) {
+	const struct cel_type *type = check(k, kid, scope), *inner;
+	char text[100];
 
-	return type ? type : &cel_dyn;
+	if (!type || !optional)
+		return type;
+	inner = cel_unify_fresh(&k->unify);
+	if (!k->lenient && !cel_unify_one(&k->unify, type, optional_of(k, inner)))
+		return check_error(k, kid, "expected type 'optional_type(%s)' but found '%s'", "A",
+				   type_text(k, type, text, sizeof(text)));
+	return resolve(k, inner);
 }
 
 static const struct cel_type *check_list(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_type *item = NULL, *type;
 
 	for (uint32_t i = 0; i < node->n; i++) {
-		if (!(type = check(k, node->kids[i], scope)))
+		if (!(type = check_element(k, node->kids[i], node->optional && node->optional[i], scope)))
 			return NULL;
-		item = join(item, type);
+		item = join(k, item, type);
 	}
-	return make(k, CEL_T_LIST, item ? item : &cel_dyn, NULL);
+	return make(k, CEL_T_LIST, item ? item : cel_unify_fresh(&k->unify), NULL);
+}
+
+/* What cannot be a key fails when it is evaluated; its type counts as dyn. */
+static const struct cel_type *key_type(struct checker *k, const struct cel_type *type) {
+	type = resolve(k, type);
+	return type->kind == CEL_T_BOOL || type->kind == CEL_T_INT || type->kind == CEL_T_UINT || type->kind == CEL_T_STRING ||
+		       type->kind == CEL_T_PARAM ? type : &cel_dyn;
 }
 
 static const struct cel_type *check_map(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_type *key = NULL, *value = NULL, *type;
 
 	for (uint32_t i = 0; i < node->n; i++) {
-		if (!(type = check(k, node->kids[i], scope)))
+		if (!(type = check_element(k, node->kids[i], i % 2 && node->optional && node->optional[i], scope)))
 			return NULL;
 		if (i % 2)
-			value = join(value, type);
+			value = join(k, value, type);
 		else
-			key = join(key, type);
+			key = join(k, key, key_type(k, type));
 	}
-	return make(k, CEL_T_MAP, key ? key : &cel_dyn, value ? value : &cel_dyn);
+	return make(k, CEL_T_MAP, key ? key : cel_unify_fresh(&k->unify), value ? value : cel_unify_fresh(&k->unify));
+}
+
+static bool check_field(struct checker *k, struct cel_node *node, uint32_t i, const struct scope *scope) {
+	const struct cel_type *type = check_element(k, node->kids[i], node->optional && node->optional[i], scope);
+	const struct cel_type *want = node->message ? cel_message_field(node->message, node->names[i]) : NULL;
+	char a[80], b[80];
+
+	if (!type || k->lenient)
+		return type;
+	if (!want)
+		check_error(k, node->kids[i], "undefined field '%s' of %s", node->names[i].p, node->name.p);
+	else if (!cel_unify_one(&k->unify, type, want))
+		check_error(k, node->kids[i], "expected type '%s' but found '%s'", type_text(k, want, a, sizeof(a)),
+			    type_text(k, type, b, sizeof(b)));
+	return !k->c->failed;
+}
+
+static const struct cel_type *check_struct(struct checker *k, struct cel_node *node, const struct scope *scope) {
+	struct candidates c;
+
+	candidates_init(&c, k, node->name.p, node->rooted);
+	while (!node->message && next_candidate(&c))
+		node->message = cel_message_find(c.full);
+	if (!node->message && !k->lenient)
+		return check_error(k, node, "undeclared reference to '%s' (in container '%s')", node->name.p,
+				   k->c->program->env->container);
+	for (uint32_t i = 0; i < node->n; i++)
+		if (!check_field(k, node, i, scope))
+			return NULL;
+	return node->message ? cel_message_type(node->message) : &cel_dyn;
+}
+
+/* What a loop's one or two variables are. False: the range is no range. */
+static bool loop_types(struct checker *k, const struct cel_node *node, const struct cel_type *range, const struct cel_type **one,
+		       const struct cel_type **two) {
+	bool pair = node->var2_name.n > 0;
+	char text[100];
+
+	*one = *two = &cel_dyn;
+	if (range->kind == CEL_T_MAP) {
+		*one = range->params[0];
+		*two = range->params[1];
+	} else if (range->kind == CEL_T_LIST) {
+		*one = pair ? &cel_int : range->params[0];
+		*two = range->params[0];
+	} else if (!is_dyn(k, range) && !k->lenient) {
+		check_error(k, node->kids[0],
+			    "expression of type '%s' cannot be range of a comprehension (must be list, map, or dynamic)%s",
+			    type_text(k, range, text, sizeof(text)), "");
+		return false;
+	}
+	return true;
+}
+
+/* The type of the whole, of what the loop runs over and what its last part gives. */
+static const struct cel_type *loop_result(struct checker *k, const struct cel_node *node, const struct cel_type *range,
+					  const struct cel_type *key, const struct cel_type *last) {
+	char text[100];
+
+	switch ((enum cel_macro)node->macro) {
+	case CEL_M_FILTER:
+		return range->kind == CEL_T_LIST ? range : make(k, CEL_T_LIST, key, NULL);
+	case CEL_M_MAP:
+	case CEL_M_MAP_IF:
+	case CEL_M_TRANSFORM_LIST:
+		return make(k, CEL_T_LIST, last, NULL);
+	case CEL_M_TRANSFORM_MAP:
+		return make(k, CEL_T_MAP, key, last);
+	case CEL_M_TRANSFORM_ENTRY:
+		last = resolve(k, last);
+		if (!k->lenient && last->kind != CEL_T_MAP && !is_dyn(k, last))
+			return check_error(k, node->kids[node->n - 1], "expected type 'map(A, B)' but found '%s'%s",
+					   type_text(k, last, text, sizeof(text)), "");
+		return last->kind == CEL_T_MAP ? last : &cel_map_dyn;
+	case CEL_M_SORT_BY:
+		return range->kind == CEL_T_LIST ? range : &cel_list_dyn;
+	default:
+		return &cel_bool;
+	}
 }
 
 static const struct cel_type *check_loop(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_type *range = check(k, node->kids[0], scope), *last = NULL, *one, *two;
-	bool pair = node->var2_name.n > 0, is_map;
+	bool pair = node->var2_name.n > 0;
 	struct scope first, second;
-	char text[100];
 
 	if (!range)
 		return NULL;
-	is_map = range->kind == CEL_T_MAP;
-	if (!k->lenient && !is_map && range->kind != CEL_T_LIST && range->kind != CEL_T_DYN)
-		return check_error(k, node->kids[0],
-				   "expression of type '%s' cannot be range of a comprehension (must be list, map, or dynamic)%s",
-				   type_text(range, text, sizeof(text)), "");
-	one = range->kind == CEL_T_DYN ? &cel_dyn : is_map ? range->params[0] : pair ? &cel_int : range->params[0];
-	two = range->kind == CEL_T_DYN ? &cel_dyn : is_map ? range->params[1] : range->params[0];
+	range = resolve(k, range);
+	if (!loop_types(k, node, range, &one, &two))
+		return NULL;
 	node->var = k->c->program->n_locals++;
 	node->var2 = pair ? k->c->program->n_locals++ : CEL_NO_LOCAL;
 	first = (struct scope){ scope, node->var_name, node->var, one };
@@ -381,81 +570,120 @@ static const struct cel_type *check_loop(struct checker *k, struct cel_node *nod
 		if (!last || (test && !want_bool(k, node->kids[i], last)))
 			return NULL;
 	}
-	if (node->macro == CEL_M_FILTER)
-		return is_map ? make(k, CEL_T_LIST, one, NULL) : range;
-	if (node->macro == CEL_M_MAP || node->macro == CEL_M_MAP_IF || node->macro == CEL_M_TRANSFORM_LIST)
-		return make(k, CEL_T_LIST, last, NULL);
-	return node->macro <= CEL_M_EXISTS_ONE ? &cel_bool : &cel_dyn;
+	return loop_result(k, node, range, one, last);
 }
 
+/* cel.bind, and optMap and optFlatMap, which bind what is in an optional. */
 static const struct cel_type *check_bind(struct checker *k, struct cel_node *node, const struct scope *scope) {
-	const struct cel_type *type = check(k, node->kids[0], scope);
+	const struct cel_type *type = check_element(k, node->kids[0], node->macro != CEL_M_BIND, scope), *body;
 	struct scope inner;
+	char text[100];
 
 	if (!type)
 		return NULL;
-	if (node->macro != CEL_M_BIND)
-		return check_error(k, node, "%s is not offered to conditions%s", "optional syntax", "");
 	node->var = k->c->program->n_locals++;
 	inner = (struct scope){ scope, node->var_name, node->var, type };
-	return check(k, node->kids[1], &inner);
+	body = check(k, node->kids[1], &inner);
+	if (!body || node->macro == CEL_M_BIND)
+		return body;
+	if (node->macro == CEL_M_OPT_MAP)
+		return optional_of(k, body);
+	if (!k->lenient && !cel_unify_one(&k->unify, body, optional_of(k, cel_unify_fresh(&k->unify))))
+		return check_error(k, node->kids[1], "expected type 'optional_type(%s)' but found '%s'", "A",
+				   type_text(k, body, text, sizeof(text)));
+	return body;
 }
 
-static const struct cel_type *type_of_constant(struct cel_value v) {
-	return v.kind == CEL_TYPE ? &cel_type_type : cel_kind_type((enum cel_kind)v.kind);
+/* Each of the block's expressions sees those before it, as cel.index(i). */
+static const struct cel_type *check_block(struct checker *k, struct cel_node *node, const struct scope *scope) {
+	struct cel_arena *arena = &k->c->program->arena;
+	struct scope *scopes = cel_arena_alloc(arena, node->n * sizeof(*scopes));
+	const struct cel_type *type = NULL;
+	char name[32], *copy;
+
+	node->var = k->c->program->n_locals;
+	k->c->program->n_locals += node->n - 1;
+	for (uint32_t i = 0; i < node->n; i++) {
+		type = check(k, node->kids[i], scope);
+		if (!type)
+			return NULL;
+		copy = cel_arena_str(arena, name, (size_t)snprintf(name, sizeof(name), "@index:%u", i));
+		if (!scopes || !copy)
+			return k->unify.failed = true, &cel_dyn;
+		scopes[i] = (struct scope){ scope, str_of(copy), node->var + i, type };
+		scope = &scopes[i];
+	}
+	return type;
+}
+
+static const struct cel_type *type_of_constant(struct checker *k, struct cel_value v) {
+	return v.kind == CEL_TYPE ? make(k, CEL_T_TYPE, v.type, NULL) : cel_kind_type((enum cel_kind)v.kind);
+}
+
+static const struct cel_type *check_kind(struct checker *k, struct cel_node *node, const struct scope *scope) {
+	switch ((enum cel_node_kind)node->kind) {
+	case CEL_N_CONST:
+		return type_of_constant(k, node->constant);
+	case CEL_N_IDENT:
+		return check_ident(k, node, scope);
+	case CEL_N_SELECT:
+		return check_select(k, node, scope);
+	case CEL_N_CALL:
+		return check_call(k, node, scope);
+	case CEL_N_AND:
+	case CEL_N_OR:
+	case CEL_N_NOT:
+		return check_junction(k, node, scope);
+	case CEL_N_COND:
+		return check_cond(k, node, scope);
+	case CEL_N_LIST:
+		return check_list(k, node, scope);
+	case CEL_N_MAP:
+		return check_map(k, node, scope);
+	case CEL_N_LOOP:
+		return check_loop(k, node, scope);
+	case CEL_N_BIND:
+		return check_bind(k, node, scope);
+	case CEL_N_BLOCK:
+		return check_block(k, node, scope);
+	case CEL_N_STRUCT:
+		return check_struct(k, node, scope);
+	case CEL_N_SLOT:
+	case CEL_N_LOCAL:
+		break; /* made here, and never checked twice */
+	}
+	assert(!"a node that the parser does not make");
+	return NULL;
 }
 
 /* As deep as the tree, which the parser has bounded. */
 static const struct cel_type *check(struct checker *k, struct cel_node *node, const struct scope *scope) {
-	const struct cel_type *type = NULL;
-
-	switch ((enum cel_node_kind)node->kind) {
-	case CEL_N_CONST:
-		type = type_of_constant(node->constant);
-		break;
-	case CEL_N_IDENT:
-		type = check_ident(k, node, scope);
-		break;
-	case CEL_N_SELECT:
-		type = check_select(k, node, scope);
-		break;
-	case CEL_N_CALL:
-		type = check_call(k, node, scope);
-		break;
-	case CEL_N_AND:
-	case CEL_N_OR:
-	case CEL_N_NOT:
-		type = check_junction(k, node, scope);
-		break;
-	case CEL_N_COND:
-		type = check_cond(k, node, scope);
-		break;
-	case CEL_N_LIST:
-		type = check_list(k, node, scope);
-		break;
-	case CEL_N_MAP:
-		type = check_map(k, node, scope);
-		break;
-	case CEL_N_LOOP:
-		type = check_loop(k, node, scope);
-		break;
-	case CEL_N_BIND:
-		type = check_bind(k, node, scope);
-		break;
-	default:
-		return check_error(k, node, "%s is not offered to conditions%s", "this construct", "");
-	}
-	if (type && (node->optional || node->opt_select))
+	if ((node->optional || node->opt_select) && !(k->c->program->env->libraries & CEL_LIB_OPTIONALS))
 		return check_error(k, node, "%s is not offered to conditions%s", "optional syntax", "");
-	node->type = type;
-	return type;
+	node->type = check_kind(k, node, scope);
+	if (k->unify.failed)
+		return cel_compile_fail(k->c, CEL_PHASE_LIMIT, node->at, "the types of the expression are too large");
+	return node->type && k->lenient ? &cel_dyn : node->type;
+}
+
+/* What is still open when everything has been seen is dyn. */
+static void close_types(struct checker *k, struct cel_node *node) {
+	node->type = k->lenient ? &cel_dyn : cel_unify_resolve(&k->unify, node->type, true);
+	for (uint32_t i = 0; i < node->n; i++)
+		close_types(k, node->kids[i]);
 }
 
 int cel_check(struct cel_compile *c) {
-	struct checker k = { .c = c, .lenient = c->program->mode & CEL_UNCHECKED };
+	struct checker k = { .c = c, .unify = { .arena = &c->program->arena, .work = TYPE_WORK },
+			     .lenient = c->program->mode & CEL_UNCHECKED };
 	const struct cel_type *type = check(&k, c->program->root, NULL);
 
-	if (type && (c->program->mode & CEL_WANT_BOOL))
+	if (!type)
+		return -1;
+	if (c->program->mode & CEL_WANT_BOOL)
 		want_bool(&k, c->program->root, type);
+	close_types(&k, c->program->root);
+	if (k.unify.failed)
+		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "the types of the expression are too large");
 	return c->failed ? -1 : 0;
 }

@@ -118,6 +118,8 @@ static int add_def(struct cel_env *env, const struct cel_def *def) {
 	if (!overload)
 		return -1;
 	overload->call = def->call;
+	overload->hidden = *s == '!';
+	s += overload->hidden;
 	while (*s != ':') {
 		if (!add_param(overload, signature_type(env, &s)))
 			return -1;
@@ -134,6 +136,7 @@ static int add_def(struct cel_env *env, const struct cel_def *def) {
 static int add_libraries(struct cel_env *env) {
 	static const struct cel_library_defs *const libraries[] = {
 		&cel_standard_defs, &cel_time_defs, &cel_string_defs, &cel_iam_defs,
+		&cel_list_defs,	    &cel_set_defs,  &cel_optional_defs, &cel_encoder_defs, &cel_math_defs, &cel_strings_defs, &cel_format_defs, &cel_network_defs,
 	};
 
 	for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++)

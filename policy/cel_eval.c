@@ -48,15 +48,11 @@ struct cel_value cel_no_such_overload(struct cel_run *run, const struct cel_node
 }
 
 struct cel_value cel_no_such_key(struct cel_run *run, const struct cel_node *node, struct cel_value key) {
-	struct buf b = BUF_INIT(100);
-	struct cel_value v;
+	char text[CEL_SCALAR_TEXT];
 
 	if (key.kind == CEL_STRING)
 		return cel_failf(run, node, "no such key: %.*s", (int)(key.n > 80 ? 80 : key.n), key.s);
-	cel_value_print(key, &b);
-	v = cel_failf(run, node, "no such key: %s", b.data ? b.data : "?");
-	buf_fini(&b);
-	return v;
+	return cel_failf(run, node, "no such key: %.*s", (int)cel_scalar_text(key, text), text);
 }
 
 bool cel_spend(struct cel_run *run, uint32_t iterations) {
@@ -83,6 +79,34 @@ struct cel_value cel_make_list(struct cel_run *run, struct cel_value *items, siz
 		return cel_fail_memory();
 	*list = (struct cel_list){ (uint32_t)n, items };
 	return cel_of_list(list);
+}
+
+struct cel_value cel_make_map(struct cel_run *run, const struct cel_node *node, const struct cel_entry *entries, size_t n) {
+	const struct cel_map *map;
+
+	switch (cel_map_build(run->arena, entries, n, &map)) {
+	case 0:
+		return cel_of_map(map);
+	case CEL_MAP_BAD_KEY:
+		return cel_fail(run, node, "a map key must be a bool, int, uint or string");
+	case CEL_MAP_REPEATED_KEY:
+		return cel_fail(run, node, "a map key is there twice");
+	default:
+		return cel_fail_memory();
+	}
+}
+
+struct cel_value cel_no_optional(void) {
+	return (struct cel_value){ .kind = CEL_OPTIONAL };
+}
+
+struct cel_value cel_make_optional(struct cel_run *run, struct cel_value v) {
+	struct cel_value *copy = cel_run_alloc(run, sizeof(*copy));
+
+	if (!copy)
+		return cel_fail_memory();
+	*copy = v;
+	return (struct cel_value){ .kind = CEL_OPTIONAL, .some = copy };
 }
 
 /* --- leaves */
@@ -118,17 +142,26 @@ static struct cel_value eval_undeclared(const struct cel_node *node, struct cel_
 
 /* --- selections, calls, operators */
 
+/* A selection from an optional gives an optional: what is not there stays away through the whole chain. */
 static struct cel_value eval_select(const struct cel_node *node, struct cel_run *run) {
-	struct cel_value map = cel_eval_in(node->kids[0], run), out;
+	struct cel_value of = cel_eval_in(node->kids[0], run), out;
 	struct cel_value key = cel_of_string(node->name.p, node->name.n);
+	bool optional = of.kind == CEL_OPTIONAL, found;
 
-	if (cel_failed(map))
-		return map;
-	if (map.kind != CEL_MAP)
+	if (cel_failed(of))
+		return of;
+	if (optional && !of.some)
+		return node->test ? cel_of_bool(false) : of;
+	if (optional)
+		of = *of.some;
+	if (of.kind != CEL_MAP)
 		return cel_no_such_overload(run, node);
+	found = cel_map_find(of, key, &out);
 	if (node->test)
-		return cel_of_bool(cel_map_find(map, key, &out));
-	return cel_map_find(map, key, &out) ? out : cel_no_such_key(run, node, key);
+		return cel_of_bool(found);
+	if (optional || node->opt_select)
+		return found ? cel_make_optional(run, out) : cel_no_optional();
+	return found ? out : cel_no_such_key(run, node, key);
 }
 
 static bool admits(const struct cel_overload *o, const struct cel_node *node, const struct cel_value *args) {
@@ -143,6 +176,8 @@ static bool admits(const struct cel_overload *o, const struct cel_node *node, co
 struct cel_value cel_eval_call(const struct cel_node *node, struct cel_run *run) {
 	struct cel_value args[CEL_MAX_ARGS], unknown = { 0 }, error = { 0 };
 
+	if (node->n > CEL_MAX_ARGS)
+		return cel_no_such_overload(run, node);
 	for (uint32_t i = 0; i < node->n; i++) {
 		args[i] = cel_eval_in(node->kids[i], run);
 		if (args[i].kind == CEL_UNKNOWN)
@@ -207,151 +242,50 @@ static struct cel_value eval_cond(const struct cel_node *node, struct cel_run *r
 	return cel_eval_in(node->kids[v.b ? 1 : 2], run);
 }
 
+struct cel_value cel_eval_element(const struct cel_node *node, uint32_t i, struct cel_run *run, bool *present) {
+	struct cel_value v = cel_eval_in(node->kids[i], run);
+
+	*present = true;
+	if (!node->optional || !node->optional[i] || cel_failed(v))
+		return v;
+	if (v.kind != CEL_OPTIONAL)
+		return cel_no_such_overload(run, node);
+	*present = v.some;
+	return v.some ? *v.some : v;
+}
+
 static struct cel_value eval_list(const struct cel_node *node, struct cel_run *run) {
 	struct cel_value *items = cel_run_alloc(run, node->n * sizeof(*items) + 1);
+	uint32_t n = 0;
+	bool present;
 
 	if (!items)
 		return cel_fail_memory();
 	for (uint32_t i = 0; i < node->n; i++) {
-		items[i] = cel_eval_in(node->kids[i], run);
-		if (cel_failed(items[i]))
-			return items[i];
-	}
-	return cel_make_list(run, items, node->n);
-}
-
-static struct cel_value eval_map(const struct cel_node *node, struct cel_run *run) {
-	struct cel_entry *entries = cel_run_alloc(run, node->n / 2 * sizeof(*entries) + 1);
-	const struct cel_map *map;
-
-	if (!entries)
-		return cel_fail_memory();
-	for (uint32_t i = 0; i < node->n; i++) {
-		struct cel_value v = cel_eval_in(node->kids[i], run);
-
-		if (cel_failed(v))
-			return v;
-		if (i % 2)
-			entries[i / 2].value = v;
-		else
-			entries[i / 2].key = v;
-	}
-	if (cel_map_build(run->arena, entries, node->n / 2, &map) < 0)
-		return cel_fail(run, node, "a map key that is there twice, or that cannot be a key");
-	return cel_of_map(map);
-}
-
-/* --- loops */
-
-/* The next element of a range into the loop's variables. False: no more. */
-struct range {
-	struct cel_value of;
-	uint32_t i;
-	struct cel_map_iter iter;
-};
-
-static bool range_next(struct range *r, const struct cel_node *node, struct cel_run *run) {
-	struct cel_value key, value;
-
-	if (r->of.kind == CEL_MAP) {
-		if (!cel_map_next(r->of, &r->iter, &key, &value))
-			return false;
-	} else {
-		if (r->i >= cel_list_size(r->of))
-			return false;
-		key = cel_of_int(r->i);
-		value = cel_list_at(r->of, r->i);
-	}
-	run->locals[node->var] = r->of.kind == CEL_MAP || node->var2 != CEL_NO_LOCAL ? key : value;
-	if (node->var2 != CEL_NO_LOCAL)
-		run->locals[node->var2] = value;
-	r->i++;
-	return true;
-}
-
-static struct cel_value truth_of(struct cel_value v, const struct cel_node *node, struct cel_run *run) {
-	return v.kind == CEL_BOOL || cel_failed(v) ? v : cel_no_such_overload(run, node);
-}
-
-/* all and exists: folds of && and ||, errors absorbed by a later element that decides. */
-static struct cel_value loop_decide(const struct cel_node *node, struct cel_run *run, struct range *r, bool decides) {
-	struct cel_value unknown = { 0 }, error = { 0 };
-
-	while (range_next(r, node, run)) {
-		struct cel_value v;
-
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
-		v = truth_of(cel_eval_in(node->kids[1], run), node, run);
-		if (v.kind == CEL_BOOL && v.b == decides)
-			return v;
-		if (v.kind == CEL_UNKNOWN)
-			unknown = v;
-		else if (v.kind != CEL_BOOL && !error.kind)
-			error = v;
-	}
-	return unknown.kind ? unknown : error.kind ? error : cel_of_bool(!decides);
-}
-
-static struct cel_value loop_one(const struct cel_node *node, struct cel_run *run, struct range *r) {
-	unsigned found = 0;
-
-	while (range_next(r, node, run)) {
-		struct cel_value v;
-
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
-		v = truth_of(cel_eval_in(node->kids[1], run), node, run);
-		if (v.kind != CEL_BOOL)
-			return v;
-		found += v.b;
-	}
-	return cel_of_bool(found == 1);
-}
-
-/* filter, map, transformList: a list of what passes. */
-static struct cel_value loop_list(const struct cel_node *node, struct cel_run *run, struct range *r) {
-	uint32_t size = r->of.kind == CEL_MAP ? cel_map_size(r->of) : cel_list_size(r->of), n = 0;
-	struct cel_value *items = cel_run_alloc(run, size * sizeof(*items) + 1), v;
-	bool filter = node->macro == CEL_M_FILTER;
-
-	if (!items)
-		return cel_fail_memory();
-	while (range_next(r, node, run)) {
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
-		if (filter || node->n == 3) {
-			v = truth_of(cel_eval_in(node->kids[1], run), node, run);
-			if (v.kind != CEL_BOOL)
-				return v;
-			if (!v.b)
-				continue;
-		}
-		v = filter ? run->locals[node->var] : cel_eval_in(node->kids[node->n - 1], run);
-		if (cel_failed(v))
-			return v;
-		items[n++] = v;
+		items[n] = cel_eval_element(node, i, run, &present);
+		if (cel_failed(items[n]))
+			return items[n];
+		n += present;
 	}
 	return cel_make_list(run, items, n);
 }
 
-static struct cel_value eval_loop(const struct cel_node *node, struct cel_run *run) {
-	struct range r = { .of = cel_eval_in(node->kids[0], run) };
+static struct cel_value eval_map(const struct cel_node *node, struct cel_run *run) {
+	struct cel_entry *entries = cel_run_alloc(run, node->n / 2 * sizeof(*entries) + 1), *entry = entries;
+	bool present;
 
-	if (cel_failed(r.of))
-		return r.of;
-	if (r.of.kind != CEL_MAP && r.of.kind != CEL_LIST)
-		return cel_no_such_overload(run, node);
-	if (node->macro == CEL_M_ALL || node->macro == CEL_M_EXISTS)
-		return loop_decide(node, run, &r, node->macro == CEL_M_EXISTS);
-	if (node->macro == CEL_M_EXISTS_ONE)
-		return loop_one(node, run, &r);
-	return loop_list(node, run, &r);
-}
-
-static struct cel_value eval_bind(const struct cel_node *node, struct cel_run *run) {
-	run->locals[node->var] = cel_eval_in(node->kids[0], run);
-	return cel_eval_in(node->kids[1], run);
+	if (!entries)
+		return cel_fail_memory();
+	for (uint32_t i = 0; i < node->n; i += 2) {
+		entry->key = cel_eval_in(node->kids[i], run);
+		if (cel_failed(entry->key))
+			return entry->key;
+		entry->value = cel_eval_element(node, i + 1, run, &present);
+		if (cel_failed(entry->value))
+			return entry->value;
+		entry += present;
+	}
+	return cel_make_map(run, node, entries, (size_t)(entry - entries));
 }
 
 /* --- planning */
@@ -361,7 +295,8 @@ static cel_eval_fn *const evaluators[] = {
 	[CEL_N_LOCAL] = eval_local,	[CEL_N_SELECT] = eval_select,	 [CEL_N_CALL] = cel_eval_call,
 	[CEL_N_AND] = eval_and,		[CEL_N_OR] = eval_or,		 [CEL_N_NOT] = eval_not,
 	[CEL_N_COND] = eval_cond,	[CEL_N_LIST] = eval_list,	 [CEL_N_MAP] = eval_map,
-	[CEL_N_LOOP] = eval_loop,	[CEL_N_BIND] = eval_bind,
+	[CEL_N_LOOP] = cel_eval_loop,	[CEL_N_BIND] = cel_eval_bind,	 [CEL_N_BLOCK] = cel_eval_block,
+	[CEL_N_STRUCT] = cel_eval_struct,
 };
 
 static int plan_zone(struct cel_compile *c, struct cel_node *node) {
@@ -372,7 +307,7 @@ static int plan_zone(struct cel_compile *c, struct cel_node *node) {
 	if (node->n < 2 || node->kids[1]->kind != CEL_N_CONST || node->kids[1]->constant.kind != CEL_STRING)
 		return 0;
 	if (!env->zones || zones_load(env->zones, cel_str(node->kids[1]->constant), &node->zone, &err) < 0) {
-		cel_compile_fail(c, CEL_PHASE_CHECK, node->kids[1]->at, "%s", env->zones ? err.message : "no time zones here");
+		cel_compile_fail(c, CEL_PHASE_PLAN, node->kids[1]->at, "%s", env->zones ? err.message : "no time zones here");
 		return -1;
 	}
 	node->zone_resolved = true;
@@ -380,11 +315,11 @@ static int plan_zone(struct cel_compile *c, struct cel_node *node) {
 }
 
 static int plan_regex(struct cel_compile *c, struct cel_node *node) {
-	const struct cel_node *pattern = node->kids[node->n - 1];
+	const struct cel_node *pattern = node->n ? node->kids[node->n - 1] : NULL;
 	struct cel_regex *regex;
 	char why[160] = "";
 
-	if (pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
+	if (!pattern || pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
 		return 0;
 	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
 	if (!regex || pattern->constant.n > c->program->limits.regex) {
@@ -393,7 +328,7 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 	}
 	regex->re = re2_shim_new(pattern->constant.s, pattern->constant.n, c->program->limits.regex_memory, why, sizeof(why));
 	if (!regex->re) {
-		cel_compile_fail(c, CEL_PHASE_CHECK, pattern->at, "no regular expression: %s", why);
+		cel_compile_fail(c, CEL_PHASE_PLAN, pattern->at, "no regular expression: %s", why);
 		return -1;
 	}
 	regex->next = c->program->regexes;
@@ -402,8 +337,36 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 	return 0;
 }
 
+/* `in` with a long constant list is one look into a table, and costs no iterations. */
+static void plan_set(struct cel_compile *c, struct cel_node *node) {
+	const struct cel_node *list = node->n == 2 ? node->kids[1] : NULL;
+
+	if (list && list->kind == CEL_N_CONST && list->constant.kind == CEL_LIST && cel_list_size(list->constant) > 8)
+		node->set = cel_set_build(&c->program->arena, list->constant);
+}
+
+static int plan_template(struct cel_compile *c, const struct cel_node *node) {
+	const struct cel_node *template = node->n == 2 ? node->kids[1] : NULL;
+	struct str prefix, suffix;
+
+	if (!template || template->kind != CEL_N_CONST || template->constant.kind != CEL_STRING ||
+	    cel_extract_template(cel_str(template->constant), &prefix, &suffix))
+		return 0;
+	cel_compile_fail(c, CEL_PHASE_PLAN, template->at, CEL_EXTRACT_WANTS);
+	return -1;
+}
+
 int cel_regex_search(const struct cel_regex *regex, struct str text) {
 	return re2_shim_search(regex->re, text.p, text.n);
+}
+
+int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char *why, size_t why_size) {
+	void *re = re2_shim_new(pattern.p, pattern.n, (long long)max_memory, why, why_size);
+	int found = re ? re2_shim_search(re, text.p, text.n) : -1;
+
+	if (re)
+		re2_shim_free(re);
+	return found;
 }
 
 static bool foldable(const struct cel_node *node) {
@@ -445,6 +408,10 @@ static int plan(struct cel_compile *c, struct cel_node *node) {
 		return -1;
 	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_MATCHES && plan_regex(c, node) < 0)
 		return -1;
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_EXTRACT && plan_template(c, node) < 0)
+		return -1;
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN)
+		plan_set(c, node);
 	fold(c, node);
 	return 0;
 }
@@ -466,6 +433,7 @@ const struct cel_limits cel_default_limits = {
 
 static int compile(struct cel_compile *c) {
 	struct cel_program *p = c->program;
+	size_t valid;
 
 	if (p->text.n > p->limits.source) {
 		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "an expression of more than %u bytes", p->limits.source);
@@ -474,12 +442,14 @@ static int compile(struct cel_compile *c) {
 	p->text.p = cel_arena_str(&p->arena, p->text.p, p->text.n);
 	p->used = cel_arena_alloc(&p->arena, p->env->n_slots + 1);
 	if (!p->text.p || !p->used) {
-		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "out of memory");
+		p->text.n = 0;
+		cel_compile_memory(c, 0);
 		return -1;
 	}
 	memset(p->used, 0, p->env->n_slots + 1);
-	if (!cel_utf8_valid(p->text.p, p->text.n)) {
-		cel_compile_fail(c, CEL_PHASE_PARSE, 0, "the expression is not UTF-8");
+	valid = cel_utf8_prefix(p->text.p, p->text.n);
+	if (valid != p->text.n) {
+		cel_compile_fail(c, CEL_PHASE_PARSE, (uint32_t)valid, "the expression is not UTF-8");
 		return -1;
 	}
 	if (cel_parse(c) < 0 || (p->mode & CEL_PARSE_ONLY))
@@ -541,14 +511,27 @@ bool cel_program_uses(const struct cel_program *program, unsigned slot) {
 	return program->used[slot];
 }
 
-struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena) {
-	struct cel_value locals[MAX_LOCALS];
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations) {
+	struct cel_value locals[MAX_LOCALS], v;
 	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
-			       .activation = activation, .iterations = program->limits.iterations };
+			       .activation = activation, .iterations = *iterations };
 
 	memset(locals, 0, program->n_locals * sizeof(*locals));
-	return node->eval(node, &run);
+	v = node->eval(node, &run);
+	*iterations = run.iterations;
+	return v;
+}
+
+uint32_t cel_program_iterations(const struct cel_program *program) {
+	return program->limits.iterations;
+}
+
+struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena) {
+	uint32_t iterations = program->limits.iterations;
+
+	return cel_eval_part(program, node, activation, arena, &iterations);
 }
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_activation *activation,

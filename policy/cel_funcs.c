@@ -1,20 +1,19 @@
 /* The standard library and IAM's functions, as tables. See cel_internal.h for signatures. */
 
 #include <math.h>
-#include "policy/cel_internal.h"
-
-#define FN(name) static struct cel_value name(const struct cel_node *node, struct cel_run *run, const struct cel_value *a)
-#define UNUSED (void)node, (void)run
+#include "policy/cel_lib.h"
 
 /* --- equality and order */
 
 FN(fn_eq) {
-	UNUSED;
-	return cel_of_bool(cel_equal(a[0], a[1]));
+	bool equal;
+
+	return cel_equal_in(run, a[0], a[1], &equal) ? cel_of_bool(equal) : cel_fail_iterations(run, node);
 }
 FN(fn_ne) {
-	UNUSED;
-	return cel_of_bool(!cel_equal(a[0], a[1]));
+	bool equal;
+
+	return cel_equal_in(run, a[0], a[1], &equal) ? cel_of_bool(!equal) : cel_fail_iterations(run, node);
 }
 
 /* -1, 0, 1 as an answer; NaN is neither less nor greater; other kinds have no order. */
@@ -111,13 +110,15 @@ FN(add_list) {
 	uint32_t n = cel_list_size(a[0]), m = cel_list_size(a[1]);
 	struct cel_value *items;
 
-	if (!cel_spend(run, (n + m) / 16))
+	if (!cel_spend(run, n / 16 + m / 16))
 		return cel_fail_iterations(run, node);
 	items = cel_run_alloc(run, ((size_t)n + m) * sizeof(*items) + 1);
 	if (!items)
 		return cel_fail_memory();
-	for (uint32_t i = 0; i < n + m; i++)
-		items[i] = i < n ? cel_list_at(a[0], i) : cel_list_at(a[1], i - n);
+	for (uint32_t i = 0; i < n; i++)
+		items[i] = cel_list_at(a[0], i);
+	for (uint32_t i = 0; i < m; i++)
+		items[n + i] = cel_list_at(a[1], i);
 	return cel_make_list(run, items, (size_t)n + m);
 }
 
@@ -341,14 +342,11 @@ FN(size_of) {
 }
 
 FN(in_list) {
-	uint32_t n = cel_list_size(a[1]);
+	bool found;
 
-	if (!cel_spend(run, n / 16))
-		return cel_fail_iterations(run, node);
-	for (uint32_t i = 0; i < n; i++)
-		if (cel_equal(a[0], cel_list_at(a[1], i)))
-			return cel_of_bool(true);
-	return cel_of_bool(false);
+	if (node->set)
+		return cel_of_bool(cel_set_has(node->set, a[0]));
+	return cel_list_has(run, a[1], a[0], &found) ? cel_of_bool(found) : cel_fail_iterations(run, node);
 }
 FN(in_map) {
 	struct cel_value v;
@@ -358,12 +356,12 @@ FN(in_map) {
 }
 
 FN(index_list) {
-	double d = a[1].kind == CEL_DOUBLE ? a[1].d : a[1].kind == CEL_INT ? (double)a[1].i : (double)a[1].u;
-	uint32_t n = cel_list_size(a[0]);
+	char text[CEL_SCALAR_TEXT];
+	uint32_t i;
 
-	if (d != floor(d) || d < 0 || d >= n)
-		return cel_failf(run, node, "index out of bounds: %.17g", d);
-	return cel_list_at(a[0], (uint32_t)d);
+	if (!cel_list_index(a[0], a[1], &i))
+		return cel_failf(run, node, "index out of bounds: %.*s", (int)cel_scalar_text(a[1], text), text);
+	return cel_list_at(a[0], i);
 }
 FN(index_map) {
 	struct cel_value v;
@@ -387,48 +385,51 @@ FN(contains) {
 }
 
 
+/* A constant pattern was compiled with the program. Another is compiled now, which costs as much as many iterations. */
 FN(matches) {
-	if (!node->regex)
-		return cel_fail(run, node, "the pattern of matches() must be a constant");
-	return cel_of_bool(cel_regex_search(node->regex, cel_str(a[0])));
-}
+	char why[160] = "";
+	int found;
 
-static struct cel_value cased(struct cel_run *run, struct cel_value v, char from, char to) {
-	struct cel_out out = { .run = run };
-	char *p = cel_out_room(&out, v.n);
-
-	for (uint32_t i = 0; p && i < v.n; i++)
-		p[i] = v.s[i] >= from && v.s[i] <= from + 25 ? (char)(v.s[i] - from + to) : v.s[i];
-	return cel_out_value(&out, CEL_STRING);
-}
-FN(lower_ascii) {
-	(void)node;
-	return cased(run, a[0], 'A', 'a');
-}
-FN(upper_ascii) {
-	(void)node;
-	return cased(run, a[0], 'a', 'A');
+	if (node->regex)
+		return cel_of_bool(cel_regex_search(node->regex, cel_str(a[0])));
+	if (a[1].n > run->program->limits.regex)
+		return cel_failf(run, node, "a pattern of more than %u bytes", run->program->limits.regex);
+	if (!cel_spend(run, 16 + a[1].n / 4))
+		return cel_fail_iterations(run, node);
+	found = cel_regex_once(cel_str(a[1]), run->program->limits.regex_memory, cel_str(a[0]), why, sizeof(why));
+	return found < 0 ? cel_failf(run, node, "no regular expression: %s", why) : cel_of_bool(found);
 }
 
 /* --- IAM: extract, hasOnly, api.getAttribute */
 
-FN(extract) {
-	const char *open = memchr(a[1].s, '{', a[1].n), *close = open ? memchr(open, '}', (size_t)(a[1].s + a[1].n - open)) : NULL;
-	const char *begin = a[0].s, *end = a[0].s + a[0].n, *found;
-	size_t before, after;
+bool cel_extract_template(struct str template, struct str *prefix, struct str *suffix) {
+	const char *open = memchr(template.p, '{', template.n), *end = template.p + template.n, *close = open ? open + 1 : NULL;
 
-	if (!close)
-		return cel_fail(run, node, "extract() wants a template like prefix{name}suffix");
-	before = (size_t)(open - a[1].s);
-	after = (size_t)(a[1].s + a[1].n - close - 1);
-	if (before) {
-		found = memmem(begin, (size_t)(end - begin), a[1].s, before);
+	while (close && close < end && (*close == '_' || (*close >= '0' && *close <= '9') || (*close >= 'a' && *close <= 'z') ||
+					(*close >= 'A' && *close <= 'Z')))
+		close++;
+	if (!open || close == open + 1 || close == end || *close != '}')
+		return false;
+	*prefix = (struct str){ template.p, (size_t)(open - template.p) };
+	*suffix = (struct str){ close + 1, (size_t)(end - close - 1) };
+	return !memchr(prefix->p, '}', prefix->n) && !memchr(suffix->p, '{', suffix->n) && !memchr(suffix->p, '}', suffix->n);
+}
+
+/* The text after the first prefix, up to the first suffix after it. */
+FN(extract) {
+	const char *begin = a[0].s, *end = a[0].s + a[0].n, *found;
+	struct str prefix, suffix;
+
+	if (!cel_extract_template(cel_str(a[1]), &prefix, &suffix))
+		return cel_fail(run, node, CEL_EXTRACT_WANTS);
+	if (prefix.n) {
+		found = memmem(begin, (size_t)(end - begin), prefix.p, prefix.n);
 		if (!found)
 			return cel_of_string("", 0);
-		begin = found + before;
+		begin = found + prefix.n;
 	}
-	if (after) {
-		found = memmem(begin, (size_t)(end - begin), close + 1, after);
+	if (suffix.n) {
+		found = memmem(begin, (size_t)(end - begin), suffix.p, suffix.n);
 		if (!found)
 			return cel_of_string("", 0);
 		end = found;
@@ -437,13 +438,11 @@ FN(extract) {
 }
 
 FN(has_only) {
-	if (!cel_spend(run, cel_list_size(a[0]) * (cel_list_size(a[1]) / 16 + 1)))
-		return cel_fail_iterations(run, node);
-	for (uint32_t i = 0; i < cel_list_size(a[0]); i++) {
-		bool found = false;
+	bool found;
 
-		for (uint32_t j = 0; j < cel_list_size(a[1]) && !found; j++)
-			found = cel_equal(cel_list_at(a[0], i), cel_list_at(a[1], j));
+	for (uint32_t i = 0; i < cel_list_size(a[0]); i++) {
+		if (!cel_spend(run, 1) || !cel_list_has(run, a[1], cel_list_at(a[0], i), &found))
+			return cel_fail_iterations(run, node);
 		if (!found)
 			return cel_of_bool(false);
 	}
@@ -461,7 +460,7 @@ FN(get_attribute) {
 
 #define ORDERED(op, f, id)                                                                                             \
 	{ op, "bb:b", f, id }, { op, "ii:b", f, id }, { op, "uu:b", f, id }, { op, "dd:b", f, id }, { op, "ss:b", f, id },  \
-		{ op, "yy:b", f, id }, { op, "tt:b", f, id }, { op, "rr:b", f, id }
+		{ op, "yy:b", f, id }, { op, "tt:b", f, id }, { op, "rr:b", f, id }, { op, "!**:b", f, id }
 
 static const struct cel_def standard[] = {
 	{ "_==_", "AA:b", fn_eq, CEL_FN_EQ }, { "_!=_", "AA:b", fn_ne, CEL_FN_NE },
@@ -477,8 +476,8 @@ static const struct cel_def standard[] = {
 	{ "_%_", "ii:i", mod_int, CEL_FN_MOD }, { "_%_", "uu:u", mod_uint, CEL_FN_MOD },
 	{ "-_", "i:i", neg_int, CEL_FN_NEG }, { "-_", "d:d", neg_double, CEL_FN_NEG }, { "-_", "r:r", span_neg, CEL_FN_NEG },
 	{ "@in", "ALA:b", in_list, CEL_FN_IN }, { "@in", "AMAB:b", in_map, CEL_FN_IN },
-	{ "_[_]", "LAi:A", index_list, CEL_FN_INDEX }, { "_[_]", "LAu:A", index_list, CEL_FN_INDEX },
-	{ "_[_]", "LAd:A", index_list, CEL_FN_INDEX }, { "_[_]", "MABA:B", index_map, CEL_FN_INDEX },
+	{ "_[_]", "LAi:A", index_list, CEL_FN_INDEX }, { "_[_]", "!LAu:A", index_list, CEL_FN_INDEX },
+	{ "_[_]", "!LAd:A", index_list, CEL_FN_INDEX }, { "_[_]", "MABA:B", index_map, CEL_FN_INDEX },
 	{ "size", "s:i", size_of, CEL_FN_SIZE }, { "size", "y:i", size_of, CEL_FN_SIZE }, { "size", "LA:i", size_of, CEL_FN_SIZE },
 	{ "size", "MAB:i", size_of, CEL_FN_SIZE }, { "size", "s.:i", size_of, CEL_FN_SIZE }, { "size", "y.:i", size_of, CEL_FN_SIZE },
 	{ "size", "LA.:i", size_of, CEL_FN_SIZE }, { "size", "MAB.:i", size_of, CEL_FN_SIZE },
@@ -517,16 +516,12 @@ static const struct cel_def strings[] = {
 	{ "startsWith", "s.s:b", starts_with, CEL_FN_STARTS_WITH }, { "endsWith", "s.s:b", ends_with, CEL_FN_ENDS_WITH },
 	{ "contains", "s.s:b", contains, CEL_FN_CONTAINS }, { "matches", "s.s:b", matches, CEL_FN_MATCHES },
 	{ "matches", "ss:b", matches, CEL_FN_MATCHES },
-	{ "lowerAscii", "s.:s", lower_ascii, CEL_FN_OTHER }, { "upperAscii", "s.:s", upper_ascii, CEL_FN_OTHER },
 };
 
 static const struct cel_def iam[] = {
 	{ "extract", "s.s:s", extract, CEL_FN_EXTRACT }, { "hasOnly", "LA.LA:b", has_only, CEL_FN_HAS_ONLY },
 	{ "date", "s:t", date_of, CEL_FN_DATE }, { "api.getAttribute", "sA:A", get_attribute, CEL_FN_GET_ATTRIBUTE },
 };
-
-#define LIBRARY(variable, when, table)                                                                                 \
-	const struct cel_library_defs variable = { .library = when, .defs = table, .n = sizeof(table) / sizeof(table[0]) }
 
 LIBRARY(cel_standard_defs, 0, standard);
 LIBRARY(cel_time_defs, 0, times);

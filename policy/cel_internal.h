@@ -22,6 +22,7 @@ typedef struct cel_value cel_call_fn(const struct cel_node *node, struct cel_run
  * One row of a library's table. The signature is types in one letter, a ':' and the result; a '.' after the
  * first makes it a member: "s.s:b". b bool, i int, u uint, d double, s string, y bytes, t timestamp, r duration,
  * T type, I net.IP, C net.CIDR, n null, * dyn, A B type variables, L? list, M?? map, O? optional, Y? type(?).
+ * A leading '!' hides it from the checker: for values whose types are not known before evaluating.
  */
 struct cel_def {
 	const char *name, *signature;
@@ -35,7 +36,7 @@ struct cel_overload {
 	uint32_t masks[CEL_MAX_ARGS]; /* 1 << enum cel_kind */
 	cel_call_fn *call;	      /* NULL: declared for checking alone */
 	uint8_t n;
-	bool member;
+	bool member, hidden;
 };
 
 struct cel_function {
@@ -51,9 +52,9 @@ struct cel_library_defs {
 	size_t n;
 };
 
-extern const struct cel_library_defs cel_standard_defs, cel_time_defs, cel_string_defs, cel_strings_defs, cel_math_defs,
-	cel_encoder_defs, cel_list_defs, cel_set_defs, cel_optional_defs, cel_network_defs, cel_network_string_defs,
-	cel_iam_defs;
+extern const struct cel_library_defs cel_standard_defs, cel_time_defs, cel_string_defs, cel_strings_defs, cel_format_defs,
+	cel_math_defs,
+	cel_encoder_defs, cel_list_defs, cel_set_defs, cel_optional_defs, cel_network_defs, cel_iam_defs;
 
 /* ---- Environment ---- */
 
@@ -109,6 +110,8 @@ struct cel_compile {
 __attribute__((format(printf, 4, 5))) void *cel_compile_fail(struct cel_compile *c, int phase, uint32_t at,
 							     const char *fmt, ...);
 
+void *cel_compile_memory(struct cel_compile *c, uint32_t at); /* its memory has run out */
+
 /* A zeroed node with n children of room; NULL once the compile has failed. */
 struct cel_node *cel_node_new(struct cel_compile *c, enum cel_node_kind kind, uint32_t start, uint32_t at, uint32_t n);
 /* To be called when the children are in place: depth, and the end of the source range. */
@@ -137,7 +140,11 @@ static inline struct cel_value cel_eval_in(const struct cel_node *node, struct c
 	return node->eval(node, run);
 }
 
-cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call;
+cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call, cel_eval_loop, cel_eval_bind, cel_eval_block,
+	cel_eval_struct;
+
+/* The i-th child's value; of [?e], {?k: e} and M{?f: e} what is in e; *present: there is something. */
+struct cel_value cel_eval_element(const struct cel_node *node, uint32_t i, struct cel_run *run, bool *present);
 
 /* Errors. The message of cel_fail() is static text. */
 struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *message);
@@ -155,17 +162,28 @@ static inline void *cel_run_alloc(struct cel_run *run, size_t n) {
 }
 struct cel_value cel_copy_string(struct cel_run *run, enum cel_kind kind, const void *p, size_t n);
 struct cel_value cel_make_list(struct cel_run *run, struct cel_value *items, size_t n);
+struct cel_value cel_make_map(struct cel_run *run, const struct cel_node *node, const struct cel_entry *entries, size_t n);
+struct cel_value cel_no_optional(void);
 struct cel_value cel_make_optional(struct cel_run *run, struct cel_value v);
 struct cel_value cel_make_net(struct cel_run *run, enum cel_kind kind, const struct cel_net *net);
 
+/* IAM's templates: prefix{name}suffix, a name of letters, digits and '_'. False: it is none. */
+#define CEL_EXTRACT_WANTS "extract() wants a template like prefix{name}suffix"
+bool cel_extract_template(struct str template, struct str *prefix, struct str *suffix);
+
 int cel_regex_search(const struct cel_regex *regex, struct str text); /* 1: found */
+/* Compiles, searches, frees. -1: no pattern; why says what is wrong with it. */
+int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char *why, size_t why_size);
 
 /* ---- Values ---- */
 
 uint32_t cel_hash(struct cel_value v); /* numerically equal values hash alike */
-bool cel_equal_slow(struct cel_value a, struct cel_value b);
+/* cel_equal() that costs iterations: values may share parts, so that few nodes stand for many. False: the limit. */
+bool cel_equal_in(struct cel_run *run, struct cel_value a, struct cel_value b, bool *equal);
 /* -1, 0, 1; 2: not comparable (NaN); 3: kinds have no order. */
 int cel_compare(struct cel_value a, struct cel_value b);
+/* Sorts by key, in place, equal ones in their order: true; or the error that keys which do not compare are. */
+struct cel_value cel_sort(struct cel_run *run, const struct cel_node *node, struct cel_entry *entries, uint32_t n);
 const struct cel_type *cel_kind_type(enum cel_kind kind);
 bool cel_is_zero_value(struct cel_value v);
 
@@ -179,7 +197,12 @@ static inline struct cel_timestamp cel_time_of(struct cel_value v) {
 	return (struct cel_timestamp){ v.i, v.n };
 }
 
-/* Membership in a constant list. */
+/* The place that a number means in a list. False: none. */
+bool cel_list_index(struct cel_value list, struct cel_value key, uint32_t *i);
+/* Whether v is in the list. False: the loop limit. */
+bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found);
+
+/* Membership in a constant list. Building NULL: memory, or an item that is no number, string or bool. */
 struct cel_set {
 	uint32_t mask;
 	const struct cel_value *places; /* CEL_NONE: free */
@@ -193,6 +216,7 @@ bool cel_set_has(const struct cel_set *set, struct cel_value v);
 size_t cel_double_format(double d, char out[CEL_DOUBLE_TEXT]); /* shortest that reads back, %g style */
 bool cel_double_parse(struct str text, double *out);	       /* decimal, NaN, Inf, Infinity; nothing else */
 bool cel_utf8_valid(const char *s, size_t n);
+size_t cel_utf8_prefix(const char *s, size_t n);   /* bytes of it that are valid; n: all */
 size_t cel_utf8_count(const char *s, size_t n);	   /* code points of valid UTF-8 */
 /* Byte offset of the i-th code point; n when i is the count; SIZE_MAX beyond. */
 size_t cel_utf8_offset(const char *s, size_t n, uint64_t i);
@@ -218,3 +242,4 @@ struct cel_value cel_out_value(struct cel_out *out, enum cel_kind kind);
 bool cel_net_parse_ip(struct str text, struct cel_net *out, const char **why);
 bool cel_net_parse_cidr(struct str text, struct cel_net *out, const char **why);
 size_t cel_net_format(const struct cel_net *net, bool cidr, char out[64]);
+struct cel_net cel_net_unmapped(const struct cel_net *net); /* ::ffff:a.b.c.d as a.b.c.d */

@@ -102,7 +102,7 @@ static struct cel_node *expand_block(struct cel_compile *c, struct cel_node *nod
 		return cel_compile_fail(c, CEL_PHASE_PARSE, list->at, "cel.block requires a list literal");
 	kids = cel_arena_alloc(&c->program->arena, (list->n + 1) * sizeof(*kids));
 	if (!kids)
-		return cel_compile_fail(c, CEL_PHASE_LIMIT, list->at, "out of memory");
+		return cel_compile_memory(c, list->at);
 	if (list->n)
 		memcpy(kids, list->kids, list->n * sizeof(*kids));
 	kids[list->n] = node->kids[2];
@@ -125,7 +125,7 @@ static struct cel_node *expand_index(struct cel_compile *c, struct cel_node *nod
 	}
 	node->name.p = cel_arena_str(&c->program->arena, name, (size_t)n);
 	if (!node->name.p)
-		return cel_compile_fail(c, CEL_PHASE_LIMIT, node->at, "out of memory");
+		return cel_compile_memory(c, node->at);
 	node->name.n = (size_t)n;
 	node->n = 0;
 	return reshape(c, node, CEL_N_IDENT, CEL_M_NONE);
@@ -148,7 +148,7 @@ static struct cel_node *expand_extreme(struct cel_compile *c, struct cel_node *n
 		return NULL;
 	node->kids = cel_arena_alloc(&c->program->arena, 2 * sizeof(*node->kids));
 	if (!node->kids)
-		return cel_compile_fail(c, CEL_PHASE_LIMIT, node->at, "out of memory");
+		return cel_compile_memory(c, node->at);
 	node->kids[0] = list->kids[-1];
 	node->kids[1] = list;
 	node->n = 2;

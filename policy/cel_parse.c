@@ -13,6 +13,7 @@ struct parser {
 	struct cel_compile *c;
 	struct cel_lexer lexer;
 	struct cel_token token; /* not yet consumed */
+	int op;			/* the binary operator that it is; -1: none */
 	uint32_t previous_end;
 	uint32_t depth;
 };
@@ -44,7 +45,7 @@ void *cel_compile_fail(struct cel_compile *c, int phase, uint32_t at, const char
 	return NULL;
 }
 
-static void *no_memory(struct cel_compile *c, uint32_t at) {
+void *cel_compile_memory(struct cel_compile *c, uint32_t at) {
 	return cel_compile_fail(c, CEL_PHASE_LIMIT, at, "the expression takes more than %u bytes to compile",
 				c->program->limits.compile_bytes);
 }
@@ -61,7 +62,7 @@ struct cel_node *cel_node_new(struct cel_compile *c, enum cel_node_kind kind, ui
 	program->n_nodes++;
 	node = cel_arena_alloc(&program->arena, sizeof(*node) + n * sizeof(struct cel_node *));
 	if (!node)
-		return no_memory(c, at);
+		return cel_compile_memory(c, at);
 	memset(node, 0, sizeof(*node) + n * sizeof(struct cel_node *));
 	node->kind = kind;
 	node->start = start;
@@ -99,7 +100,7 @@ static bool kids_add(struct parser *p, struct kids *kids, struct cel_node *node,
 		bigger.optional = cel_arena_alloc(&p->c->program->arena, size * sizeof(*bigger.optional));
 		bigger.names = cel_arena_alloc(&p->c->program->arena, size * sizeof(*bigger.names));
 		if (!bigger.list || !bigger.optional || !bigger.names)
-			return no_memory(p->c, node->at);
+			return cel_compile_memory(p->c, node->at);
 		if (kids->n) {
 			memcpy(bigger.list, kids->list, kids->n * sizeof(*kids->list));
 			memcpy(bigger.optional, kids->optional, kids->n * sizeof(*kids->optional));
@@ -141,9 +142,30 @@ static void *syntax_error(struct parser *p, const char *expected) {
 				p->lexer.text.p + t->start, expected);
 }
 
+static const struct {
+	enum cel_token_kind kind;
+	char punct;
+	int level;
+	const char *name;
+} binaries[] = {
+	{ CEL_TOK_OR, 0, 1, "_||_" },	   { CEL_TOK_AND, 0, 2, "_&&_" },     { CEL_TOK_EQ, 0, 3, "_==_" },
+	{ CEL_TOK_NE, 0, 3, "_!=_" },	   { CEL_TOK_LT, 0, 3, "_<_" },	      { CEL_TOK_LE, 0, 3, "_<=_" },
+	{ CEL_TOK_GT, 0, 3, "_>_" },	   { CEL_TOK_GE, 0, 3, "_>=_" },      { CEL_TOK_IN, 0, 3, "@in" },
+	{ CEL_TOK_PUNCT, '+', 4, "_+_" },  { CEL_TOK_PUNCT, '-', 4, "_-_" },  { CEL_TOK_PUNCT, '*', 5, "_*_" },
+	{ CEL_TOK_PUNCT, '/', 5, "_/_" },  { CEL_TOK_PUNCT, '%', 5, "_%_" },
+};
+
+static int find_binary(const struct cel_token *token) {
+	for (size_t i = 0; i < sizeof(binaries) / sizeof(binaries[0]); i++)
+		if (binaries[i].kind == token->kind && binaries[i].punct == token->punct)
+			return (int)i;
+	return -1;
+}
+
 static void advance(struct parser *p) {
 	p->previous_end = p->token.end;
 	p->token = cel_lex(&p->lexer);
+	p->op = find_binary(&p->token);
 }
 
 static bool at_punct(const struct parser *p, char c) {
@@ -167,7 +189,7 @@ static struct str token_text(struct parser *p) {
 	char *s = cel_arena_str(&p->c->program->arena, p->lexer.text.p + p->token.start, p->token.end - p->token.start);
 
 	if (!s)
-		no_memory(p->c, p->token.start);
+		cel_compile_memory(p->c, p->token.start);
 	return (struct str){ s, s ? p->token.end - p->token.start : 0 };
 }
 
@@ -223,7 +245,7 @@ static bool string_value(struct parser *p, struct cel_value *out) {
 	if (!s && why)
 		return cel_compile_fail(p->c, CEL_PHASE_PARSE, p->token.start, "Syntax error: %s", why);
 	if (!s)
-		return no_memory(p->c, p->token.start);
+		return cel_compile_memory(p->c, p->token.start);
 	*out = bytes ? cel_of_bytes(s, n) : cel_of_string(s, n);
 	return true;
 }
@@ -339,7 +361,7 @@ static struct str type_name(struct parser *p, const struct cel_node *node) {
 		len += chain[i]->name.n + 1;
 	s = cel_arena_alloc(&p->c->program->arena, len + 1);
 	if (!s)
-		return no_memory(p->c, node->at), name;
+		return cel_compile_memory(p->c, node->at), name;
 	name.p = s;
 	while (n--) {
 		memcpy(s, chain[n]->name.p, chain[n]->name.n);
@@ -370,6 +392,9 @@ static struct cel_node *parse_struct(struct parser *p, struct cel_node *type) {
 	if (!node || !expect(p, '}'))
 		return NULL;
 	node->name = name;
+	while (type->kind == CEL_N_SELECT)
+		type = type->kids[0];
+	node->rooted = type->rooted;
 	return node_of_kids(p, node, &kids, p->previous_end);
 }
 
@@ -546,26 +571,6 @@ static struct cel_node *parse_unary(struct parser *p) {
 	return (n - number) % 2 ? unary(p, node, "-_", at) : node;
 }
 
-static struct {
-	enum cel_token_kind kind;
-	char punct;
-	int level;
-	const char *name;
-} const binaries[] = {
-	{ CEL_TOK_OR, 0, 1, "_||_" },	   { CEL_TOK_AND, 0, 2, "_&&_" },     { CEL_TOK_EQ, 0, 3, "_==_" },
-	{ CEL_TOK_NE, 0, 3, "_!=_" },	   { CEL_TOK_LT, 0, 3, "_<_" },	      { CEL_TOK_LE, 0, 3, "_<=_" },
-	{ CEL_TOK_GT, 0, 3, "_>_" },	   { CEL_TOK_GE, 0, 3, "_>=_" },      { CEL_TOK_IN, 0, 3, "@in" },
-	{ CEL_TOK_PUNCT, '+', 4, "_+_" },  { CEL_TOK_PUNCT, '-', 4, "_-_" },  { CEL_TOK_PUNCT, '*', 5, "_*_" },
-	{ CEL_TOK_PUNCT, '/', 5, "_/_" },  { CEL_TOK_PUNCT, '%', 5, "_%_" },
-};
-
-static int find_binary(const struct cel_token *token) {
-	for (size_t i = 0; i < sizeof(binaries) / sizeof(binaries[0]); i++)
-		if (binaries[i].kind == token->kind && binaries[i].punct == token->punct)
-			return (int)i;
-	return -1;
-}
-
 static struct cel_node *parse_binary(struct parser *p, int level);
 
 /* a && b && c is one node with three children, however long the chain. */
@@ -590,7 +595,7 @@ static struct cel_node *parse_binary(struct parser *p, int level) {
 	struct cel_node *left = level == 6 ? parse_unary(p) : parse_binary(p, level + 1), *node;
 	int op;
 
-	while (left && (op = find_binary(&p->token)) >= 0 && binaries[op].level == level) {
+	while (left && (op = p->op) >= 0 && binaries[op].level == level) {
 		if (level <= 2) {
 			left = parse_chain(p, left, op);
 			continue;

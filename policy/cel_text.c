@@ -1,5 +1,6 @@
 /* See cel_internal.h: numbers and UTF-8 as text. */
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,15 +9,19 @@
 
 #define MAX_NUMBER 1024
 
-bool cel_utf8_valid(const char *s, size_t n) {
-	size_t step;
+size_t cel_utf8_prefix(const char *s, size_t n) {
+	size_t i = 0, step;
 
-	for (size_t i = 0; i < n; i += step) {
+	for (; i < n; i += step) {
 		step = utf8_length((const unsigned char *)s + i, n - i);
 		if (!step)
-			return false;
+			break;
 	}
-	return true;
+	return i;
+}
+
+bool cel_utf8_valid(const char *s, size_t n) {
+	return cel_utf8_prefix(s, n) == n;
 }
 
 size_t cel_utf8_count(const char *s, size_t n) {
@@ -79,20 +84,37 @@ bool cel_int_in_double(double d) {
 	return d > -9223372036854775808.0 && d < 9223372036854775808.0;
 }
 
-/* The fewest significant digits that read back as d: 15 nearly always do, 17 always. */
+/*
+ * The fewest significant digits that read back as d, and its decimal exponent. 15 digits nearly always do, 17 always;
+ * next to zero, where doubles lie far apart, fewer do.
+ */
+static int shortest(double d, int *exponent) {
+	char text[CEL_DOUBLE_TEXT], *e;
+
+	for (int places = fabs(d) < DBL_MIN ? 0 : 14; places < 17; places++) {
+		snprintf(text, sizeof(text), "%#.*e", places, d);
+		if (places == 16 || strtod(text, NULL) == d)
+			break;
+	}
+	e = strchr(text, 'e');
+	*exponent = atoi(e + 1);
+	while (e[-1] == '0')
+		e--;
+	return (int)(e - text) - (text[0] == '-') - 1; /* but for sign and point */
+}
+
+/* With an exponent below 1e-4 and from 1e6 on, like Go's %g. */
 size_t cel_double_format(double d, char out[CEL_DOUBLE_TEXT]) {
+	int digits, exponent;
+
 	if (isnan(d))
 		return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "NaN");
 	if (isinf(d))
 		return (size_t)snprintf(out, CEL_DOUBLE_TEXT, d < 0 ? "-Infinity" : "Infinity");
-	for (int precision = 1; precision < 17; precision++) {
-		if (precision > 1 && precision < 15)
-			precision = 15;
-		snprintf(out, CEL_DOUBLE_TEXT, "%.*g", precision, d);
-		if (strtod(out, NULL) == d)
-			return strlen(out);
-	}
-	return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "%.17g", d);
+	digits = shortest(d, &exponent);
+	if (exponent < -4 || exponent >= 6)
+		return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "%.*e", digits - 1, d);
+	return (size_t)snprintf(out, CEL_DOUBLE_TEXT, "%.*f", digits - 1 > exponent ? digits - 1 - exponent : 0, d);
 }
 
 static size_t digits(struct str s, size_t at) {
@@ -187,6 +209,9 @@ size_t cel_scalar_text(struct cel_value v, char out[CEL_SCALAR_TEXT]) {
 		return cel_duration_format(v.i, out);
 	case CEL_TYPE:
 		return (size_t)snprintf(out, CEL_SCALAR_TEXT, "%.120s", v.type->name);
+	case CEL_IP:
+	case CEL_CIDR:
+		return cel_net_format(v.net, v.kind == CEL_CIDR, out);
 	default:
 		return 0;
 	}
@@ -202,7 +227,7 @@ char *cel_out_room(struct cel_out *out, size_t n) {
 		out->failed = true;
 		return NULL;
 	}
-	if (out->n + n > out->size) {
+	if (!out->p || out->n + n > out->size) {
 		while (size < out->n + n)
 			size *= 2;
 		p = cel_run_alloc(out->run, size);

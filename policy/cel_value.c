@@ -63,6 +63,15 @@ struct cel_value cel_list_at(struct cel_value list, uint32_t i) {
 	return list.flags & CEL_VALUE_JSON ? cel_of_json(json_array_get(list.json, i)) : list.list->items[i];
 }
 
+bool cel_list_index(struct cel_value list, struct cel_value key, uint32_t *i) {
+	uint32_t n = cel_list_size(list);
+
+	if (key.kind == CEL_DOUBLE ? !(key.d >= 0 && key.d < n && key.d == floor(key.d)) : key.u >= n)
+		return false; /* a negative int is a large uint */
+	*i = key.kind == CEL_DOUBLE ? (uint32_t)key.d : (uint32_t)key.u;
+	return true;
+}
+
 uint32_t cel_map_size(struct cel_value map) {
 	return map.flags & CEL_VALUE_JSON ? (uint32_t)json_object_size(map.json) : map.map->n;
 }
@@ -133,21 +142,23 @@ int cel_map_build(struct cel_arena *arena, const struct cel_entry *entries, size
 	uint32_t *index = NULL, places = 4 * SMALL_MAP, at;
 
 	if (!map || n > UINT32_MAX / 4)
-		return -1;
+		return CEL_MAP_MEMORY;
 	*map = (struct cel_map){ .entries = entries };
 	if (n > SMALL_MAP) {
 		while (places < 2 * n)
 			places *= 2;
 		index = cel_arena_alloc(arena, places * sizeof(*index));
 		if (!index)
-			return -1;
+			return CEL_MAP_MEMORY;
 		memset(index, 0, places * sizeof(*index));
 		map->index = index;
 		map->mask = places - 1;
 	}
 	for (; map->n < n; map->n++) {
-		if (!valid_key(entries[map->n].key) || map_search(map, entries[map->n].key) != map->n)
-			return -1;
+		if (!valid_key(entries[map->n].key))
+			return CEL_MAP_BAD_KEY;
+		if (map_search(map, entries[map->n].key) != map->n)
+			return CEL_MAP_REPEATED_KEY;
 		if (!index)
 			continue;
 		for (at = cel_hash(entries[map->n].key) & map->mask; index[at]; at = (at + 1) & map->mask)
@@ -268,27 +279,33 @@ int cel_compare(struct cel_value a, struct cel_value b) {
 	}
 }
 
-static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth);
+/* How much of two values has been looked at, and how much may be. */
+struct look {
+	uint64_t left;
+	bool spent;
+};
 
-static bool equal_lists(struct cel_value a, struct cel_value b, unsigned depth) {
+static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth, struct look *look);
+
+static bool equal_lists(struct cel_value a, struct cel_value b, unsigned depth, struct look *look) {
 	uint32_t n = cel_list_size(a);
 
 	if (n != cel_list_size(b))
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (!equal_at(cel_list_at(a, i), cel_list_at(b, i), depth))
+		if (!equal_at(cel_list_at(a, i), cel_list_at(b, i), depth, look))
 			return false;
 	return true;
 }
 
-static bool equal_maps(struct cel_value a, struct cel_value b, unsigned depth) {
+static bool equal_maps(struct cel_value a, struct cel_value b, unsigned depth, struct look *look) {
 	struct cel_map_iter iter = { 0 };
 	struct cel_value key, value, other;
 
 	if (cel_map_size(a) != cel_map_size(b))
 		return false;
 	while (cel_map_next(a, &iter, &key, &value))
-		if (!cel_map_find(b, key, &other) || !equal_at(value, other, depth))
+		if (!cel_map_find(b, key, &other) || !equal_at(value, other, depth, look))
 			return false;
 	return true;
 }
@@ -298,11 +315,19 @@ static bool equal_types(const struct cel_type *a, const struct cel_type *b) {
 }
 
 static bool equal_nets(struct cel_value a, struct cel_value b) {
-	return a.net->family == b.net->family && (a.kind == CEL_IP || a.net->prefix == b.net->prefix) &&
-	       memcmp(a.net->addr, b.net->addr, a.net->family == 4 ? 4 : 16) == 0;
+	struct cel_net x = a.kind == CEL_IP ? cel_net_unmapped(a.net) : *a.net;
+	struct cel_net y = b.kind == CEL_IP ? cel_net_unmapped(b.net) : *b.net;
+
+	return x.family == y.family && (a.kind == CEL_IP || x.prefix == y.prefix) &&
+	       memcmp(x.addr, y.addr, x.family == 4 ? 4 : 16) == 0;
 }
 
-static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth) {
+static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth, struct look *look) {
+	if (look->left-- == 0) {
+		look->left = 0;
+		look->spent = true;
+		return false;
+	}
 	if (cel_is_number(a) && cel_is_number(b))
 		return compare_numbers(a, b) == 0;
 	if (a.kind != b.kind || depth == MAX_VALUE_DEPTH)
@@ -311,13 +336,13 @@ static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth) {
 	case CEL_NULL:
 		return true;
 	case CEL_LIST:
-		return equal_lists(a, b, depth + 1);
+		return equal_lists(a, b, depth + 1, look);
 	case CEL_MAP:
-		return equal_maps(a, b, depth + 1);
+		return equal_maps(a, b, depth + 1, look);
 	case CEL_TYPE:
 		return equal_types(a.type, b.type);
 	case CEL_OPTIONAL:
-		return a.some && b.some ? equal_at(*a.some, *b.some, depth + 1) : a.some == b.some;
+		return a.some && b.some ? equal_at(*a.some, *b.some, depth + 1, look) : a.some == b.some;
 	case CEL_IP:
 	case CEL_CIDR:
 		return equal_nets(a, b);
@@ -327,7 +352,23 @@ static bool equal_at(struct cel_value a, struct cel_value b, unsigned depth) {
 }
 
 bool cel_equal(struct cel_value a, struct cel_value b) {
-	return equal_at(a, b, 0);
+	struct look look = { .left = UINT64_MAX };
+
+	return equal_at(a, b, 0, &look);
+}
+
+#define EQUAL_FREE 16 /* looked at for nothing in each comparison, and for each iteration that is spent */
+
+bool cel_equal_in(struct cel_run *run, struct cel_value a, struct cel_value b, bool *equal) {
+	struct look look = { .left = EQUAL_FREE * ((uint64_t)run->iterations + 1) };
+	uint64_t all = look.left;
+
+	if (a.kind < CEL_LIST || b.kind < CEL_LIST) {
+		*equal = cel_compare(a, b) == 0 || (a.kind == CEL_NULL && b.kind == CEL_NULL);
+		return true;
+	}
+	*equal = equal_at(a, b, 0, &look);
+	return !look.spent && cel_spend(run, (uint32_t)((all - look.left) / EQUAL_FREE));
 }
 
 bool cel_is_zero_value(struct cel_value v) {
@@ -355,6 +396,18 @@ bool cel_is_zero_value(struct cel_value v) {
 	default:
 		return false;
 	}
+}
+
+bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found) {
+	uint32_t n = cel_list_size(list);
+
+	*found = false;
+	if (!cel_spend(run, n / 16))
+		return false;
+	for (uint32_t i = 0; i < n && !*found; i++)
+		if (!cel_equal_in(run, v, cel_list_at(list, i), found))
+			return false;
+	return true;
 }
 
 /* ---- Sets of constants ---- */
@@ -457,6 +510,8 @@ static void print_scalar(struct cel_value v, struct buf *out) {
 }
 
 static void print_at(struct cel_value v, struct buf *out, unsigned depth) {
+	if (out->failed)
+		return;
 	if (depth > MAX_VALUE_DEPTH) {
 		buf_adds(out, "...");
 		return;

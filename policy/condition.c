@@ -126,6 +126,7 @@ static const char *phase_id(const struct cel_error *error) {
 	case CEL_PHASE_PARSE:
 		return "cel-syntax";
 	case CEL_PHASE_CHECK:
+	case CEL_PHASE_PLAN:
 		return "cel-type";
 	case CEL_PHASE_LIMIT:
 		return "cel-limit";

@@ -6,6 +6,7 @@
 
 #define MAX_INTERVALS 4096 /* looked at in one search */
 #define MEMO 512	   /* nodes whose value does not depend on the time, remembered; power of two */
+#define ERROR_ROOM 4096	   /* bytes of the arena left for errors of parts that depend on the time */
 #define MAX_STEPS 16	   /* changes of a getter followed within one interval */
 
 /* What a truth could be. */
@@ -29,11 +30,10 @@ struct set {
 	struct cel_value one;
 };
 
-/* Nodes seen so far. Only the names are cleared: the rest is 40 KiB, and most searches end before it is needed. */
 struct memo {
-	const struct cel_node *nodes[MEMO];
-	bool timed[MEMO]; /* depends on the time: no set */
-	struct set sets[MEMO];
+	const struct cel_node *node;
+	struct set set;
+	bool timed; /* depends on the time: no set */
 };
 
 struct horizon {
@@ -43,7 +43,9 @@ struct horizon {
 	uint32_t slot;
 	int64_t a, b; /* the interval, whole seconds, both ends in it */
 	unsigned intervals;
-	struct memo *memo; /* NULL: each node is visited once anyway */
+	uint32_t iterations; /* left for all that does not depend on the time, as for one evaluation of the whole */
+	bool hidden_cost;    /* something that depends on the time takes iterations or memory, nobody knows how many */
+	struct memo memo[MEMO];
 	const struct cel_node *blind; /* first node that could be anything though all it is made of is known */
 };
 
@@ -83,35 +85,73 @@ static bool mentions_time(const struct horizon *h, const struct cel_node *node) 
 	return false;
 }
 
-static struct set steady_set(const struct horizon *h, const struct cel_node *node) {
-	return set_of(cel_eval_node(h->program, node, h->activation, h->arena));
+/* Takes neither iterations nor memory, whatever its operands: all that the analysis looks into. */
+static bool is_free(const struct cel_node *node) {
+	switch (node->kind) {
+	case CEL_N_SLOT:
+	case CEL_N_AND:
+	case CEL_N_OR:
+	case CEL_N_NOT:
+	case CEL_N_COND:
+		return true;
+	case CEL_N_CALL:
+		break;
+	default:
+		return false;
+	}
+	if (node->fn == CEL_FN_IN)
+		return node->set || (node->kids[1]->kind == CEL_N_CONST && cel_list_size(node->kids[1]->constant) < 16);
+	for (uint32_t i = 0; i < node->n; i++)
+		if (!node->kids[i]->type || node->kids[i]->type->kind == CEL_T_LIST || node->kids[i]->type->kind == CEL_T_MAP ||
+		    node->kids[i]->type->kind == CEL_T_DYN)
+			return false;
+	return (node->fn >= CEL_FN_EQ && node->fn <= CEL_FN_NEG) || node->fn == CEL_FN_INT || node->fn == CEL_FN_TIMESTAMP ||
+	       node->fn == CEL_FN_DURATION || (node->fn >= CEL_FN_GET_FULL_YEAR && node->fn <= CEL_FN_GET_MILLISECONDS);
 }
 
-/* The set of a node that does not depend on the time, in *out; false: it does. */
-static bool steady(const struct horizon *h, const struct cel_node *node, struct set *out) {
-	size_t at = ((uintptr_t)node >> 4) * 0x9E3779B97F4A7C15u >> 55;
-	struct memo *memo = h->memo;
-
-	for (size_t n = 0; memo && n < MEMO; n++, at = (at + 1) % MEMO) {
-		if (!memo->nodes[at]) {
-			memo->nodes[at] = node;
-			memo->timed[at] = mentions_time(h, node);
-			if (!memo->timed[at])
-				memo->sets[at] = steady_set(h, node);
-		}
-		if (memo->nodes[at] != node)
-			continue;
-		*out = memo->sets[at];
-		return !memo->timed[at];
-	}
-	if (memo) { /* a program this large: its nodes count as anything */
-		*out = any;
+static bool costs_with_time(const struct horizon *h, const struct cel_node *node) {
+	if (mentions_time(h, node) && !is_free(node))
 		return true;
+	for (uint32_t i = 0; i < node->n; i++)
+		if (costs_with_time(h, node->kids[i]))
+			return true;
+	return false;
+}
+
+/*
+ * A part that does not depend on the time is evaluated once. That it fits into the limits alone does not say that it
+ * does in an evaluation of the whole: the iterations are those of all parts together, and where something beside them
+ * takes an unknown number, a part that takes any could fail.
+ */
+static struct set steady_set(struct horizon *h, const struct cel_node *node) {
+	const char *memory = h->arena->at;
+	uint32_t iterations = h->iterations;
+	struct cel_value v = cel_eval_part(h->program, node, h->activation, h->arena, &h->iterations);
+
+	if (h->iterations == iterations && h->arena->at == memory)
+		return set_of(v);
+	if (h->hidden_cost || (size_t)(h->arena->end - h->arena->at) < ERROR_ROOM)
+		return any;
+	return set_of(v);
+}
+
+static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
+	size_t at = ((uintptr_t)node >> 4) * 0x9E3779B97F4A7C15u >> 55;
+
+	for (size_t i = 0; i < MEMO; i++) {
+		struct memo *m = &h->memo[(at + i) % MEMO];
+
+		if (m->node == node)
+			return m;
+		if (m->node)
+			continue;
+		m->node = node;
+		m->timed = mentions_time(h, node);
+		if (!m->timed)
+			m->set = steady_set(h, node);
+		return m;
 	}
-	if (mentions_time(h, node))
-		return false;
-	*out = steady_set(h, node);
-	return true;
+	return NULL; /* a program this large: its nodes count as anything */
 }
 
 /* --- times and numbers */
@@ -383,11 +423,13 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 
 /* The recursion is as deep as the tree, which the compiler bounds (cel_limits.depth). */
 static struct set evaluate(struct horizon *h, const struct cel_node *node) {
+	struct memo *memo = memo_find(h, node);
 	struct set out = any;
 
-	if (steady(h, node, &out))
-		return out;
-	out = any;
+	if (!memo)
+		return any;
+	if (!memo->timed)
+		return memo->set;
 	if (node->kind == CEL_N_SLOT)
 		out = time_slot_set(h);
 	else if (node->kind == CEL_N_AND)
@@ -432,31 +474,23 @@ static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wa
 	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, want);
 }
 
-static int64_t search(struct horizon *h, int64_t a, int64_t b, unsigned want) {
-	struct memo memo;
-
-	memset(memo.nodes, 0, sizeof(memo.nodes));
-	h->memo = &memo;
-	return first_unsure(h, a, b, want);
-}
-
 int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		      int64_t now, int64_t limit, bool want, struct cel_arena *arena) {
-	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena };
+	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena,
+			     .iterations = cel_program_iterations(program) };
 
 	if (!cel_program_uses(program, time_slot) || limit <= now)
 		return INT64_MAX;
 	if (now < CEL_TIME_MIN_S || limit > CEL_TIME_MAX_S)
 		return now + 1;
-	/* Nearly always the whole window is sure: one look, without the memory that a search needs. */
-	if (holds(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE))
-		return INT64_MAX;
-	return search(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE);
+	h.hidden_cost = costs_with_time(&h, cel_program_root(program));
+	return first_unsure(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE);
 }
 
 const struct cel_node *horizon_blind_spot(const struct cel_program *program, const struct cel_activation *activation,
 					  uint32_t time_slot, int64_t now, struct cel_arena *arena) {
-	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena };
+	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena,
+			     .iterations = cel_program_iterations(program) };
 
 	holds(&h, now, now, CAN_TRUE);
 	return h.blind;

@@ -1,0 +1,37 @@
+#pragma once
+
+/*
+ * The CEL conformance suite, read from JSON: loads a directory of test files, runs every test through the
+ * public interface of policy/cel.h, and counts.
+ *
+ * The form of the files and what counts as a pass are told by the README.md beside them: a test in classes `none`
+ * (no protobuf needed) and `wkt` (well-known types alone) is run; those of class `proto` need a descriptor pool and are
+ * counted as not applicable. The class comes from CLASSES.tsv, by file, section, name and occurrence.
+ *
+ * Stricter than the suite's own harnesses where they let something through: the result has the very kind that is
+ * expected (1 is not 1.0), and a test that expects an error while evaluating must pass the parser and the checker.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum suite_class { SUITE_NONE, SUITE_WKT, SUITE_PROTO, N_SUITE_CLASSES };
+
+struct suite_counts {
+	size_t passed[N_SUITE_CLASSES], total[N_SUITE_CLASSES]; /* SUITE_PROTO: none is run */
+	size_t parsed, expressions;
+};
+
+struct suite_sink {
+	/* After each file; name without its ending. */
+	void (*file)(void *arg, const char *name, const struct suite_counts *counts);
+	/* Each test that fails or does not parse; why is one line. */
+	void (*failure)(void *arg, const char *file, const char *section, const char *name, const char *expr, const char *why);
+	void *arg;
+};
+
+/* $HALLPASS_CEL_SPEC, or ../shared/cel-spec. */
+const char *suite_directory(void);
+
+/* Runs everything; both functions of the sink may be NULL. -1: why has a sentence (the data is not there, or cannot be read). */
+int suite_run(const char *directory, const struct suite_sink *sink, struct suite_counts *totals, char *why, size_t why_size);
