@@ -361,5 +361,10 @@ struct cel_value cel_eval(const struct cel_program *program, const struct cel_ac
 struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena);
 
+/* The same within what is left of an evaluation's loop iterations; cel_program_iterations() is where they begin. */
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations);
+uint32_t cel_program_iterations(const struct cel_program *program);
+
 /* The position of a byte of the expression: 1-based line and column in code points. */
 void cel_position(struct str text, uint32_t offset, uint32_t *line, uint32_t *column);

@@ -541,14 +541,27 @@ bool cel_program_uses(const struct cel_program *program, unsigned slot) {
 	return program->used[slot];
 }
 
-struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena) {
-	struct cel_value locals[MAX_LOCALS];
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations) {
+	struct cel_value locals[MAX_LOCALS], v;
 	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
-			       .activation = activation, .iterations = program->limits.iterations };
+			       .activation = activation, .iterations = *iterations };
 
 	memset(locals, 0, program->n_locals * sizeof(*locals));
-	return node->eval(node, &run);
+	v = node->eval(node, &run);
+	*iterations = run.iterations;
+	return v;
+}
+
+struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena) {
+	uint32_t iterations = program->limits.iterations;
+
+	return cel_eval_part(program, node, activation, arena, &iterations);
+}
+
+uint32_t cel_program_iterations(const struct cel_program *program) {
+	return program->limits.iterations;
 }
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_activation *activation,
