@@ -132,6 +132,22 @@ static const char *phase_id(const struct cel_error *error) {
 	return "cel";
 }
 
+/* A lifetime that no condition bounds cannot be given (P2): such a condition would never grant, or always stop grants. */
+static bool is_bounded(const struct condition *condition, const struct condition_sink *sink) {
+	const struct cel_node *blind = horizon_blind_spot(condition->program, REQUEST_TIME);
+	struct str text;
+	char message[256];
+
+	if (!blind)
+		return true;
+	text = cel_node_text(condition->program, blind);
+	snprintf(message, sizeof(message), "nobody can tell until when this holds: %.*s%s", (int)(text.n > 120 ? 120 : text.n),
+		 text.p, text.n > 120 ? "..." : "");
+	sink->found(sink->arg, POLICY_ERROR, "cel-unbounded", blind->start, message,
+		    "compare request.time, request.time +/- a duration, or one of its getters with a constant zone");
+	return false;
+}
+
 int condition_new(const struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out) {
 	struct condition *condition = calloc(1, sizeof(*condition));
@@ -145,6 +161,10 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 	condition->title = title;
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
 		sink->found(sink->arg, POLICY_ERROR, phase_id(&error), error.offset, error.message, NULL);
+		condition_free(condition);
+		return 0;
+	}
+	if (!is_bounded(condition, sink)) {
 		condition_free(condition);
 		return 0;
 	}
@@ -420,5 +440,5 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
 	struct scratch s;
 
 	bind(&s, query);
-	return horizon_until(condition->program, &s.activation, REQUEST_TIME, query->now, limit, want, &s.arena);
+	return horizon_until(condition->program, &s.activation, REQUEST_TIME, limit, want, &s.arena);
 }
