@@ -779,13 +779,22 @@ struct expression_context {
 	const struct yaml_node *node;
 };
 
+/* What is missing at the end of an expression is missed behind its last word, not on the line after. */
+static size_t before_trailing_blanks(const struct yaml_node *node, size_t offset) {
+	size_t n = node->n;
+
+	while (n > 0 && strchr(" \t\r\n", node->text[n - 1]))
+		n--;
+	return offset < n ? offset : n;
+}
+
 /* A compiler's complaint, put where it stands in the file. */
 static void on_expression_finding(void *arg, enum policy_severity severity, const char *id, size_t offset,
 				  const char *message, const char *fix) {
 	const struct expression_context *context = arg;
 	unsigned line, column;
 
-	yaml_position(context->d->tree, context->node, offset, &line, &column);
+	yaml_position(context->d->tree, context->node, before_trailing_blanks(context->node, offset), &line, &column);
 	document_find_at(context->d, severity, id, line, column, fix, "%s", message);
 }
 
