@@ -151,6 +151,74 @@ static void test_document_finds_each_mistake_where_it_is(void **state) {
 	assert_false(bad);
 }
 
+#define IF(expression) BINDING("  condition: {expression: '" expression "'}\n")
+
+/* Mistakes that people make, and what they are told to do. */
+static const struct {
+	const char *text, *id, *fix;
+} advice[] = {
+	{ BINDING("  maxLifteime: 1h\n"), "unknown-key", "did you mean \"maxLifetime\"?" },
+	{ BINDING("  expires: 2026-12-31\n"), "unknown-key",
+	  "it may have: name, title, description, members, serviceAccounts, permissions, scopes, maxLifetime, notBefore, notAfter, condition" },
+	{ BINDING("  condition: request.time > 5\n"), "wrong-type", "put the text under expression: in it" },
+	{ BINDING("  maxLifetime: 30 minutes\n"), "bad-duration", "write it like 15m, 1h30m or 900s" },
+	{ BINDING("  notAfter: 2026-12-31\n"), "bad-time",
+	  "write it like 2026-12-31T18:00:00Z or 2026-12-31T19:00:00+01:00" },
+	{ BINDING("  permissions: [getAcessToken]\n"), "bad-permission", "did you mean \"getAccessToken\"?" },
+	{ HEAD "- name: a\n  members: [alice@example.com]\n  serviceAccounts: [" SA "]\n", "bad-member",
+	  "did you mean \"user:alice@example.com\"?" },
+	{ HEAD "- name: a\n  members: [" SA "]\n  serviceAccounts: [" SA "]\n", "bad-member",
+	  "did you mean \"serviceAccount:" SA "\"?" },
+	{ HEAD "- name: a\n  members: [allAuthenticated]\n  serviceAccounts: [ml-dev]\n", "bad-account",
+	  "write it like NAME@PROJECT.iam.gserviceaccount.com" },
+	{ BINDING("  title: [\n"), "yaml-syntax", NULL },
+	{ BINDING("  title: a: b\n"), "yaml-syntax", "text with \": \" in it stands in quotes, or on lines of its own under |" },
+	{ BINDING(" title: b\n"), "yaml-syntax", "the entries of one list or mapping begin in the same column" },
+	/* conditions */
+	{ IF("request.auth.principal = \"x\""), "cel-syntax", "compare with ==" },
+	{ IF("true and false"), "cel-syntax", "write && for and" },
+	{ IF("true or false"), "cel-syntax", "write || for or" },
+	{ IF("(true"), "cel-syntax", "a bracket is still open" },
+	{ IF("request.time.getHours()"), "cel-type", "a condition must come out as true or false: compare it with something" },
+	{ IF("request.time.getHours() < \"18\""), "cel-type",
+	  "the left side is int and the right side string: both must be of one type" },
+	{ IF("request.time < \"2026-12-31\""), "cel-type",
+	  "one side is a timestamp: write the other as timestamp(\"2026-12-31T18:00:00Z\")" },
+	{ IF("600 >= request.lifetime"), "cel-type", "one side is a duration: write the other as duration(\"90s\")" },
+	{ IF("request.time.getDayOfWeek() in [\"Mon\"]"), "cel-type",
+	  "what stands right of `in` must be a list of int, and it is list(string)" },
+	{ IF("request.time.getHours > 8"), "cel-type", "it is a function: getHours()" },
+	{ IF("request.time.getHour() > 8"), "cel-type", "did you mean getHours()?" },
+	{ IF("resource.name.startWith(\"x\")"), "cel-type", "did you mean startsWith()?" },
+	{ IF("resource.name.xyzzy(\"x\")"), "cel-type", NULL },
+	{ IF("principal == \"x\""), "cel-type", "did you mean request.auth.principal?" },
+	{ IF("request.time.getHours(Europe/Berlin) > 1"), "cel-type", "text stands in quotes: \"Europe\"" },
+	{ IF("timestamp(\"2026-01-01\") < request.time"), "cel-constant", NULL },
+	{ IF("request.time - duration(\"1d\") < request.time"), "cel-constant", NULL },
+	{ IF("1 / 0 == request.time.getHours()"), "cel-constant", NULL },
+	{ IF("string(request.time) == \"x\""), "cel-unbounded",
+	  "compare request.time, request.time +/- a duration, or one of its getters with a constant zone" },
+};
+
+static void test_document_says_what_to_do(void **state) {
+	struct policy_report report;
+	struct policy *policy;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
+		const struct policy_finding *f;
+
+		assert_int_equal(policy_load("p", str_of(advice[i].text), &test_host, TEST_NOW, &policy, &report, &err), -1);
+		f = &report.findings[0];
+		if (report.n != 1 || strcmp(f->id, advice[i].id) || !f->fix != !advice[i].fix ||
+		    (f->fix && strcmp(f->fix, advice[i].fix)))
+			fail_msg("%s: %zu findings, first [%s] %s = %s", advice[i].text, report.n, f->id, f->message,
+				 f->fix ? f->fix : "-");
+		policy_report_fini(&report);
+	}
+}
+
 static void test_document_reads_json(void **state) {
 	static const struct str text = STR(
 		"{\"version\": 1, \"bindings\": [{\"name\": \"a\", \"members\": [\"user:a@example.com\"],\n"
@@ -276,6 +344,7 @@ static void test_document_bounds_nested_groups(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_document_finds_each_mistake_where_it_is),
+		cmocka_unit_test(test_document_says_what_to_do),
 		cmocka_unit_test(test_document_reads_json),
 		cmocka_unit_test(test_report_prints_line_and_caret),
 		cmocka_unit_test(test_document_says_expected_and_got),
