@@ -187,25 +187,40 @@ static struct set multiply(struct set a, struct set b) {
 	return out;
 }
 
-/* By one positive number; rounds towards zero, and so keeps the order. */
+/* By one number, or one after the other: the search comes to intervals in which there is but one. */
+static bool one_divisor(struct set a, struct set b, struct set *out) {
+	if (a.kind != SET_INT || b.kind != SET_INT || b.lo != b.hi || b.lo == INT64_MIN || (b.lo == -1 && a.lo == INT64_MIN)) {
+		*out = any;
+		return false;
+	}
+	*out = b.lo ? (struct set){ .kind = SET_INT } : truth(CAN_ERR);
+	return b.lo;
+}
+
+/* Rounds towards zero, and so keeps the order. */
 static struct set divide(struct set a, struct set b) {
-	if (a.kind != SET_INT || b.kind != SET_INT || b.lo != b.hi || b.lo <= 0)
-		return any;
-	return (struct set){ .kind = SET_INT, .lo = a.lo / b.lo, .hi = a.hi / b.lo };
+	struct set out;
+
+	if (one_divisor(a, b, &out)) {
+		out.lo = (b.lo > 0 ? a.lo : a.hi) / b.lo;
+		out.hi = (b.lo > 0 ? a.hi : a.lo) / b.lo;
+	}
+	return out;
 }
 
 static struct set remainder_of(struct set a, struct set b) {
-	struct set out = { .kind = SET_INT };
+	int64_t m = b.lo < 0 && b.lo != INT64_MIN ? -b.lo : b.lo; /* the sign is the dividend's */
+	struct set out;
 
-	if (a.kind != SET_INT || b.kind != SET_INT || b.lo != b.hi || b.lo <= 0)
-		return any;
-	if (a.lo / b.lo == a.hi / b.lo && (a.lo >= 0 || a.hi <= 0)) { /* no multiple between them */
-		out.lo = a.lo % b.lo;
-		out.hi = a.hi % b.lo;
+	if (!one_divisor(a, b, &out))
+		return out;
+	if (a.lo / m == a.hi / m && (a.lo >= 0 || a.hi <= 0)) { /* no multiple between them */
+		out.lo = a.lo % m;
+		out.hi = a.hi % m;
 		return out;
 	}
-	out.lo = a.lo >= 0 ? 0 : 1 - b.lo;
-	out.hi = a.hi <= 0 ? 0 : b.lo - 1;
+	out.lo = a.lo >= 0 ? 0 : 1 - m;
+	out.hi = a.hi <= 0 ? 0 : m - 1;
 	return out;
 }
 
@@ -475,7 +490,7 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 	}
 }
 
-/* Whether sets follow what this node does to the time; `in`, / and % do so where only their left side depends on it. */
+/* Whether sets follow what this node does to the time; `in` where only its left side depends on it. */
 static bool is_followed(const struct cel_node *node) {
 	enum cel_time_field field;
 
@@ -601,10 +616,6 @@ static bool has_sets(const struct cel_type *type) {
 			type->kind == CEL_T_DURATION || type->kind == CEL_T_DYN);
 }
 
-static bool is_left_alone(const struct cel_node *node) {
-	return node->kind == CEL_N_CALL && (node->fn == CEL_FN_IN || node->fn == CEL_FN_DIV || node->fn == CEL_FN_MOD);
-}
-
 /* Depth: cel_limits.depth. */
 static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t slot) {
 	const struct cel_node *found;
@@ -616,7 +627,7 @@ static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t s
 		if (found)
 			return found;
 	}
-	if (is_left_alone(node) && mentions_time(node->kids[1], slot, NULL))
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && mentions_time(node->kids[1], slot, NULL))
 		return node;
 	return is_followed(node) && has_sets(node->type) ? NULL : node;
 }

@@ -117,6 +117,9 @@ static const struct {
 	{ BINDING("  condition: {expression: 'string(request.time) > \"2026\"'}\n"), "6:28 cel-unbounded" },
 	{ BINDING("  condition:\n    expression: |\n      true &&\n      ![1].exists(d, d == request.time.getDate())\n"),
 	  "9:8 cel-unbounded" },
+	{ "version: 1\nbindings:\n- {name: a, description: d, members: [allAuthenticated], serviceAccounts: [" SA "]}\n", "" },
+	{ BINDING("  description: [x]\n"), "6:16 wrong-type" },
+	{ BINDING("  permissions: [[x]]\n"), "6:17 wrong-type" },
 	{ TESTED("ALLOW"), "" },
 	{ TESTED("{decision: ALLOW, binding: a, maxLifetime: 1h}"), "" },
 	{ TESTED("DENY"), "7:3 test-failed" },
@@ -149,6 +152,64 @@ static void test_document_finds_each_mistake_where_it_is(void **state) {
 		free(got);
 	}
 	assert_false(bad);
+}
+
+#define CONDITIONAL(expression, request, expect)                                                                       \
+	BINDING("  condition: {expression: '" expression "'}\ntests:\n- name: t\n  request: {principal: user:a@example.com, "   \
+		"serviceAccount: " SA ", time: 2026-01-01T00:00:00Z" request "}\n  expect: " expect "\n")
+
+/* Each key of a test's request reaches its attribute, and what is no such thing is refused at its place. */
+static const struct {
+	const char *expression, *request, *nonsense;
+} request_keys[] = {
+	{ "request.permission == \"iam.serviceAccounts.getAccessToken\"", ", permission: getAccessToken", ", permission: get" },
+	{ "\"openid\" in request.scopes && request.scopes.size() == 1", ", scopes: [openid]", ", scopes: openid" },
+	{ "request.lifetime == duration(\"600s\")", ", lifetime: 10m", ", lifetime: 10" },
+	{ "request.audience == \"x\"", ", audience: x", ", audience: [x]" },
+	{ "request.justification.matches(\"^INC-[0-9]+$\")", ", justification: INC-7", ", justification: {}" },
+	{ "request.surface == \"metadata\"", ", surface: metadata", ", surface: ~" },
+	{ "request.auth.method == \"oidc\"", ", method: oidc", ", method: []" },
+	{ "\"x\" in request.auth.claims.groups && request.auth.claims.level > 1", ", claims: {groups: [x], level: 2}", ", claims: [x]" },
+	{ "\"l\" in request.auth.access_levels", ", accessLevels: [l]", ", accessLevels: l" },
+	{ "request.peer.uid == 5 && request.peer.gid == 6 && request.peer.pid == 7 && request.peer.exe == \"/bin/x\"",
+	  ", peer: {uid: 5, gid: 6, pid: 7, exe: /bin/x}", ", peer: {uid: -1}" },
+	{ "origin.ip == \"10.0.0.1\"", ", ip: 10.0.0.1", ", ip: [1]" },
+	{ "origin.port == 80", ", port: 80", ", port: 65536" },
+	{ "request.auth.principal == \"user:a@example.com\" && request.time == timestamp(\"2026-01-01T00:00:00Z\") || true", "",
+	  ", delegates: [x]" },
+};
+
+static void test_document_hands_each_key_of_a_test_to_its_attribute(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(request_keys); i++) {
+		const char *parts[] = { request_keys[i].request, "", request_keys[i].nonsense };
+
+		for (int k = 0; k < 3; k++) {
+			struct buf b = BUF_INIT(4096);
+			char *got;
+			int r;
+
+			buf_addf(&b, CONDITIONAL("%s", "%s", "%s"), request_keys[i].expression, parts[k],
+				 k == 1 && i > 0 && request_keys[i].request[0] ? "DENY" : "ALLOW"); /* the first is the default */
+			got = findings((struct str){ b.data, b.len }, &r);
+			if (k < 2 ? r != 0 : r == 0 || strncmp(got, "9:", 2))
+				fail_msg("%s\n%s", b.data, got);
+			free(got);
+			buf_fini(&b);
+		}
+	}
+}
+
+/* A delegate of a test needs its binding like any other. */
+static void test_document_decides_delegates_of_tests(void **state) {
+	static const char text[] = HEAD "- {name: a, members: [allAuthenticated], serviceAccounts: [" SA "]}\n"
+		"- {name: hop, members: [allAuthenticated], serviceAccounts: [hop@b.cc], permissions: [implicitDelegation], maxLifetime: 1m}\n"
+		"tests:\n"
+		"- {name: t, request: {principal: 'principal:p', serviceAccount: " SA ", time: 2026-01-01T00:00:00Z, delegates: [hop@b.cc]}, expect: {decision: ALLOW, binding: a, maxLifetime: 1m}}\n"
+		"- {name: u, request: {principal: 'principal:p', serviceAccount: " SA ", time: 2026-01-01T00:00:00Z, delegates: [hip@b.cc]}, expect: {decision: DENY, reason: DELEGATE}}\n";
+
+	(void)state;
+	policy_unref(load_policy(str_of(text)));
 }
 
 #define IF(expression) BINDING("  condition: {expression: '" expression "'}\n")
@@ -308,6 +369,8 @@ static void test_document_is_bounded(void **state) {
 		{ "version: 1\nbindings: ", "[", 10000 },
 		{ "version: 1\nbindings: [{name: a, members: [", "allAuthenticated, ", 500000 },
 		{ "version: 1\nbindings: [{name: a, condition: {expression: \"", "((((", 100000 },
+		{ "version: 1\nbindings: [{name: a, title: \"", "long", 2000 },
+		{ "version: 1\ntests: [", "{name: a}, ", 20000 },
 	};
 	struct policy_report report;
 	struct policy *policy;
@@ -345,6 +408,8 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_document_finds_each_mistake_where_it_is),
 		cmocka_unit_test(test_document_says_what_to_do),
+		cmocka_unit_test(test_document_hands_each_key_of_a_test_to_its_attribute),
+		cmocka_unit_test(test_document_decides_delegates_of_tests),
 		cmocka_unit_test(test_document_reads_json),
 		cmocka_unit_test(test_report_prints_line_and_caret),
 		cmocka_unit_test(test_document_says_expected_and_got),
