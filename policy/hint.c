@@ -156,6 +156,7 @@ static bool hint_habit(const struct cel_error *error, char *out, size_t size) {
 		{ "mismatched input 'is'", "compare with ==" },
 		{ "expression ends where ')'", "a bracket is still open" },
 		{ "expression ends where ']'", "a bracket is still open" },
+		{ "there is no time zone", "names are those of the tz database, like Europe/Berlin; or write an offset, +02:00" },
 		{ "but found", "a condition must come out as true or false: compare it with something" },
 	};
 

@@ -254,6 +254,8 @@ static const struct {
 	{ IF("resource.name.xyzzy(\"x\")"), "cel-type", NULL },
 	{ IF("principal == \"x\""), "cel-type", "did you mean request.auth.principal?" },
 	{ IF("request.time.getHours(Europe/Berlin) > 1"), "cel-type", "text stands in quotes: \"Europe\"" },
+	{ IF("request.time.getHours(\"Europe/Berlim\") > 1"), "cel-type",
+	  "names are those of the tz database, like Europe/Berlin; or write an offset, +02:00" },
 	{ IF("timestamp(\"2026-01-01\") < request.time"), "cel-constant", NULL },
 	{ IF("request.time - duration(\"1d\") < request.time"), "cel-constant", NULL },
 	{ IF("1 / 0 == request.time.getHours()"), "cel-constant", NULL },
