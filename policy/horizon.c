@@ -11,6 +11,7 @@
 #define MAX_STEPS 16	 /* changes of a getter followed within one interval */
 #define MAX_COMPARED 4096 /* comparisons of one `in` */
 #define FAULT_BYTES 128	 /* of the arena, for what a node says when it errs */
+#define LOCALS 64	 /* variables that a program may have (cel_plan) */
 
 /* What a truth could be. */
 enum { CAN_TRUE = 1, CAN_FALSE = 2, CAN_ERR = 4, CAN_ALL = 7 };
@@ -51,6 +52,7 @@ struct horizon {
 	uint32_t iterations;		      /* of one evaluation, left */
 	uint32_t work;			      /* left */
 	bool uncounted;			      /* met what may take any share of an evaluation's allowance */
+	struct set locals[LOCALS]; /* what cel.bind() bound */
 	unsigned n_memo;
 	const struct cel_node *nodes[MEMO];
 	struct memo memo[MEMO]; /* of nodes[i] */
@@ -87,13 +89,29 @@ static bool is_time(const struct cel_node *node, uint32_t slot) {
 	return node->kind == CEL_N_SLOT && node->slot == slot;
 }
 
-static bool mentions_time(const struct cel_node *node, uint32_t slot, uint32_t *work) {
-	if (is_time(node, slot))
+/* The variables that a node binds for its children after the first. */
+static uint64_t bound_by(const struct cel_node *node) {
+	uint64_t bound = 0;
+
+	if (node->kind == CEL_N_BLOCK)
+		return UINT64_MAX; /* for the first ones, too, each for the next */
+	if (node->kind == CEL_N_LOOP || node->kind == CEL_N_BIND)
+		bound = (uint64_t)1 << node->var % LOCALS;
+	if (node->kind == CEL_N_LOOP && node->var2 < LOCALS)
+		bound |= (uint64_t)1 << node->var2;
+	return bound;
+}
+
+/* Whether it depends on the time, or on a variable bound outside of it, which may. */
+static bool varies(const struct cel_node *node, uint64_t bound, uint32_t slot, uint32_t *work) {
+	uint64_t inner = bound | bound_by(node);
+
+	if (is_time(node, slot) || (node->kind == CEL_N_LOCAL && !(bound >> node->slot % LOCALS & 1)))
 		return true;
-	if (work && *work)
+	if (*work)
 		--*work;
 	for (uint32_t i = 0; i < node->n; i++)
-		if (mentions_time(node->kids[i], slot, work))
+		if (varies(node->kids[i], i || node->kind == CEL_N_BLOCK ? inner : bound, slot, work))
 			return true;
 	return false;
 }
@@ -125,7 +143,7 @@ static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
 	h->n_memo++;
 	h->nodes[at] = node;
 	m = &h->memo[at];
-	m->timed = mentions_time(node, h->slot, &h->work);
+	m->timed = varies(node, 0, h->slot, &h->work);
 	if (!m->timed)
 		m->set = evaluate_once(h, node);
 	else if (node->kind == CEL_N_CALL && !cel_arena_alloc(h->arena, FAULT_BYTES))
@@ -495,8 +513,9 @@ static bool is_followed(const struct cel_node *node) {
 	enum cel_time_field field;
 
 	if (node->kind != CEL_N_CALL)
-		return node->kind == CEL_N_SLOT || node->kind == CEL_N_AND || node->kind == CEL_N_OR ||
-		       node->kind == CEL_N_NOT || node->kind == CEL_N_COND;
+		return node->kind == CEL_N_SLOT || node->kind == CEL_N_LOCAL || node->kind == CEL_N_AND ||
+		       node->kind == CEL_N_OR || node->kind == CEL_N_NOT || node->kind == CEL_N_COND ||
+		       (node->kind == CEL_N_BIND && node->macro == CEL_M_BIND);
 	if (field_of(node, &field))
 		return node->zone_resolved;
 	switch (node->fn) {
@@ -527,6 +546,11 @@ static struct set follow(struct horizon *h, const struct cel_node *node) {
 	switch (node->kind) {
 	case CEL_N_SLOT:
 		return node->test ? truth(CAN_TRUE) : (struct set){ .kind = SET_TIME, .from = h->from, .to = h->to };
+	case CEL_N_LOCAL:
+		return h->locals[node->slot % LOCALS];
+	case CEL_N_BIND:
+		h->locals[node->var % LOCALS] = evaluate(h, node->kids[0]);
+		return evaluate(h, node->kids[1]);
 	case CEL_N_AND:
 		return junction(h, node, CAN_FALSE, CAN_TRUE);
 	case CEL_N_OR:
@@ -603,6 +627,8 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 	h.iterations = cel_program_iterations(program);
 	h.work = MAX_WORK;
 	h.uncounted = false;
+	for (size_t i = 0; i < LOCALS; i++)
+		h.locals[i] = any;
 	h.n_memo = 0;
 	memset(h.nodes, 0, sizeof(h.nodes));
 	found = first_unsure(&h, now.i, last, want ? CAN_TRUE : CAN_FALSE);
@@ -619,15 +645,16 @@ static bool has_sets(const struct cel_type *type) {
 /* Depth: cel_limits.depth. */
 static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t slot) {
 	const struct cel_node *found;
+	uint32_t work = 0; /* not counted */
 
-	if (!mentions_time(node, slot, NULL))
+	if (!varies(node, 0, slot, &work))
 		return NULL;
 	for (uint32_t i = 0; i < node->n; i++) {
 		found = blind_spot(node->kids[i], slot);
 		if (found)
 			return found;
 	}
-	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && mentions_time(node->kids[1], slot, NULL))
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && varies(node->kids[1], 0, slot, &work))
 		return node;
 	return is_followed(node) && has_sets(node->type) ? NULL : node;
 }

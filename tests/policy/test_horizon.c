@@ -291,6 +291,16 @@ static void leaf_choice(struct gen *g) {
 	buf_addf(&g->text, " ? %lld : %lld)", (long long)hour, (long long)hour + (int64_t)rnd(g, 3));
 }
 
+static void leaf_bind(struct gen *g) {
+	int64_t from = field_value(g, CEL_HOURS);
+
+	put(g, "cel.bind(x, ");
+	put_getter(g, CEL_HOURS);
+	buf_addf(&g->text, ", x >= %lld && x < %lld || ", (long long)from, (long long)from + 1 + rnd(g, 4));
+	put_getter(g, CEL_MINUTES);
+	buf_addf(&g->text, "%sx)", order(g));
+}
+
 static void leaf_other(struct gen *g) {
 	static const char *const others[] = { "user == \"alice\"", "user == \"bob\"", "port > 1024", "port < 1024",
 					      "flag",		   "gone == 1",	      "hidden > 3",  "1 / 0 > 0",
@@ -316,7 +326,7 @@ static void condition(struct gen *g, unsigned depth) {
 	static void (*const leaves[])(struct gen *) = { leaf_compare, leaf_compare,  leaf_field,	 leaf_field,
 							leaf_range,   leaf_list,     leaf_minute_of_day, leaf_remainder,
 							leaf_since,   leaf_choice,   leaf_other,	 leaf_other,
-							leaf_range };
+							leaf_range,   leaf_bind };
 	unsigned kind = depth ? rnd(g, 10) : 9, n = 2 + rnd(g, 3);
 
 	if (kind >= 8) {
@@ -596,6 +606,13 @@ static const struct row rows[] = {
 	{ "(request.time < " AT_NOON ") != flag", "2026-06-01T11:59:00Z", 3600, false, 60 },
 	{ "request.time < (flag ? " AT_NOON " : date('2026-01-01'))", "2026-06-01T11:59:00Z", 3600, true, 60 },
 	{ "request.time < (request.time.getHours() < 12 ? " AT_NOON " : date('2026-07-01'))", "2026-06-01T11:59:00Z", 3600, true, NEVER },
+	/* variables */
+	{ "cel.bind(h, request.time.getHours('Europe/Berlin'), h >= 8 && h < 18)", "2026-06-01T15:00:00Z", 7200, true, 3600 },
+	{ "cel.bind(m, 13, request.time.getHours() < m)", "2026-06-01T12:00:00Z", 7200, true, 3600 },
+	{ "cel.bind(t, request.time + duration('60s'), cel.bind(u, t, u < " AT_NOON " && t < u + duration('1s')))", "2026-06-01T11:58:00Z", 3600, true, 60 },
+	{ "cel.bind(t, request.time, t < " AT_NOON " || [1, 2].exists(t, t == 3))", "2026-06-01T11:59:00Z", 3600, true, 60 },
+	{ "cel.bind(e, gone, request.time < " AT_NOON " || e == 1)", "2026-06-01T11:59:00Z", 3600, true, 60 },
+	{ "cel.bind(e, gone, e == 1) || request.time < " AT_NOON, "2026-06-01T11:59:00Z", 3600, true, 60 },
 	/* what has to do with no time */
 	{ "flag && user == 'alice'", "2026-06-01T11:59:00Z", 3600, true, NEVER },
 	{ "user == 'bob'", "2026-06-01T11:59:00Z", 3600, false, NEVER },
@@ -716,6 +733,9 @@ static void test_horizon_names_what_it_cannot_follow(void **state) {
 		{ "string(request.time).startsWith('2026')", "string(request.time)" },
 		{ "flag && 2026 - request.time.getFullYear() == levels[request.time.getHours()]", "levels[request.time.getHours()]" },
 		{ "[1, 2].exists(d, d == request.time.getDate())", "[1, 2].exists(d, d == request.time.getDate())" },
+		{ "cel.bind(t, request.time, t < timestamp(user))", NULL },
+		{ "cel.bind(t, request.time, string(t) < user)", "string(t)" },
+		{ "cel.bind(t, user, [1].all(x, x == 1) && t == user)", NULL },
 		{ "7 in [request.time.getHours()]", "[request.time.getHours()]" },
 		{ "request.time.getHours(user) == 1", "request.time.getHours(user)" },
 		{ "100 % request.time.getHours() == 1", NULL },
