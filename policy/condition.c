@@ -9,6 +9,7 @@
 #include "policy/cel_ast.h"
 #include "policy/cel_time.h"
 #include "policy/condition.h"
+#include "policy/hint.h"
 #include "policy/horizon.h"
 #include "policy/zones.h"
 
@@ -134,6 +135,68 @@ static const char *phase_id(const struct cel_error *error) {
 	return "cel";
 }
 
+/* A lifetime that no condition bounds cannot be given (P2): such a condition would never grant, or always stop grants. */
+static bool is_bounded(const struct condition *condition, const struct condition_sink *sink) {
+	const struct cel_node *blind = horizon_blind_spot(condition->program, REQUEST_TIME);
+	struct str text;
+	char message[256];
+
+	if (!blind)
+		return true;
+	text = cel_node_text(condition->program, blind);
+	snprintf(message, sizeof(message), "nobody can tell until when this holds: %.*s%s", (int)(text.n > 120 ? 120 : text.n),
+		 text.p, text.n > 120 ? "..." : "");
+	sink->found(sink->arg, POLICY_ERROR, "cel-unbounded", blind->start, message,
+		    "compare request.time, request.time +/- a duration, or one of its getters with a constant zone");
+	return false;
+}
+
+/* The first call in order whose arguments are constants, and which errs all the same. Depth: cel_limits.depth. */
+static const struct cel_node *hopeless(const struct cel_program *program, const struct cel_node *node,
+				       struct cel_arena *arena, struct cel_value *why) {
+	const struct cel_activation nothing = { 0 };
+	const struct cel_node *found;
+	bool constant = node->kind == CEL_N_CALL && node->n > 0 && node->fn != CEL_FN_GET_ATTRIBUTE;
+
+	for (uint32_t i = 0; i < node->n; i++) {
+		constant &= node->kids[i]->kind == CEL_N_CONST;
+		found = hopeless(program, node->kids[i], arena, why);
+		if (found)
+			return found;
+	}
+	if (!constant)
+		return NULL;
+	*why = cel_eval_node(program, node, &nothing, arena);
+	return why->kind == CEL_ERROR ? node : NULL;
+}
+
+/* timestamp("2026-01-01") has the right type, and never a value. */
+static bool is_hopeful(const struct condition *condition, const struct condition_sink *sink) {
+	char memory[4096], message[400];
+	struct cel_arena arena = { .at = memory, .end = memory + sizeof(memory), .step = sizeof(memory),
+				   .max = sizeof(memory), .total = sizeof(memory) };
+	const struct cel_node *node;
+	struct cel_value why;
+
+	node = hopeless(condition->program, cel_program_root(condition->program), &arena, &why);
+	if (!node)
+		return true;
+	snprintf(message, sizeof(message), "this can never be evaluated: %s", why.fault->message);
+	sink->found(sink->arg, POLICY_ERROR, "cel-constant", node->start, message, NULL);
+	return false;
+}
+
+static void complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
+	const char *names[N_ATTRIBUTES];
+	char fix[256];
+	bool hint;
+
+	for (size_t i = 0; i < N_ATTRIBUTES; i++)
+		names[i] = attributes[i].name;
+	hint = hint_for(error, expression, names, N_ATTRIBUTES, fix, sizeof(fix));
+	sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
+}
+
 int condition_new(const struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out) {
 	struct condition *condition = calloc(1, sizeof(*condition));
@@ -146,7 +209,11 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 	}
 	condition->title = title;
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		sink->found(sink->arg, POLICY_ERROR, phase_id(&error), error.offset, error.message, NULL);
+		complain(&error, expression, sink);
+		condition_free(condition);
+		return 0;
+	}
+	if (!is_hopeful(condition, sink) || !is_bounded(condition, sink)) {
 		condition_free(condition);
 		return 0;
 	}
@@ -449,5 +516,5 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
 	struct scratch s;
 
 	bind(&s, condition, query);
-	return horizon_until(condition->program, &s.activation, REQUEST_TIME, query->now, limit, want, &s.arena);
+	return horizon_until(condition->program, &s.activation, REQUEST_TIME, limit, want, &s.arena);
 }

@@ -41,8 +41,8 @@ enum condition_result condition_eval(const struct condition *condition, const st
 				     size_t why_size);
 
 /*
- * The first second in (query->now, limit] at which the condition is no longer surely `want`,
- * given that it is at query->now; INT64_MAX: it surely is through limit. No heap.
+ * The first second through limit in which the condition is no longer surely `want`, from the query's instant on:
+ * query->now where it may turn within that second; INT64_MAX: it surely is through limit. No heap.
  */
 int64_t condition_horizon(const struct condition *condition, const struct policy_query *query, bool want,
 			  int64_t limit);

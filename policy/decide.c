@@ -188,6 +188,11 @@ static int64_t relative_lifetime(const struct decide *d, const struct rule *rule
 	return lifetime;
 }
 
+/* Whole seconds that surely fit between now and an instant, less the allowance. */
+static int64_t left_until(const struct decide *d, int64_t until) {
+	return until - d->q.now - (d->q.now_ns > 0) - d->q.clock_allowance_s;
+}
+
 /*
  * The clock allowance is taken off instants alone: only they compare Google's clock with ours.
  */
@@ -203,7 +208,7 @@ static void judge_lifetime(const struct decide *d, struct verdict *v) {
 			BOUND_BY_CONDITION, &v->until, &until_by);
 	if (v->until == INT64_MAX)
 		return;
-	left = v->until - d->q.now - d->q.clock_allowance_s;
+	left = left_until(d, v->until);
 	if (left < v->lifetime_s) {
 		v->lifetime_s = left;
 		v->bound_by = until_by;

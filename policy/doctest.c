@@ -32,8 +32,7 @@ static void read_principal(struct document *d, const struct yaml_node *node, voi
 		read_text(d, node, "a principal", &((struct test *)target)->q.principal);
 		return;
 	}
-	document_error(d, node, "bad-principal", "write user:EMAIL, serviceAccount:EMAIL or principal:ID",
-		       "\"%.80s\" names nobody", node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node));
+	document_bad_principal(d, node, "bad-principal", "write user:EMAIL, serviceAccount:EMAIL or principal:ID");
 }
 
 static void read_target(struct document *d, const struct yaml_node *node, void *target) {
@@ -207,7 +206,8 @@ static void read_expected_reason(struct document *d, const struct yaml_node *nod
 			test->reason = decision_reason_name((enum decision_reason)r);
 			return;
 		}
-	document_error(d, node, "bad-reason", NULL, "there is no such reason");
+	document_error(d, node, "bad-reason", "NO_BINDING, CONDITION_FALSE, CONDITION_ERROR, NOT_YET, EXPIRED, SCOPE, DELEGATE, "
+				"WINDOW_CLOSING, DENY_RULE or DENY_RULE_ERROR", "there is no such reason");
 }
 
 static void read_expected_lifetime(struct document *d, const struct yaml_node *node, void *target) {

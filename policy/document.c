@@ -160,6 +160,16 @@ static const struct field *field_of(const struct field *fields, size_t n_fields,
 	return NULL;
 }
 
+static void error_with_keys(struct document *d, const struct yaml_node *key, const char *message,
+			    const struct field *fields, size_t n_fields) {
+	struct buf fix = BUF_INIT(1024);
+
+	for (size_t i = 0; i < n_fields; i++)
+		buf_addf(&fix, "%s%s", i ? ", " : "it may have: ", fields[i].key);
+	document_error(d, key, "unknown-key", buf_ok(&fix) ? fix.data : NULL, "%s \"%.80s\"", message, key->text);
+	buf_fini(&fix);
+}
+
 static void unknown_key(struct document *d, const struct yaml_node *key, const char *what, const struct field *fields,
 			size_t n_fields) {
 	struct nearest nearest;
@@ -169,7 +179,10 @@ static void unknown_key(struct document *d, const struct yaml_node *key, const c
 	for (size_t i = 0; i < n_fields; i++)
 		nearest_offer(&nearest, fields[i].key);
 	snprintf(message, sizeof(message), "%s has no key", what);
-	error_did_you_mean(d, key, "unknown-key", &nearest, message);
+	if (nearest.best)
+		error_did_you_mean(d, key, "unknown-key", &nearest, message);
+	else
+		error_with_keys(d, key, message, fields, n_fields);
 }
 
 int read_fields(struct document *d, const struct yaml_node *node, const char *what, const struct field *fields,
@@ -309,7 +322,8 @@ int read_account(struct document *d, const struct yaml_node *node, const char **
 	char email[MAX_EMAIL];
 
 	if (node->kind != YAML_SCALAR || canonical_email(node->text, email) < 0) {
-		document_error(d, node, "bad-account", NULL, "\"%.80s\" is not a service account's e-mail address",
+		document_error(d, node, "bad-account", "write it like NAME@PROJECT.iam.gserviceaccount.com",
+			       "\"%.80s\" is not a service account's e-mail address",
 			       node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node));
 		return -1;
 	}
@@ -365,11 +379,30 @@ static void unknown_group(struct document *d, const struct yaml_node *node, cons
 	error_did_you_mean(d, node, "unknown-group", &nearest, "there is no group");
 }
 
+/* An address without its kind: whose it looks like. */
+static bool kind_is_missing(const struct yaml_node *node, char fix[MAX_EMAIL + 64]) {
+	char email[MAX_EMAIL];
+	size_t n;
+
+	if (node->kind != YAML_SCALAR || canonical_email(node->text, email) < 0)
+		return false;
+	n = strlen(email);
+	snprintf(fix, MAX_EMAIL + 64, "did you mean \"%s:%s\"?",
+		 n > 20 && !strcmp(email + n - 20, ".gserviceaccount.com") ? "serviceAccount" : "user", email);
+	return true;
+}
+
+void document_bad_principal(struct document *d, const struct yaml_node *node, const char *id, const char *kinds) {
+	char fix[MAX_EMAIL + 64];
+
+	document_error(d, node, id, kind_is_missing(node, fix) ? fix : kinds, "\"%.80s\" names nobody",
+		       node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node));
+}
+
 static void bad_member(struct document *d, const struct yaml_node *node) {
-	document_error(
+	document_bad_principal(
 		d, node, "bad-member",
-		"write user:EMAIL, serviceAccount:EMAIL, group:NAME, domain:DOMAIN, principal:ID or allAuthenticated",
-		"\"%.80s\" names nobody", node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node));
+		"write user:EMAIL, serviceAccount:EMAIL, group:NAME, domain:DOMAIN, principal:ID or allAuthenticated");
 }
 
 /* A group's number, or NO_ID after saying so. */
@@ -779,13 +812,22 @@ struct expression_context {
 	const struct yaml_node *node;
 };
 
+/* What is missing at the end of an expression is missed behind its last word, not on the line after. */
+static size_t before_trailing_blanks(const struct yaml_node *node, size_t offset) {
+	size_t n = node->n;
+
+	while (n > 0 && strchr(" \t\r\n", node->text[n - 1]))
+		n--;
+	return offset < n ? offset : n;
+}
+
 /* A compiler's complaint, put where it stands in the file. */
 static void on_expression_finding(void *arg, enum policy_severity severity, const char *id, size_t offset,
 				  const char *message, const char *fix) {
 	const struct expression_context *context = arg;
 	unsigned line, column;
 
-	yaml_position(context->d->tree, context->node, offset, &line, &column);
+	yaml_position(context->d->tree, context->node, before_trailing_blanks(context->node, offset), &line, &column);
 	document_find_at(context->d, severity, id, line, column, fix, "%s", message);
 }
 
@@ -793,10 +835,14 @@ static void read_condition(struct document *d, const struct yaml_node *node, voi
 	struct condition_draft draft = { 0 };
 	struct expression_context context = { .d = d };
 	struct rule *rule = target;
+	const char *what = rule->kind == RULE_DENY ? "denialCondition" : "condition";
 
-	if (read_fields(d, node, rule->kind == RULE_DENY ? "denialCondition" : "condition", condition_fields,
-			ARRAY_SIZE(condition_fields), &draft) < 0 ||
-	    !draft.expression)
+	if (node->kind == YAML_SCALAR) {
+		document_error(d, node, "wrong-type", "put the text under expression: in it", "%s must be a mapping, but this is text",
+			       what);
+		return;
+	}
+	if (read_fields(d, node, what, condition_fields, ARRAY_SIZE(condition_fields), &draft) < 0 || !draft.expression)
 		return;
 	context.node = draft.expression;
 	if (condition_new(d->policy->env, (struct str){ draft.expression->text, draft.expression->n }, draft.title,
@@ -945,10 +991,29 @@ static void index_rules(struct document *d) {
 	policy->stats.tests = d->n_tests;
 }
 
+static const char *yaml_fix(const char *message) {
+	static const struct {
+		const char *message, *fix;
+	} fixes[] = {
+		{ "mapping values are not allowed", "text with \": \" in it stands in quotes, or on lines of its own under |" },
+		{ "did not find expected '-'", "the entries of one list or mapping begin in the same column" },
+		{ "did not find expected key", "the entries of one list or mapping begin in the same column" },
+		{ "could not find expected ':'", "a key is followed by a colon and a blank" },
+		{ "did not find expected ',' or", "a bracket or brace is still open, or a comma is missing" },
+		{ "cannot start any token", "text that begins like this stands in quotes" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixes); i++)
+		if (strstr(message, fixes[i].message))
+			return fixes[i].fix;
+	return NULL;
+}
+
 static void add_yaml_problems(struct document *d, const struct yaml_problems *problems) {
 	for (size_t i = 0; i < problems->n; i++)
 		document_find_at(d, POLICY_ERROR, problems->list[i].id, problems->list[i].line,
-				 problems->list[i].column, NULL, "%s", problems->list[i].message);
+				 problems->list[i].column, yaml_fix(problems->list[i].message), "%s",
+				 problems->list[i].message);
 }
 
 static void read_document(struct document *d) {

@@ -85,6 +85,8 @@ int read_lifetime(struct document *d, const struct yaml_node *node, const char *
 int read_permission(struct document *d, const struct yaml_node *node, enum policy_permission *out);
 int read_account(struct document *d, const struct yaml_node *node, const char **out);
 int read_scope(struct document *d, const struct yaml_node *node, const char **out);
+/* Says that this names nobody; kinds: what may stand there. */
+void document_bad_principal(struct document *d, const struct yaml_node *node, const char *id, const char *kinds);
 bool is_list(struct document *d, const struct yaml_node *node, const char *what);
 /* A list of strings, each through read_one, into the policy's memory. */
 int read_strings(struct document *d, const struct yaml_node *node, const char *what, size_t max,

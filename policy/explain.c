@@ -123,11 +123,12 @@ static int64_t next_opening(const struct decide *d, const struct rule *rule) {
 	int64_t limit = d->q.now + (int64_t)OPENING_DAYS * 86400;
 	struct decide then = *d;
 
-	then.q.now_ns = 0;
 	for (int i = 0; i < OPENING_STEPS; i++) {
+		then.q.now_ns = 999999999; /* what comes after this second */
 		then.q.now = condition_horizon(rule->condition, &then.q, false, limit);
 		if (then.q.now == INT64_MAX)
 			return INT64_MAX;
+		then.q.now_ns = 0;
 		if (judge_binding(&then, rule).reason == REASON_ALLOWED)
 			return then.q.now;
 		if (condition_eval(rule->condition, &then.q, NULL, 0) != CONDITION_FALSE)

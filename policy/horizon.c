@@ -1,13 +1,17 @@
 /* See horizon.h. */
 
+#include <assert.h>
+#include <string.h>
 #include "policy/cel_time.h"
 #include "policy/horizon.h"
 #include "policy/zones.h"
 
-#define MAX_INTERVALS 4096 /* looked at in one search */
-#define MEMO 512	   /* nodes whose value does not depend on the time, remembered; power of two */
-#define ERROR_ROOM 4096	   /* bytes of the arena left for errors of parts that depend on the time */
-#define MAX_STEPS 16	   /* changes of a getter followed within one interval */
+#define MAX_WORK 200000	 /* nodes looked at in one search; a few milliseconds */
+#define MEMO 1024	 /* nodes remembered; power of two */
+#define MAX_STEPS 16	 /* changes of a getter followed within one interval */
+#define MAX_COMPARED 4096 /* comparisons of one `in` */
+#define FAULT_BYTES 128	 /* of the arena, for what a node says when it errs */
+#define LOCALS 64	 /* variables that a program may have (cel_plan) */
 
 /* What a truth could be. */
 enum { CAN_TRUE = 1, CAN_FALSE = 2, CAN_ERR = 4, CAN_ALL = 7 };
@@ -31,22 +35,27 @@ struct set {
 };
 
 struct memo {
-	const struct cel_node *node;
 	struct set set;
 	bool timed; /* depends on the time: no set */
 };
 
+/*
+ * An evaluation errs when it runs out of iterations or memory, and which clauses it reaches depends on the time. So all
+ * that the search evaluates comes out of one evaluation's allowance: what fits together here fits at every instant.
+ */
 struct horizon {
 	const struct cel_program *program;
 	const struct cel_activation *activation;
 	struct cel_arena *arena;
 	uint32_t slot;
-	int64_t a, b; /* the interval, whole seconds, both ends in it */
-	unsigned intervals;
-	uint32_t iterations; /* left for all that does not depend on the time, as for one evaluation of the whole */
-	bool hidden_cost;    /* something that depends on the time takes iterations or memory, nobody knows how many */
-	struct memo memo[MEMO];
-	const struct cel_node *blind; /* first node that could be anything though all it is made of is known */
+	struct cel_timestamp start, from, to; /* the query's instant; the interval, both ends in it */
+	uint32_t iterations;		      /* of one evaluation, left */
+	uint32_t work;			      /* left */
+	bool uncounted;			      /* met what may take any share of an evaluation's allowance */
+	struct set locals[LOCALS]; /* what cel.bind() bound */
+	unsigned n_memo;
+	const struct cel_node *nodes[MEMO];
+	struct memo memo[MEMO]; /* of nodes[i] */
 };
 
 static const struct set any = { .kind = SET_ANY };
@@ -76,89 +85,73 @@ static unsigned can_be(struct set s) {
 
 /* --- which nodes depend on the time */
 
-static bool mentions_time(const struct horizon *h, const struct cel_node *node) {
-	if (node->kind == CEL_N_SLOT && node->slot == h->slot)
+static bool is_time(const struct cel_node *node, uint32_t slot) {
+	return node->kind == CEL_N_SLOT && node->slot == slot;
+}
+
+/* The variables that a node binds for its children after the first. */
+static uint64_t bound_by(const struct cel_node *node) {
+	uint64_t bound = 0;
+
+	if (node->kind == CEL_N_BLOCK)
+		return UINT64_MAX; /* for the first ones, too, each for the next */
+	if (node->kind == CEL_N_LOOP || node->kind == CEL_N_BIND)
+		bound = (uint64_t)1 << node->var % LOCALS;
+	if (node->kind == CEL_N_LOOP && node->var2 < LOCALS)
+		bound |= (uint64_t)1 << node->var2;
+	return bound;
+}
+
+/* Whether it depends on the time, or on a variable bound outside of it, which may. */
+static bool varies(const struct cel_node *node, uint64_t bound, uint32_t slot, uint32_t *work) {
+	uint64_t inner = bound | bound_by(node);
+
+	if (is_time(node, slot) || (node->kind == CEL_N_LOCAL && !(bound >> node->slot % LOCALS & 1)))
 		return true;
+	if (*work)
+		--*work;
 	for (uint32_t i = 0; i < node->n; i++)
-		if (mentions_time(h, node->kids[i]))
+		if (varies(node->kids[i], i || node->kind == CEL_N_BLOCK ? inner : bound, slot, work))
 			return true;
 	return false;
 }
 
-/* Takes neither iterations nor memory, whatever its operands: all that the analysis looks into. */
-static bool is_free(const struct cel_node *node) {
-	switch (node->kind) {
-	case CEL_N_SLOT:
-	case CEL_N_AND:
-	case CEL_N_OR:
-	case CEL_N_NOT:
-	case CEL_N_COND:
-		return true;
-	case CEL_N_CALL:
-		break;
-	default:
-		return false;
-	}
-	if (node->fn == CEL_FN_IN)
-		return node->set || (node->kids[1]->kind == CEL_N_CONST && cel_list_size(node->kids[1]->constant) < 16);
-	for (uint32_t i = 0; i < node->n; i++)
-		if (!node->kids[i]->type || node->kids[i]->type->kind == CEL_T_LIST || node->kids[i]->type->kind == CEL_T_MAP ||
-		    node->kids[i]->type->kind == CEL_T_DYN)
-			return false;
-	return (node->fn >= CEL_FN_EQ && node->fn <= CEL_FN_NEG) || node->fn == CEL_FN_INT || node->fn == CEL_FN_TIMESTAMP ||
-	       node->fn == CEL_FN_DURATION || (node->fn >= CEL_FN_GET_FULL_YEAR && node->fn <= CEL_FN_GET_MILLISECONDS);
+/* What can be in the way is compared with each value of the other side: `in` spends on long lists. */
+static void spend(struct horizon *h, uint32_t iterations) {
+	h->uncounted |= iterations > h->iterations;
+	h->iterations -= iterations < h->iterations ? iterations : h->iterations;
 }
 
-static bool costs_with_time(const struct horizon *h, const struct cel_node *node) {
-	if (mentions_time(h, node) && !is_free(node))
-		return true;
-	for (uint32_t i = 0; i < node->n; i++)
-		if (costs_with_time(h, node->kids[i]))
-			return true;
-	return false;
-}
-
-/*
- * A part that does not depend on the time is evaluated once. That it fits into the limits alone does not say that it
- * does in an evaluation of the whole: the iterations are those of all parts together, and where something beside them
- * takes an unknown number, a part that takes any could fail.
- */
-static struct set steady_set(struct horizon *h, const struct cel_node *node) {
-	const char *memory = h->arena->at;
-	uint32_t iterations = h->iterations;
+static struct set evaluate_once(struct horizon *h, const struct cel_node *node) {
 	struct cel_value v = cel_eval_part(h->program, node, h->activation, h->arena, &h->iterations);
 
-	if (h->iterations == iterations && h->arena->at == memory)
-		return set_of(v);
-	if (h->hidden_cost || (size_t)(h->arena->end - h->arena->at) < ERROR_ROOM)
-		return any;
+	if (v.kind == CEL_LIST)
+		spend(h, cel_list_size(v) / 16);
 	return set_of(v);
 }
 
+/* NULL: a program this large, whose nodes count as anything. */
 static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
-	size_t at = ((uintptr_t)node >> 4) * 0x9E3779B97F4A7C15u >> 55;
+	size_t at = ((uintptr_t)node >> 4) * 0x9E3779B97F4A7C15u >> 54;
+	struct memo *m;
 
-	for (size_t i = 0; i < MEMO; i++) {
-		struct memo *m = &h->memo[(at + i) % MEMO];
-
-		if (m->node == node)
-			return m;
-		if (m->node)
-			continue;
-		m->node = node;
-		m->timed = mentions_time(h, node);
-		if (!m->timed)
-			m->set = steady_set(h, node);
-		return m;
-	}
-	return NULL; /* a program this large: its nodes count as anything */
+	for (; h->nodes[at]; at = (at + 1) % MEMO)
+		if (h->nodes[at] == node)
+			return &h->memo[at];
+	if (h->n_memo >= MEMO / 4 * 3)
+		return NULL;
+	h->n_memo++;
+	h->nodes[at] = node;
+	m = &h->memo[at];
+	m->timed = varies(node, 0, h->slot, &h->work);
+	if (!m->timed)
+		m->set = evaluate_once(h, node);
+	else if (node->kind == CEL_N_CALL && !cel_arena_alloc(h->arena, FAULT_BYTES))
+		h->uncounted = true;
+	return m;
 }
 
 /* --- times and numbers */
-
-static struct set time_slot_set(const struct horizon *h) {
-	return (struct set){ .kind = SET_TIME, .from = { h->a, 0 }, .to = { h->b, 999999999 } };
-}
 
 static struct set shift(struct set t, struct set d, bool minus) {
 	struct set out = { .kind = SET_TIME };
@@ -194,6 +187,65 @@ static struct set add_sets(struct set a, struct set b, bool minus) {
 	if (a.kind == b.kind && (a.kind == SET_INT || a.kind == SET_DURATION))
 		return add_ranges(a, b, minus);
 	return any;
+}
+
+static struct set multiply(struct set a, struct set b) {
+	const int64_t x[] = { a.lo, a.lo, a.hi, a.hi }, y[] = { b.lo, b.hi, b.lo, b.hi };
+	struct set out = { .kind = SET_INT, .lo = INT64_MAX, .hi = INT64_MIN };
+	int64_t product;
+
+	if (a.kind != SET_INT || b.kind != SET_INT)
+		return any;
+	for (int i = 0; i < 4; i++) {
+		if (__builtin_mul_overflow(x[i], y[i], &product))
+			return any;
+		out.lo = product < out.lo ? product : out.lo;
+		out.hi = product > out.hi ? product : out.hi;
+	}
+	return out;
+}
+
+/* By one number, or one after the other: the search comes to intervals in which there is but one. */
+static bool one_divisor(struct set a, struct set b, struct set *out) {
+	if (a.kind != SET_INT || b.kind != SET_INT || b.lo != b.hi || b.lo == INT64_MIN || (b.lo == -1 && a.lo == INT64_MIN)) {
+		*out = any;
+		return false;
+	}
+	*out = b.lo ? (struct set){ .kind = SET_INT } : truth(CAN_ERR);
+	return b.lo;
+}
+
+/* Rounds towards zero, and so keeps the order. */
+static struct set divide(struct set a, struct set b) {
+	struct set out;
+
+	if (one_divisor(a, b, &out)) {
+		out.lo = (b.lo > 0 ? a.lo : a.hi) / b.lo;
+		out.hi = (b.lo > 0 ? a.hi : a.lo) / b.lo;
+	}
+	return out;
+}
+
+static struct set remainder_of(struct set a, struct set b) {
+	int64_t m = b.lo < 0 && b.lo != INT64_MIN ? -b.lo : b.lo; /* the sign is the dividend's */
+	struct set out;
+
+	if (!one_divisor(a, b, &out))
+		return out;
+	if (a.lo / m == a.hi / m && (a.lo >= 0 || a.hi <= 0)) { /* no multiple between them */
+		out.lo = a.lo % m;
+		out.hi = a.hi % m;
+		return out;
+	}
+	out.lo = a.lo >= 0 ? 0 : 1 - m;
+	out.hi = a.hi <= 0 ? 0 : m - 1;
+	return out;
+}
+
+static struct set negate(struct set a) {
+	struct set zero = { .kind = a.kind };
+
+	return a.kind == SET_INT || a.kind == SET_DURATION ? add_ranges(zero, a, true) : any;
 }
 
 /* --- comparisons: how the least and the greatest of one side stand to those of the other */
@@ -285,12 +337,19 @@ static struct set field_range(enum cel_time_field field) {
 	return (struct set){ .kind = SET_INT, .lo = ranges[field][0], .hi = ranges[field][1] };
 }
 
-static struct set timestamp_field(enum cel_time_field field, struct set t, struct zone_ref zone) {
+static struct set milliseconds(struct set t) {
+	if (t.from.s != t.to.s)
+		return field_range(CEL_MILLISECONDS);
+	return (struct set){ .kind = SET_INT, .lo = t.from.ns / 1000000, .hi = t.to.ns / 1000000 };
+}
+
+static struct set timestamp_field(struct horizon *h, enum cel_time_field field, struct set t, struct zone_ref zone) {
 	struct set out = { .kind = SET_INT };
 	int64_t at = t.from.s;
 
 	if (field == CEL_MILLISECONDS)
-		return field_range(field);
+		return milliseconds(t);
+	h->work -= h->work < MAX_STEPS ? h->work : MAX_STEPS;
 	out.lo = out.hi = cel_time_get(field, t.from, zone);
 	for (int i = 0; i < MAX_STEPS; i++) {
 		int64_t v;
@@ -311,12 +370,12 @@ static struct set duration_field(enum cel_time_field field, struct set d) {
 	return (struct set){ .kind = SET_INT, .lo = cel_duration_get(field, d.lo), .hi = cel_duration_get(field, d.hi) };
 }
 
-static struct set getter(const struct cel_node *node, enum cel_time_field field, struct set operand) {
+static struct set getter(struct horizon *h, const struct cel_node *node, enum cel_time_field field, struct set operand) {
 	if (operand.kind == SET_DURATION && node->n == 1 && field >= CEL_HOURS)
 		return duration_field(field, operand);
 	if (operand.kind != SET_TIME || (node->n > 1 && !node->zone_resolved))
 		return any;
-	return timestamp_field(field, operand, node->n > 1 ? node->zone : (struct zone_ref){ 0 });
+	return timestamp_field(h, field, operand, node->n > 1 ? node->zone : (struct zone_ref){ 0 });
 }
 
 /* --- nodes */
@@ -366,21 +425,46 @@ static struct set conditional(struct horizon *h, const struct cel_node *node) {
 	return out.kind == SET_TRUTH ? truth(out.truth | CAN_ERR) : any;
 }
 
-/* x in [constants]: true where every value of x is in it, false where none is. */
-static struct set member(struct set x, struct set list) {
+/* x in [what does not change]: true where every value of x is in it, false where none is. */
+static struct set member(struct horizon *h, struct set x, struct set list) {
 	unsigned can = 0;
 	uint64_t span = (uint64_t)x.hi - (uint64_t)x.lo; /* the difference of two int64_t may not be one */
+	uint32_t n;
 
-	if (x.kind != SET_INT || list.kind != SET_ONE || list.one.kind != CEL_LIST || span > 1000)
+	if (x.kind != SET_INT || list.kind != SET_ONE || list.one.kind != CEL_LIST)
 		return any;
+	n = cel_list_size(list.one);
+	if (span > MAX_COMPARED || n > MAX_COMPARED || (span + 1) * n > MAX_COMPARED)
+		return truth(CAN_TRUE | CAN_FALSE);
+	h->work -= h->work < span + 1 ? h->work : (uint32_t)span + 1;
 	for (uint64_t v = 0; v <= span; v++) {
 		bool found = false;
 
-		for (uint32_t i = 0; i < cel_list_size(list.one) && !found; i++)
+		for (uint32_t i = 0; i < n && !found; i++)
 			found = cel_equal(cel_of_int(x.lo + (int64_t)v), cel_list_at(list.one, i));
 		can |= found ? CAN_TRUE : CAN_FALSE;
 	}
 	return truth(can);
+}
+
+/* Of one argument. */
+static struct set convert(const struct cel_node *node, struct set a) {
+	switch (node->fn) {
+	case CEL_FN_DYN:
+		return a;
+	case CEL_FN_NEG:
+		return negate(a);
+	case CEL_FN_TIMESTAMP:
+		return a.kind == SET_TIME ? a : any;
+	case CEL_FN_DURATION:
+		return a.kind == SET_DURATION ? a : any;
+	case CEL_FN_INT:
+		if (a.kind == SET_TIME)
+			return (struct set){ .kind = SET_INT, .lo = a.from.s, .hi = a.to.s };
+		return a.kind == SET_INT ? a : any;
+	default:
+		return any;
+	}
 }
 
 static struct set call(struct horizon *h, const struct cel_node *node) {
@@ -388,12 +472,9 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 	enum cel_time_field field;
 
 	if (field_of(node, &field))
-		return getter(node, field, a);
-	if (node->fn == CEL_FN_INT && a.kind == SET_TIME)
-		return (struct set){ .kind = SET_INT, .lo = a.from.s, .hi = a.to.s };
-	if (node->fn == CEL_FN_DYN || (node->fn == CEL_FN_TIMESTAMP && a.kind == SET_TIME) ||
-	    (node->fn == CEL_FN_DURATION && a.kind == SET_DURATION) || (node->fn == CEL_FN_INT && a.kind == SET_INT))
-		return a;
+		return getter(h, node, field, a);
+	if (node->n == 1)
+		return convert(node, a);
 	if (node->n != 2)
 		return any;
 	b = evaluate(h, node->kids[1]);
@@ -414,46 +495,101 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 		return add_sets(a, b, false);
 	case CEL_FN_SUB:
 		return add_sets(a, b, true);
+	case CEL_FN_MUL:
+		return multiply(a, b);
+	case CEL_FN_DIV:
+		return divide(a, b);
+	case CEL_FN_MOD:
+		return remainder_of(a, b);
 	case CEL_FN_IN:
-		return member(a, b);
+		return member(h, a, b);
 	default:
 		return any;
 	}
 }
 
+/* Whether sets follow what this node does to the time; `in` where only its left side depends on it. */
+static bool is_followed(const struct cel_node *node) {
+	enum cel_time_field field;
+
+	if (node->kind != CEL_N_CALL)
+		return node->kind == CEL_N_SLOT || node->kind == CEL_N_LOCAL || node->kind == CEL_N_AND ||
+		       node->kind == CEL_N_OR || node->kind == CEL_N_NOT || node->kind == CEL_N_COND ||
+		       (node->kind == CEL_N_BIND && node->macro == CEL_M_BIND);
+	if (field_of(node, &field))
+		return node->zone_resolved;
+	switch (node->fn) {
+	case CEL_FN_DYN:
+	case CEL_FN_NEG:
+	case CEL_FN_TIMESTAMP:
+	case CEL_FN_DURATION:
+	case CEL_FN_INT:
+	case CEL_FN_LT:
+	case CEL_FN_LE:
+	case CEL_FN_GT:
+	case CEL_FN_GE:
+	case CEL_FN_EQ:
+	case CEL_FN_NE:
+	case CEL_FN_ADD:
+	case CEL_FN_SUB:
+	case CEL_FN_MUL:
+	case CEL_FN_DIV:
+	case CEL_FN_MOD:
+	case CEL_FN_IN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct set follow(struct horizon *h, const struct cel_node *node) {
+	switch (node->kind) {
+	case CEL_N_SLOT:
+		return node->test ? truth(CAN_TRUE) : (struct set){ .kind = SET_TIME, .from = h->from, .to = h->to };
+	case CEL_N_LOCAL:
+		return h->locals[node->slot % LOCALS];
+	case CEL_N_BIND:
+		h->locals[node->var % LOCALS] = evaluate(h, node->kids[0]);
+		return evaluate(h, node->kids[1]);
+	case CEL_N_AND:
+		return junction(h, node, CAN_FALSE, CAN_TRUE);
+	case CEL_N_OR:
+		return junction(h, node, CAN_TRUE, CAN_FALSE);
+	case CEL_N_NOT:
+		return invert(evaluate(h, node->kids[0]));
+	case CEL_N_COND:
+		return conditional(h, node);
+	default:
+		return call(h, node);
+	}
+}
+
 /* The recursion is as deep as the tree, which the compiler bounds (cel_limits.depth). */
 static struct set evaluate(struct horizon *h, const struct cel_node *node) {
-	struct memo *memo = memo_find(h, node);
-	struct set out = any;
+	struct memo *memo;
 
-	if (!memo)
+	if (!h->work)
 		return any;
-	if (!memo->timed)
+	h->work--;
+	if (node->kind == CEL_N_CONST && node->constant.kind != CEL_LIST)
+		return set_of(node->constant);
+	if (is_time(node, h->slot))
+		return follow(h, node);
+	memo = memo_find(h, node);
+	if (memo && !memo->timed)
 		return memo->set;
-	if (node->kind == CEL_N_SLOT)
-		out = time_slot_set(h);
-	else if (node->kind == CEL_N_AND)
-		out = junction(h, node, CAN_FALSE, CAN_TRUE);
-	else if (node->kind == CEL_N_OR)
-		out = junction(h, node, CAN_TRUE, CAN_FALSE);
-	else if (node->kind == CEL_N_NOT)
-		out = invert(evaluate(h, node->kids[0]));
-	else if (node->kind == CEL_N_COND)
-		out = conditional(h, node);
-	else if (node->kind == CEL_N_CALL)
-		out = call(h, node);
-	if (out.kind == SET_ANY && !h->blind)
-		h->blind = node;
-	return out;
+	if (memo && is_followed(node))
+		return follow(h, node);
+	h->uncounted = true;
+	return any;
 }
 
 /* --- the search */
 
 static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned want) {
-	h->a = a;
-	h->b = b;
-	h->intervals++;
-	return can_be(evaluate(h, cel_program_root(h->program))) == want;
+	h->from = (struct cel_timestamp){ a, a == h->start.s ? h->start.ns : 0 };
+	h->to = (struct cel_timestamp){ b, 999999999 };
+	return can_be(evaluate(h, cel_program_root(h->program))) == want && h->work && !h->uncounted;
 }
 
 /*
@@ -463,7 +599,7 @@ static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned want) {
 static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned want) {
 	int64_t middle, found;
 
-	if (h->intervals >= MAX_INTERVALS)
+	if (!h->work || h->uncounted)
 		return a;
 	if (holds(h, a, b, want))
 		return INT64_MAX;
@@ -475,23 +611,56 @@ static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wa
 }
 
 int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
-		      int64_t now, int64_t limit, bool want, struct cel_arena *arena) {
-	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena,
-			     .iterations = cel_program_iterations(program) };
+		      int64_t limit, bool want, struct cel_arena *arena) {
+	struct cel_value now = activation->slots[time_slot];
+	struct horizon h; /* large, so that it is not cleared as a whole */
+	int64_t last = limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S, found;
 
-	if (!cel_program_uses(program, time_slot) || limit <= now)
+	if (!cel_program_uses(program, time_slot))
 		return INT64_MAX;
-	if (now < CEL_TIME_MIN_S || limit > CEL_TIME_MAX_S)
-		return now + 1;
-	h.hidden_cost = costs_with_time(&h, cel_program_root(program));
-	return first_unsure(&h, now + 1, limit, want ? CAN_TRUE : CAN_FALSE);
+	assert(now.kind == CEL_TIMESTAMP);
+	if (limit < now.i)
+		return INT64_MAX;
+	h.program = program;
+	h.activation = activation;
+	h.arena = arena;
+	h.slot = time_slot;
+	h.start = (struct cel_timestamp){ now.i, now.n };
+	h.iterations = cel_program_iterations(program);
+	h.work = MAX_WORK;
+	h.uncounted = false;
+	for (size_t i = 0; i < LOCALS; i++)
+		h.locals[i] = any;
+	h.n_memo = 0;
+	memset(h.nodes, 0, sizeof(h.nodes));
+	found = first_unsure(&h, now.i, last, want ? CAN_TRUE : CAN_FALSE);
+	return found == INT64_MAX && last < limit ? last + 1 : found;
 }
 
-const struct cel_node *horizon_blind_spot(const struct cel_program *program, const struct cel_activation *activation,
-					  uint32_t time_slot, int64_t now, struct cel_arena *arena) {
-	struct horizon h = { .program = program, .activation = activation, .slot = time_slot, .arena = arena,
-			     .iterations = cel_program_iterations(program) };
+/* --- lint */
 
-	holds(&h, now, now, CAN_TRUE);
-	return h.blind;
+static bool has_sets(const struct cel_type *type) {
+	return type && (type->kind == CEL_T_BOOL || type->kind == CEL_T_INT || type->kind == CEL_T_TIMESTAMP ||
+			type->kind == CEL_T_DURATION || type->kind == CEL_T_DYN);
+}
+
+/* Depth: cel_limits.depth. */
+static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t slot) {
+	const struct cel_node *found;
+	uint32_t work = 0; /* not counted */
+
+	if (!varies(node, 0, slot, &work))
+		return NULL;
+	for (uint32_t i = 0; i < node->n; i++) {
+		found = blind_spot(node->kids[i], slot);
+		if (found)
+			return found;
+	}
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && varies(node->kids[1], 0, slot, &work))
+		return node;
+	return is_followed(node) && has_sets(node->type) ? NULL : node;
+}
+
+const struct cel_node *horizon_blind_spot(const struct cel_program *program, uint32_t time_slot) {
+	return blind_spot(cel_program_root(program), time_slot);
 }

@@ -390,8 +390,35 @@ static bool stopped_at_tab(struct loader *l) {
 	       l->tree->text.p[l->at.byte] == '\t';
 }
 
+/* Where the text ends but for blanks. */
+static size_t last_word(const struct loader *l) {
+	size_t n = l->tree->text.n;
+
+	while (n > 0 && strchr(" \t\r\n", l->tree->text.p[n - 1]))
+		n--;
+	return n;
+}
+
+static bool is_past_the_end(const struct loader *l, const yaml_mark_t *mark) {
+	struct cursor c = { 0 };
+
+	cursor_to(l, &c, mark->index);
+	return c.byte >= last_word(l);
+}
+
+/* What is missed at the end of the file is told where it was opened, or behind the last word. */
+static void syntax_problem_at_end(struct loader *l, const char *message) {
+	const yaml_parser_t *p = &l->parser;
+
+	if (p->context && !is_past_the_end(l, &p->context_mark))
+		refuse(l, &p->context_mark, "yaml-syntax", "this is never closed: %s", message);
+	else
+		gap_problem(l, last_word(l), "yaml-syntax", message);
+}
+
 static void syntax_problem(struct loader *l) {
 	const yaml_parser_t *p = &l->parser;
+	char message[200];
 
 	l->fatal = true;
 	if (p->error == YAML_MEMORY_ERROR) {
@@ -402,8 +429,12 @@ static void syntax_problem(struct loader *l) {
 		refuse(l, &p->problem_mark, "yaml-tab", "a tab is used as indentation; use spaces");
 		return;
 	}
-	problem_add(l->problems, "yaml-syntax", p->problem_mark.line + 1, p->problem_mark.column + 1, "%s%s%s",
-		    p->problem ? p->problem : "not YAML", p->context ? " " : "", p->context ? p->context : "");
+	snprintf(message, sizeof(message), "%s%s%s", p->problem ? p->problem : "not YAML", p->context ? " " : "",
+		 p->context ? p->context : "");
+	if (is_past_the_end(l, &p->problem_mark))
+		syntax_problem_at_end(l, message);
+	else
+		refuse(l, &p->problem_mark, "yaml-syntax", "%s", message);
 }
 
 static void read_events(struct loader *l) {

@@ -1,5 +1,8 @@
 // links: policy
-/* policy: any bytes as a document; what loads decides, explains and lists without contradicting itself. */
+/*
+ * policy: any bytes as a document; what loads decides, explains and lists without contradicting itself, and what it
+ * grants it would still grant while the token lives (P2).
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "hallpass/cleanup.h"
@@ -23,6 +26,19 @@ static int no_zone(void *arg, const char *name, unsigned char **data, size_t *le
 	return -1;
 }
 
+/* Seconds and parts of them until the token is dead. */
+static void stays_allowed(const struct policy *policy, const struct policy_query *q, const struct decision *first) {
+	struct policy_query later = *q;
+	int64_t step = (first->expires_by - q->now) / 16 + 1;
+	struct decision d;
+
+	for (later.now = q->now; later.now < first->expires_by; later.now += step)
+		for (later.now_ns = q->now_ns; later.now_ns < 1000000000; later.now_ns += 499999999) {
+			policy_decide(policy, &later, &d);
+			require(d.reason == REASON_ALLOWED || d.reason == REASON_WINDOW_CLOSING);
+		}
+}
+
 static void ask(const struct policy *policy, const struct policy_query *q) {
 	struct buf b = BUF_INIT(1 << 16);
 	struct decision d;
@@ -34,6 +50,7 @@ static void ask(const struct policy *policy, const struct policy_query *q) {
 		require(d.lifetime_s >= 1 && d.lifetime_s <= POLICY_MAX_LIFETIME && d.rule && d.bound_by);
 		require(d.expires_by <= d.permitted_until && d.expires_by >= q->now + d.lifetime_s);
 		require(!q->lifetime_s || d.lifetime_s <= q->lifetime_s);
+		stays_allowed(policy, q, &d);
 	} else {
 		require(d.lifetime_s == 0 && d.n_scopes == 0 && d.expires_by == 0);
 		policy_denial_message(policy, q, &d, &b);
@@ -49,7 +66,7 @@ static void ask_all(const struct policy *policy) {
 	for (size_t p = 0; p < ARRAY_SIZE(principals); p++)
 		for (size_t a = 0; a < ARRAY_SIZE(accounts); a++) {
 			struct policy_query q = { .now = 1795532645 + (int64_t)a * 40000, .principal = principals[p],
-						  .service_account = accounts[a], .auth_method = "peer", .surface = "native",
+						  .now_ns = a == 1 ? 250000000 : 0, .service_account = accounts[a], .auth_method = "peer", .surface = "native",
 						  .lifetime_s = (int64_t)p * 500, .clock_allowance_s = (int64_t)a * 5,
 						  .scopes = scopes, .n_scopes = a };
 

@@ -87,8 +87,37 @@ static void test_buf_prints_times(void **state) {
 	}
 }
 
+static void test_buf_prints_numbers_and_starts_over(void **state) {
+	static const char all[] = "-9223372036854775808 9223372036854775807 18446744073709551615 0 -1";
+	struct buf b = BUF_INIT(100);
+
+	(void)state;
+	buf_reset(&b); /* nothing is there yet */
+	for (int round = 0; round < 2; round++) {
+		buf_addi(&b, INT64_MIN);
+		buf_addc(&b, ' ');
+		buf_addi(&b, INT64_MAX);
+		buf_addc(&b, ' ');
+		buf_addu(&b, UINT64_MAX);
+		buf_addc(&b, ' ');
+		buf_addu(&b, 0);
+		buf_addc(&b, ' ');
+		buf_addi(&b, -1);
+		assert_string_equal(b.data, all);
+		buf_reset(&b);
+		assert_string_equal(b.data, "");
+	}
+	for (int i = 0; i < 101; i++)
+		buf_addc(&b, 'x');
+	assert_false(buf_ok(&b));
+	buf_reset(&b);
+	assert_true(buf_ok(&b));
+	buf_fini(&b);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buf_prints_numbers_and_starts_over),
 		cmocka_unit_test(test_buf_loses_nothing_silently),
 		cmocka_unit_test(test_buf_escapes_json),
 		cmocka_unit_test(test_buf_escapes_each_byte_wherever_it_stands),

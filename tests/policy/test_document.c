@@ -103,6 +103,23 @@ static const struct {
 	{ "version: 1\ngroups: {a: [group:nope], 'x y': [], b: user}\n",
 	  "2:10 unused-group, 2:14 unknown-group, 2:27 bad-name, 2:38 unused-group, 2:41 wrong-type" },
 	{ "version: 1\ndenyRules:\n- name: d\n  deniedPrincipals: [allAuthenticated]\n  members: []\n", "5:3 unknown-key" },
+	/* positions inside an expression, however it is written */
+	{ BINDING("  condition: {expression: 'request.time < 5'}\n"), "6:41 cel-type" },
+	{ BINDING("  condition:\n    expression: |\n      true &&\n      request.tme < 5\n"), "9:7 cel-type" },
+	{ BINDING("  condition:\n    expression: |\n      \"\u00e4\u00f6\u00fc\" == 5 &&\n      true\n"), "8:13 cel-type" },
+	{ BINDING("  condition:\n    expression: >\n      true &&\n\n      (false\n"), "10:13 cel-syntax" },
+	{ BINDING("  condition:\n    expression: true\n      && nope\n"), "8:10 cel-type" },
+	{ BINDING("  condition: {expression: \"true &&\\\\n nope\"}\n"), "6:35 cel-syntax" },
+	{ BINDING("  condition: {expression: ''}\n"), "6:28 cel-syntax" },
+	{ BINDING("  condition: {expression: request.time}\n"), "6:35 cel-type" },
+	{ BINDING("  condition: {expression: 'request.time.getHours(\"Europe/Berlim\") > 5'}\n"), "6:50 cel-type" },
+	{ BINDING("  condition: {expression: 'request.auth.principal.matches(\"(\")'}\n"), "6:59 cel-type" },
+	{ BINDING("  condition: {expression: 'string(request.time) > \"2026\"'}\n"), "6:28 cel-unbounded" },
+	{ BINDING("  condition:\n    expression: |\n      true &&\n      ![1].exists(d, d == request.time.getDate())\n"),
+	  "9:8 cel-unbounded" },
+	{ "version: 1\nbindings:\n- {name: a, description: d, members: [allAuthenticated], serviceAccounts: [" SA "]}\n", "" },
+	{ BINDING("  description: [x]\n"), "6:16 wrong-type" },
+	{ BINDING("  permissions: [[x]]\n"), "6:17 wrong-type" },
 	{ TESTED("ALLOW"), "" },
 	{ TESTED("{decision: ALLOW, binding: a, maxLifetime: 1h}"), "" },
 	{ TESTED("DENY"), "7:3 test-failed" },
@@ -135,6 +152,134 @@ static void test_document_finds_each_mistake_where_it_is(void **state) {
 		free(got);
 	}
 	assert_false(bad);
+}
+
+#define CONDITIONAL(expression, request, expect)                                                                       \
+	BINDING("  condition: {expression: '" expression "'}\ntests:\n- name: t\n  request: {principal: user:a@example.com, "   \
+		"serviceAccount: " SA ", time: 2026-01-01T00:00:00Z" request "}\n  expect: " expect "\n")
+
+/* Each key of a test's request reaches its attribute, and what is no such thing is refused at its place. */
+static const struct {
+	const char *expression, *request, *nonsense;
+} request_keys[] = {
+	{ "request.permission == \"iam.serviceAccounts.getAccessToken\"", ", permission: getAccessToken", ", permission: get" },
+	{ "\"openid\" in request.scopes && request.scopes.size() == 1", ", scopes: [openid]", ", scopes: openid" },
+	{ "request.lifetime == duration(\"600s\")", ", lifetime: 10m", ", lifetime: 10" },
+	{ "request.audience == \"x\"", ", audience: x", ", audience: [x]" },
+	{ "request.justification.matches(\"^INC-[0-9]+$\")", ", justification: INC-7", ", justification: {}" },
+	{ "request.surface == \"metadata\"", ", surface: metadata", ", surface: ~" },
+	{ "request.auth.method == \"oidc\"", ", method: oidc", ", method: []" },
+	{ "\"x\" in request.auth.claims.groups && request.auth.claims.level > 1", ", claims: {groups: [x], level: 2}", ", claims: [x]" },
+	{ "\"l\" in request.auth.access_levels", ", accessLevels: [l]", ", accessLevels: l" },
+	{ "request.peer.uid == 5 && request.peer.gid == 6 && request.peer.pid == 7 && request.peer.exe == \"/bin/x\"",
+	  ", peer: {uid: 5, gid: 6, pid: 7, exe: /bin/x}", ", peer: {uid: -1}" },
+	{ "origin.ip == \"10.0.0.1\"", ", ip: 10.0.0.1", ", ip: [1]" },
+	{ "origin.port == 80", ", port: 80", ", port: 65536" },
+	{ "request.auth.principal == \"user:a@example.com\" && request.time == timestamp(\"2026-01-01T00:00:00Z\") || true", "",
+	  ", delegates: [x]" },
+};
+
+static void test_document_hands_each_key_of_a_test_to_its_attribute(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(request_keys); i++) {
+		const char *parts[] = { request_keys[i].request, "", request_keys[i].nonsense };
+
+		for (int k = 0; k < 3; k++) {
+			struct buf b = BUF_INIT(4096);
+			char *got;
+			int r;
+
+			buf_addf(&b, CONDITIONAL("%s", "%s", "%s"), request_keys[i].expression, parts[k],
+				 k == 1 && i > 0 && request_keys[i].request[0] ? "DENY" : "ALLOW"); /* the first is the default */
+			got = findings((struct str){ b.data, b.len }, &r);
+			if (k < 2 ? r != 0 : r == 0 || strncmp(got, "9:", 2))
+				fail_msg("%s\n%s", b.data, got);
+			free(got);
+			buf_fini(&b);
+		}
+	}
+}
+
+/* A delegate of a test needs its binding like any other. */
+static void test_document_decides_delegates_of_tests(void **state) {
+	static const char text[] = HEAD "- {name: a, members: [allAuthenticated], serviceAccounts: [" SA "]}\n"
+		"- {name: hop, members: [allAuthenticated], serviceAccounts: [hop@b.cc], permissions: [implicitDelegation], maxLifetime: 1m}\n"
+		"tests:\n"
+		"- {name: t, request: {principal: 'principal:p', serviceAccount: " SA ", time: 2026-01-01T00:00:00Z, delegates: [hop@b.cc]}, expect: {decision: ALLOW, binding: a, maxLifetime: 1m}}\n"
+		"- {name: u, request: {principal: 'principal:p', serviceAccount: " SA ", time: 2026-01-01T00:00:00Z, delegates: [hip@b.cc]}, expect: {decision: DENY, reason: DELEGATE}}\n";
+
+	(void)state;
+	policy_unref(load_policy(str_of(text)));
+}
+
+#define IF(expression) BINDING("  condition: {expression: '" expression "'}\n")
+
+/* Mistakes that people make, and what they are told to do: behind the sentence, or in it. */
+static const struct {
+	const char *text, *id, *fix;
+} advice[] = {
+	{ BINDING("  maxLifteime: 1h\n"), "unknown-key", "did you mean \"maxLifetime\"?" },
+	{ BINDING("  expires: 2026-12-31\n"), "unknown-key",
+	  "it may have: name, title, description, members, serviceAccounts, permissions, scopes, maxLifetime, notBefore, notAfter, condition" },
+	{ BINDING("  condition: request.time > 5\n"), "wrong-type", "put the text under expression: in it" },
+	{ BINDING("  maxLifetime: 30 minutes\n"), "bad-duration", "write it like 15m, 1h30m or 900s" },
+	{ BINDING("  notAfter: 2026-12-31\n"), "bad-time",
+	  "write it like 2026-12-31T18:00:00Z or 2026-12-31T19:00:00+01:00" },
+	{ BINDING("  permissions: [getAcessToken]\n"), "bad-permission", "did you mean \"getAccessToken\"?" },
+	{ HEAD "- name: a\n  members: [alice@example.com]\n  serviceAccounts: [" SA "]\n", "bad-member",
+	  "did you mean \"user:alice@example.com\"?" },
+	{ HEAD "- name: a\n  members: [" SA "]\n  serviceAccounts: [" SA "]\n", "bad-member",
+	  "did you mean \"serviceAccount:" SA "\"?" },
+	{ HEAD "- name: a\n  members: [allAuthenticated]\n  serviceAccounts: [ml-dev]\n", "bad-account",
+	  "write it like NAME@PROJECT.iam.gserviceaccount.com" },
+	{ BINDING("  title: [\n"), "yaml-syntax", NULL },
+	{ BINDING("  title: a: b\n"), "yaml-syntax", "text with \": \" in it stands in quotes, or on lines of its own under |" },
+	{ BINDING(" title: b\n"), "yaml-syntax", "the entries of one list or mapping begin in the same column" },
+	/* conditions */
+	{ IF("request.auth.principal = \"x\""), "cel-syntax", "compare with ==" },
+	{ IF("true and false"), "cel-syntax", "write && for and" },
+	{ IF("true or false"), "cel-syntax", "write || for or" },
+	{ IF("(true"), "cel-syntax", "a bracket is still open" },
+	{ IF("request.time.getHours()"), "cel-type", "a condition must come out as true or false: compare it with something" },
+	{ IF("request.time.getHours() < \"18\""), "cel-type",
+	  "the left side is int and the right side string: both must be of one type" },
+	{ IF("request.time < \"2026-12-31\""), "cel-type",
+	  "one side is a timestamp: write the other as timestamp(\"2026-12-31T18:00:00Z\")" },
+	{ IF("600 >= request.lifetime"), "cel-type", "one side is a duration: write the other as duration(\"90s\")" },
+	{ IF("request.time.getDayOfWeek() in [\"Mon\"]"), "cel-type",
+	  "what stands right of `in` must be a list of int, and it is list(string)" },
+	{ IF("request.time.getHours > 8"), "cel-type", "it is a function: getHours()" },
+	{ IF("request.time.getHour() > 8"), "cel-type", "did you mean getHours()?" },
+	{ IF("resource.name.startWith(\"x\")"), "cel-type", "did you mean startsWith()?" },
+	{ IF("resource.name.xyzzy(\"x\")"), "cel-type", NULL },
+	{ IF("principal == \"x\""), "cel-type", "did you mean request.auth.principal?" },
+	{ IF("request.time.getHours(Europe/Berlin) > 1"), "cel-type", "text stands in quotes: \"Europe\"" },
+	{ IF("request.time.getHours(\"Europe/Berlim\") > 1"), "cel-type",
+	  "names are those of the tz database, like Europe/Berlin; or write an offset, +02:00" },
+	{ IF("timestamp(\"2026-01-01\") < request.time"), "cel-constant", NULL },
+	{ IF("request.time - duration(\"1d\") < request.time"), "cel-constant", NULL },
+	{ IF("1 / 0 == request.time.getHours()"), "cel-constant", NULL },
+	{ IF("string(request.time) == \"x\""), "cel-unbounded",
+	  "compare request.time, request.time +/- a duration, or one of its getters with a constant zone" },
+};
+
+static void test_document_says_what_to_do(void **state) {
+	struct policy_report report;
+	struct policy *policy;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
+		const struct policy_finding *f;
+
+		assert_int_equal(policy_load("p", str_of(advice[i].text), &test_host, TEST_NOW, &policy, &report, &err), -1);
+		f = &report.findings[0];
+		if (report.n != 1 || strcmp(f->id, advice[i].id) || (f->fix && !advice[i].fix) ||
+		    (advice[i].fix && strcmp(f->fix ? f->fix : "", advice[i].fix) && !strstr(f->message, advice[i].fix)))
+			fail_msg("%s: %zu findings, first [%s] %s = %s", advice[i].text, report.n, f->id, f->message,
+				 f->fix ? f->fix : "-");
+		policy_report_fini(&report);
+	}
 }
 
 static void test_document_reads_json(void **state) {
@@ -226,6 +371,8 @@ static void test_document_is_bounded(void **state) {
 		{ "version: 1\nbindings: ", "[", 10000 },
 		{ "version: 1\nbindings: [{name: a, members: [", "allAuthenticated, ", 500000 },
 		{ "version: 1\nbindings: [{name: a, condition: {expression: \"", "((((", 100000 },
+		{ "version: 1\nbindings: [{name: a, title: \"", "long", 2000 },
+		{ "version: 1\ntests: [", "{name: a}, ", 20000 },
 	};
 	struct policy_report report;
 	struct policy *policy;
@@ -233,7 +380,7 @@ static void test_document_is_bounded(void **state) {
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(big); i++) {
-		struct str text = repeated(big[i].head, big[i].what, big[i].times);
+		struct str text = repeated(big[i].head, big[i].what, getenv("HALLPASS_SLOW") ? big[i].times / 20 : big[i].times);
 
 		assert_int_equal(policy_load("p", text, &test_host, 0, &policy, &report, &err), -1);
 		assert_in_range(report.n, 1, 20);
@@ -262,6 +409,9 @@ static void test_document_bounds_nested_groups(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_document_finds_each_mistake_where_it_is),
+		cmocka_unit_test(test_document_says_what_to_do),
+		cmocka_unit_test(test_document_hands_each_key_of_a_test_to_its_attribute),
+		cmocka_unit_test(test_document_decides_delegates_of_tests),
 		cmocka_unit_test(test_document_reads_json),
 		cmocka_unit_test(test_report_prints_line_and_caret),
 		cmocka_unit_test(test_document_says_expected_and_got),

@@ -182,8 +182,201 @@ static void test_list_names_what_the_caller_may_be(void **state) {
 	policy_unref(policy);
 }
 
+/* ---- less usual answers ---- */
+
+static const struct str unusual = STR(
+	"version: 1\n"
+	"groups: {ops: ['user:dora@example.com']}\n"
+	"bindings:\n"
+	"- {name: sign, members: ['user:alice@example.com'], serviceAccounts: [sign" P "], permissions: [signJwt, getOpenIdToken]}\n"
+	"- {name: target, members: ['user:alice@example.com'], serviceAccounts: [target" P "]}\n"
+	"- {name: hop, members: ['user:alice@example.com'], serviceAccounts: [hop" P "], permissions: [implicitDelegation], notAfter: 2026-01-01T00:00:00Z}\n"
+	"- {name: brief, members: ['user:alice@example.com'], serviceAccounts: [brief" P "], notAfter: 2026-11-24T15:04:07Z}\n"
+	"- {name: never, members: ['user:alice@example.com'], serviceAccounts: [never" P "], condition: {expression: 'request.time < date(\"2026-01-01\") && request.time > date(\"2025-01-01\")'}}\n"
+	"- {name: errs, members: ['user:alice@example.com'], serviceAccounts: [errs" P "], condition: {expression: 'request.lifetime < duration(\"60s\")'}}\n"
+	"- name: values\n"
+	"  members: ['user:alice@example.com']\n"
+	"  serviceAccounts: [values" P "]\n"
+	"  condition:\n"
+	"    expression: |\n"
+	"      request.auth.method == \"oidc\" && request.time > timestamp(\"2027-01-01T00:00:00Z\") &&\n"
+	"      request.lifetime > duration(\"900s\") && request.scopes == [\"x\"] && !(origin.port == 80) &&\n"
+	"      (request.peer.uid == 0 ? true : false) && request.auth.access_levels.exists(l, l == \"x\") && request.auth.claims.on\n"
+	"denyRules:\n"
+	"- {name: freeze, deniedPrincipals: [allAuthenticated], exceptionPrincipals: [group:ops], serviceAccounts: [target" P "], denialCondition: {expression: 'request.time >= timestamp(\"2026-11-24T15:10:00Z\")'}}\n");
+
+static void test_denial_message_of_less_usual_answers(void **state) {
+	static const char *const hop = "hop" P;
+	static const struct {
+		const char *account;
+		int64_t at;
+		bool delegate;
+		const char *message;
+	} cases[] = {
+		{ "sign" P, 0, false, "no binding lets user:alice@example.com use sign" P " (getAccessToken); binding sign has getOpenIdToken" },
+		{ "target" P, 0, true, "not through this delegate: binding hop is over; it ended at 2026-01-01T00:00:00Z" },
+		{ "brief" P, 1, false, "binding brief is about to end: less than a second is left for a token" },
+		{ "errs" P, 0, false, "binding errs does not apply: its condition cannot be evaluated: no such attribute: request.lifetime" },
+	};
+	struct policy *policy = load_policy(unusual);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct policy_query q = query_for(cases[i].account);
+		char *message;
+
+		q.now += cases[i].at;
+		q.now_ns = cases[i].at ? 500000000 : 0;
+		q.delegates = &hop;
+		q.n_delegates = cases[i].delegate;
+		message = message_of(policy, &q);
+		assert_string_equal(message, cases[i].message);
+		free(message);
+	}
+	policy_unref(policy);
+}
+
+static void test_denial_message_names_no_opening_that_is_not_seen(void **state) {
+	struct policy *policy = load_policy(unusual);
+	struct policy_query q = query_for("never" P);
+	char *message = message_of(policy, &q);
+
+	(void)state;
+	assert_non_null(strstr(message, "request.time < date(\"2026-01-01\") is false"));
+	assert_null(strstr(message, "opens"));
+	free(message);
+	policy_unref(policy);
+}
+
+/* What each part was made of, whatever its type. */
+static void test_explain_prints_values_of_all_kinds(void **state) {
+	struct policy *policy = load_policy(unusual);
+	struct policy_query q = query_for("values" P);
+	json_t *claims = json_pack("{s:b}", "on", 0), *why;
+	const char *const level = "y";
+	char *text;
+
+	(void)state;
+	q.lifetime_s = 600;
+	q.claims = claims;
+	q.origin_port = 80;
+	q.access_levels = &level;
+	q.n_access_levels = 1;
+	q.peer = (struct policy_peer){ .known = true, .uid = 7 };
+	why = policy_explain(policy, &q, false);
+	text = json_dumps(json_object_get(json_array_get(json_object_get(why, "candidates"), 0), "false"), JSON_SORT_KEYS);
+	assert_string_equal(
+		text,
+		"[{\"expression\": \"request.auth.method == \\\"oidc\\\"\", \"values\": {\"request.auth.method\": \"peer\"}}, "
+		"{\"expression\": \"request.time > timestamp(\\\"2027-01-01T00:00:00Z\\\")\", \"values\": {\"request.time\": \"2026-11-24T15:04:05Z\"}}, "
+		"{\"expression\": \"request.lifetime > duration(\\\"900s\\\")\", \"values\": {\"request.lifetime\": \"600s\"}}, "
+		"{\"expression\": \"request.scopes == [\\\"x\\\"]\", \"values\": {\"request.scopes\": \"[]\"}}, "
+		"{\"expression\": \"!(origin.port == 80)\", \"values\": {\"origin.port\": 80}}, "
+		"{\"expression\": \"(request.peer.uid == 0 ? true : false)\", \"values\": {\"request.peer.uid\": 7}}, "
+		"{\"expression\": \"request.auth.access_levels.exists(l, l == \\\"x\\\")\", \"values\": {\"request.auth.access_levels\": \"[\\\"y\\\"]\"}}, "
+		"{\"expression\": \"request.auth.claims.on\", \"values\": {\"request.auth.claims.on\": false}}]");
+	free(text);
+	json_decref(why);
+	json_decref(claims);
+	policy_unref(policy);
+}
+
+static json_t *candidate_named(json_t *why, const char *key, const char *name) {
+	json_t *candidate;
+	size_t i;
+
+	json_array_foreach (json_object_get(why, "candidates"), i, candidate)
+		if (text_at(candidate, key) && !strcmp(text_at(candidate, key), name))
+			return candidate;
+	return NULL;
+}
+
+static void test_explain_tells_each_rules_result(void **state) {
+	static const struct {
+		const char *account, *key, *rule, *result, *also; /* also: a key that this result has */
+	} cases[] = {
+		{ "target" P, "denyRule", "freeze", "DOES_NOT_APPLY", "condition" },
+		{ "target" P, "binding", "target", "ALLOW", "until" },
+		{ "target" P, "binding", "errs", "SERVICE_ACCOUNT", "line" },
+		{ "sign" P, "binding", "sign", "PERMISSION", "line" },
+		{ "brief" P, "binding", "brief", "ALLOW", "boundBy" },
+		{ "errs" P, "binding", "errs", "CONDITION_ERROR", "error" },
+	};
+	struct policy *policy = load_policy(unusual);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct policy_query q = query_for(cases[i].account);
+		json_t *why = policy_explain(policy, &q, true), *candidate = candidate_named(why, cases[i].key, cases[i].rule);
+
+		assert_non_null(candidate);
+		assert_string_equal(text_at(candidate, "result"), cases[i].result);
+		assert_non_null(json_object_get(candidate, cases[i].also));
+		json_decref(why);
+	}
+	policy_unref(policy);
+}
+
+static void test_explain_tells_who_is_excepted(void **state) {
+	struct policy *policy = load_policy(unusual);
+	struct policy_query q = query_for("target" P);
+	json_t *why;
+
+	(void)state;
+	q.principal = "user:dora@example.com";
+	why = policy_explain(policy, &q, true);
+	assert_string_equal(text_at(candidate_named(why, "denyRule", "freeze"), "result"), "EXCEPTED");
+	assert_string_equal(text_at(candidate_named(why, "binding", "target"), "result"), "PRINCIPAL");
+	json_decref(why);
+	q.principal = "nobody";
+	why = policy_explain(policy, &q, true);
+	assert_string_equal(text_at(why, "reason"), "INVALID");
+	assert_int_equal(json_array_size(json_object_get(why, "candidates")), 0);
+	json_decref(why);
+	policy_unref(policy);
+}
+
+static json_t *entry_of(json_t *list, const char *account) {
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (list, i, entry)
+		if (!strcmp(text_at(entry, "serviceAccount"), account))
+			return entry;
+	return NULL;
+}
+
+static void test_list_knows_deny_rules(void **state) {
+	struct policy *policy = load_policy(unusual);
+	struct policy_query q = query_for(NULL);
+	json_t *list = policy_list(policy, &q), *target = entry_of(list, "target" P), *sign = entry_of(list, "sign" P);
+
+	(void)state;
+	assert_true(json_is_true(json_object_get(target, "allowed")));
+	assert_string_equal(text_at(target, "until"), "2026-11-24T15:10:00Z");
+	assert_true(json_is_true(json_object_get(sign, "allowed"))); /* for what it has */
+	assert_int_equal(json_array_size(json_object_get(sign, "permissions")), 2);
+	json_decref(list);
+	q.now += 3600;
+	list = policy_list(policy, &q);
+	assert_string_equal(text_at(entry_of(list, "target" P), "reason"), "DENY_RULE");
+	assert_true(json_is_null(json_object_get(entry_of(list, "target" P), "until")));
+	json_decref(list);
+	q.principal = "nobody";
+	list = policy_list(policy, &q);
+	assert_int_equal(json_array_size(list), 0);
+	json_decref(list);
+	policy_unref(policy);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_denial_message_of_less_usual_answers),
+		cmocka_unit_test(test_denial_message_names_no_opening_that_is_not_seen),
+		cmocka_unit_test(test_explain_prints_values_of_all_kinds),
+		cmocka_unit_test(test_explain_tells_each_rules_result),
+		cmocka_unit_test(test_explain_tells_who_is_excepted),
+		cmocka_unit_test(test_list_knows_deny_rules),
 		cmocka_unit_test(test_denial_message_says_what_would_help),
 		cmocka_unit_test(test_denial_message_of_a_deny_rule),
 		cmocka_unit_test(test_explain_shows_the_false_part_with_its_values),

@@ -126,9 +126,11 @@ static void test_yaml_refuses(void **state) {
 		{ STR("a: 'b'#c\n"), "yaml-comment", 1, 7 },
 		{ STR("a: [b]#c\n"), "yaml-comment", 1, 7 },
 		{ STR("a: [b,#c\n d]\n"), "yaml-comment", 1, 7 },
-		{ STR("a: [b\n"), "yaml-syntax", 2, 1 },
+		{ STR("a: [b\n"), "yaml-syntax", 1, 4 }, /* where it was opened */
+		{ STR("a: [b,\n\n\n"), "yaml-syntax", 1, 7 },
+		{ STR("a: b\nc: \"x\ny\n"), "yaml-syntax", 2, 4 },
 		{ STR("a: b: c\n"), "yaml-syntax", 1, 5 },
-		{ STR("a: \"b\n"), "yaml-syntax", 2, 1 },
+		{ STR("a: \"b\n"), "yaml-syntax", 1, 4 },
 		{ STR("a: 1\n b: 2\n"), "yaml-syntax", 2, 3 },
 		{ STR("a: \"\\ud83d\\ude00\""), "yaml-syntax", 1, 7 },
 		{ STR("a: @b\n"), "yaml-syntax", 1, 4 },
