@@ -52,6 +52,7 @@ struct horizon {
 	uint32_t iterations;		      /* of one evaluation, left */
 	uint32_t work;			      /* left */
 	bool uncounted;			      /* met what may take any share of an evaluation's allowance */
+	uint64_t bound;		   /* which of these are: bit 1 << variable */
 	struct set locals[LOCALS]; /* what cel.bind() bound */
 	unsigned n_memo;
 	const struct cel_node *nodes[MEMO];
@@ -547,9 +548,10 @@ static struct set follow(struct horizon *h, const struct cel_node *node) {
 	case CEL_N_SLOT:
 		return node->test ? truth(CAN_TRUE) : (struct set){ .kind = SET_TIME, .from = h->from, .to = h->to };
 	case CEL_N_LOCAL:
-		return h->locals[node->slot % LOCALS];
+		return h->bound >> node->slot % LOCALS & 1 ? h->locals[node->slot % LOCALS] : any;
 	case CEL_N_BIND:
 		h->locals[node->var % LOCALS] = evaluate(h, node->kids[0]);
+		h->bound |= (uint64_t)1 << node->var % LOCALS;
 		return evaluate(h, node->kids[1]);
 	case CEL_N_AND:
 		return junction(h, node, CAN_FALSE, CAN_TRUE);
@@ -629,8 +631,7 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 	h.iterations = cel_program_iterations(program);
 	h.work = MAX_WORK;
 	h.uncounted = false;
-	for (size_t i = 0; i < LOCALS; i++)
-		h.locals[i] = any;
+	h.bound = 0;
 	h.n_memo = 0;
 	memset(h.nodes, 0, sizeof(h.nodes));
 	found = first_unsure(&h, now.i, last, want ? CAN_TRUE : CAN_FALSE);
