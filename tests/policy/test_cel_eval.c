@@ -401,6 +401,8 @@ static void test_cel_eval_bounds_work(void **state) {
 		{ "[1, 2].sortBy(e, e).size()", "error 1:8: too many loop iterations in one evaluation", 1 },
 		{ "[1, 2].exists_one(e, false)", "error 1:8: too many loop iterations in one evaluation", 1 },
 		{ "x in [1, 2]", "false", 0 },
+		{ "x in [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]", "false", 0 }, /* a table */
+		{ "x in [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, x]", "error 1:3: too many loop iterations in one evaluation", 0 },
 	};
 	struct cel_world *w = *state;
 	struct cel_limits l = cel_default_limits;
