@@ -47,8 +47,20 @@ void cel_arena_fini(struct cel_arena *arena);
 void cel_arena_reset(struct cel_arena *arena); /* O(1) when one chunk is enough; everything allocated is gone */
 void *cel_arena_alloc_slow(struct cel_arena *arena, size_t n);
 
+/* Under AddressSanitizer each allocation goes through cel_arena.c, which poisons what is around it. */
+#ifdef __SANITIZE_ADDRESS__
+#define CEL_ARENA_CHECKED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CEL_ARENA_CHECKED
+#endif
+#endif
+
 /* 8-byte aligned, not cleared; NULL past the ceiling. */
 static inline void *cel_arena_alloc(struct cel_arena *arena, size_t n) {
+#ifdef CEL_ARENA_CHECKED
+	return cel_arena_alloc_slow(arena, n);
+#else
 	size_t room = (size_t)(arena->end - arena->at);
 	char *p = arena->at;
 
@@ -56,6 +68,7 @@ static inline void *cel_arena_alloc(struct cel_arena *arena, size_t n) {
 		return cel_arena_alloc_slow(arena, n);
 	arena->at += (n + 7) & ~(size_t)7;
 	return p;
+#endif
 }
 
 /* ---- Types ---- */

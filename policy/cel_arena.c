@@ -3,6 +3,21 @@
 #include <stdlib.h>
 #include "policy/cel_internal.h"
 
+/*
+ * Under AddressSanitizer what is not allocated is poisoned, with at least eight bytes between two allocations, so that
+ * running past one is seen. Not in memory that somebody else owns: nobody would take the poison away again.
+ */
+#ifdef CEL_ARENA_CHECKED
+#include <sanitizer/asan_interface.h>
+#define REDZONE 8
+#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define REDZONE 0
+#define POISON(p, n) ((void)0)
+#define UNPOISON(p, n) ((void)0)
+#endif
+
 struct cel_chunk {
 	struct cel_chunk *older;
 	size_t size;
@@ -23,6 +38,7 @@ static bool add_chunk(struct cel_arena *arena, size_t size) {
 	arena->total += size;
 	arena->at = chunk->data;
 	arena->end = chunk->data + size;
+	POISON(chunk->data, size);
 	return true;
 }
 
@@ -37,6 +53,7 @@ int cel_arena_init(struct cel_arena *arena, size_t step, size_t max, struct erro
 void cel_arena_fini(struct cel_arena *arena) {
 	for (struct cel_chunk *chunk = arena->chunks, *older; chunk; chunk = older) {
 		older = chunk->older;
+		UNPOISON(chunk->data, chunk->size);
 		free(chunk);
 	}
 	*arena = (struct cel_arena){ 0 };
@@ -48,6 +65,7 @@ void cel_arena_reset(struct cel_arena *arena) {
 	while (arena->chunks && arena->chunks->older) {
 		older = arena->chunks->older;
 		arena->total -= arena->chunks->size;
+		UNPOISON(arena->chunks->data, arena->chunks->size);
 		free(arena->chunks);
 		arena->chunks = older;
 	}
@@ -55,24 +73,24 @@ void cel_arena_reset(struct cel_arena *arena) {
 	if (arena->chunks) {
 		arena->at = arena->chunks->data;
 		arena->end = arena->at + arena->chunks->size;
+		POISON(arena->at, arena->chunks->size);
 	}
 }
 
 void *cel_arena_alloc_slow(struct cel_arena *arena, size_t n) {
-	size_t want = n > SIZE_MAX - 7 ? SIZE_MAX : (n + 7) & ~(size_t)7, left = arena->max - arena->total;
+	size_t redzone = arena->chunks ? REDZONE : 0, left = arena->max - arena->total;
+	size_t want = n > SIZE_MAX - 7 - redzone ? SIZE_MAX : ((n + 7) & ~(size_t)7) + redzone;
 	void *p;
 
-	if (want <= (size_t)(arena->end - arena->at)) {
-		p = arena->at;
-		arena->at += want;
-		return p;
-	}
-	if (want > left || !add_chunk(arena, want > arena->step ? want : arena->step < left ? arena->step : left)) {
+	if (want > (size_t)(arena->end - arena->at) &&
+	    (want > left || !add_chunk(arena, want > arena->step ? want : arena->step < left ? arena->step : left))) {
 		arena->failed = true;
 		return NULL;
 	}
 	p = arena->at;
 	arena->at += want;
+	if (redzone)
+		UNPOISON(p, n);
 	return p;
 }
 

@@ -40,6 +40,11 @@ static void test_cel_check_infers_types(void **state) {
 		{ "flag ? 1 : dyn('a')", "dyn" },
 		{ "flag ? null : request.time", "timestamp" },
 		{ "flag ? [] : [1]", "list(int)" },
+		{ "flag ? ip('::1') : null", "net.IP" },
+		{ "flag ? null : duration('1s')", "duration" },
+		{ "flag ? google.protobuf.Int64Value{} : null", "wrapper(int)" },
+		{ "flag ? google.protobuf.Int64Value{} : 1", "wrapper(int)" },
+		{ "google.protobuf.Int64Value{} + 1", "int" },
 		{ "[1, 2].map(e, string(e))", "list(string)" },
 		{ "[1, 2].filter(e, e > 1)", "list(int)" },
 		{ "{'a': 1}.filter(k, k == '')", "list(string)" },
@@ -110,6 +115,7 @@ static void test_cel_check_refuses_wrong_types(void **state) {
 		{ STR("duration(1)"), "check 1:1: found no matching overload for 'duration' applied to '(int)'" },
 		{ STR("[1, 2].exists(e, e == 'a')"), "check 1:20: found no matching overload for '_==_' applied to '(int, string)'" },
 		{ STR("[] + ['a'] == [1]"), "check 1:12: found no matching overload for '_==_' applied to '(list(string), list(int))'" },
+		{ STR("cel.bind(a, [], a + [a])"), "check 1:19: found no matching overload for '_+_' applied to '(list(dyn), list(list(dyn)))'" }, /* a list of itself */
 		{ STR("null == 1"), "check 1:6: found no matching overload for '_==_' applied to '(null, int)'" },
 	};
 

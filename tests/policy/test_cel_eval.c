@@ -379,7 +379,10 @@ static void test_cel_eval_matches_with_re2(void **state) {
 	l.regex = 5;
 	assert_string_equal(outcome(w, STR("name.matches('aaaaaa')"), 0, &l), "limit 1:14: a pattern of more than 5 bytes");
 	assert_string_equal(outcome(w, STR("name.matches('aaaaa')"), 0, &l), "false");
-	assert_string_equal(outcome(w, STR("name.matches(name)"), 0, &l), "error 1:6: a pattern of more than 5 bytes");
+	l.regex = 9;
+	assert_string_equal(outcome(w, STR("name.matches(name)"), 0, &l), "error 1:6: a pattern of more than 9 bytes");
+	l.regex = 10;
+	assert_string_equal(outcome(w, STR("name.matches(name)"), 0, &l), "true");
 	l.regex = 1024;
 	l.regex_memory = 2000;
 	assert_string_equal(outcome(w, STR("name.matches('a{900}')"), 0, &l),
@@ -400,7 +403,11 @@ static void test_cel_eval_bounds_work(void **state) {
 		{ "[1, 2].transformMap(i, v, v).size()", "error 1:8: too many loop iterations in one evaluation", 1 },
 		{ "[1, 2].sortBy(e, e).size()", "error 1:8: too many loop iterations in one evaluation", 1 },
 		{ "[1, 2].exists_one(e, false)", "error 1:8: too many loop iterations in one evaluation", 1 },
+		{ "lists.range(100) == lists.range(100)", "true", 206 }, /* 101 values looked at, 16 for one iteration */
+		{ "lists.range(100) == lists.range(100)", "error 1:18: too many loop iterations in one evaluation", 205 },
 		{ "x in [1, 2]", "false", 0 },
+		{ "x in [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]", "false", 0 }, /* a table */
+		{ "x in [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, x]", "error 1:3: too many loop iterations in one evaluation", 0 },
 	};
 	struct cel_world *w = *state;
 	struct cel_limits l = cel_default_limits;

@@ -73,6 +73,21 @@ static void test_cel_libs_format(void **state) {
 	EXPECT_ALL(*state, cases, 0);
 }
 
+/* A text of what is nested deeper than 64 is refused. */
+static void test_cel_libs_format_ends_somewhere(void **state) {
+	struct cel_world *w = *state;
+	char text[300];
+
+	for (int depth = 64; depth <= 65; depth++) {
+		size_t n = (size_t)snprintf(text, sizeof(text), "'%%s'.format([");
+
+		memset(text + n, '[', (size_t)depth);
+		memset(text + n + depth, ']', (size_t)depth);
+		snprintf(text + n + 2 * depth, 20, "]).size()");
+		assert_string_equal(outcome(w, str_of(text), 0, NULL), depth == 64 ? "128" : "error 1:6: %s does not format type list");
+	}
+}
+
 static void test_cel_libs_math(void **state) {
 	static const struct expected cases[] = {
 		{ STR("math.greatest(1, 2.5, 3u)"), "3u" },
@@ -277,6 +292,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cel_libs_strings),
 		cmocka_unit_test(test_cel_libs_format),
+		cmocka_unit_test(test_cel_libs_format_ends_somewhere),
 		cmocka_unit_test(test_cel_libs_math),
 		cmocka_unit_test(test_cel_libs_lists),
 		cmocka_unit_test(test_cel_libs_sets_and_encoders),

@@ -7,6 +7,9 @@
 #include <math.h>
 #include "hallpass/cleanup.h"
 #include "policy/cel_internal.h"
+#ifdef CEL_ARENA_CHECKED
+#include <sanitizer/asan_interface.h>
+#endif
 
 static const struct cel_value scalars[] = {
 	{ .kind = CEL_NULL },
@@ -295,6 +298,31 @@ static void test_cel_value_arena_keeps_its_ceiling(void **state) {
 	cel_arena_fini(&arena);
 }
 
+/* Under AddressSanitizer: running past an allocation, and using one after the reset, are seen. */
+static void test_cel_value_arena_poisons_what_is_not_allocated(void **state) {
+#ifdef CEL_ARENA_CHECKED
+	struct cel_arena arena;
+	struct error err;
+	char *p, *q;
+
+	(void)state;
+	assert_int_equal(cel_arena_init(&arena, 1000, 1000, &err), 0);
+	p = cel_arena_alloc(&arena, 10);
+	q = cel_arena_alloc(&arena, 8);
+	assert_false(__asan_address_is_poisoned(p + 9));
+	assert_true(__asan_address_is_poisoned(p + 10));
+	assert_false(__asan_address_is_poisoned(q + 7));
+	assert_true(__asan_address_is_poisoned(q + 8));
+	cel_arena_reset(&arena);
+	assert_true(__asan_address_is_poisoned(p));
+	cel_arena_fini(&arena);
+#else
+	(void)state;
+	print_message("skipped: built without AddressSanitizer\n");
+	skip();
+#endif
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cel_value_orders_consistently),
@@ -307,6 +335,7 @@ int main(void) {
 		cmocka_unit_test(test_cel_value_counts_code_points),
 		cmocka_unit_test(test_cel_value_sets_find_what_lists_hold),
 		cmocka_unit_test(test_cel_value_arena_keeps_its_ceiling),
+		cmocka_unit_test(test_cel_value_arena_poisons_what_is_not_allocated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
