@@ -613,6 +613,7 @@ static const struct row rows[] = {
 	{ "cel.bind(t, request.time, t < " AT_NOON " || [1, 2].exists(t, t == 3))", "2026-06-01T11:59:00Z", 3600, true, 60 },
 	{ "cel.bind(e, gone, request.time < " AT_NOON " || e == 1)", "2026-06-01T11:59:00Z", 3600, true, 60 },
 	{ "cel.bind(e, gone, e == 1) || request.time < " AT_NOON, "2026-06-01T11:59:00Z", 3600, true, 60 },
+	{ "cel.bind(t, request.time, [1].exists(x, x == 1) && t < " AT_NOON ")", "2026-06-01T11:59:00Z", 3600, true, 60 },
 	/* what has to do with no time */
 	{ "flag && user == 'alice'", "2026-06-01T11:59:00Z", 3600, true, NEVER },
 	{ "user == 'bob'", "2026-06-01T11:59:00Z", 3600, false, NEVER },
