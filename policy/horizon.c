@@ -90,16 +90,20 @@ static bool is_time(const struct cel_node *node, uint32_t slot) {
 	return node->kind == CEL_N_SLOT && node->slot == slot;
 }
 
-/* The variables that a node binds for its children after the first. */
+static uint64_t variable(uint32_t slot) {
+	return slot < LOCALS ? (uint64_t)1 << slot : 0;
+}
+
+/* The variables that a node binds: for its children after the first, those of a block for every later one. */
 static uint64_t bound_by(const struct cel_node *node) {
 	uint64_t bound = 0;
 
-	if (node->kind == CEL_N_BLOCK)
-		return UINT64_MAX; /* for the first ones, too, each for the next */
-	if (node->kind == CEL_N_LOOP || node->kind == CEL_N_BIND)
-		bound = (uint64_t)1 << node->var % LOCALS;
-	if (node->kind == CEL_N_LOOP && node->var2 < LOCALS)
-		bound |= (uint64_t)1 << node->var2;
+	if (node->kind == CEL_N_LOOP)
+		return variable(node->var) | variable(node->var2);
+	if (node->kind == CEL_N_BIND)
+		return variable(node->var);
+	for (uint32_t i = 0; node->kind == CEL_N_BLOCK && i + 1 < node->n; i++)
+		bound |= variable(node->var + i);
 	return bound;
 }
 
@@ -107,17 +111,17 @@ static uint64_t bound_by(const struct cel_node *node) {
 static bool varies(const struct cel_node *node, uint64_t bound, uint32_t slot, uint32_t *work) {
 	uint64_t inner = bound | bound_by(node);
 
-	if (is_time(node, slot) || (node->kind == CEL_N_LOCAL && !(bound >> node->slot % LOCALS & 1)))
+	if (is_time(node, slot) || (node->kind == CEL_N_LOCAL && !(bound & variable(node->slot))))
 		return true;
 	if (*work)
 		--*work;
 	for (uint32_t i = 0; i < node->n; i++)
-		if (varies(node->kids[i], i || node->kind == CEL_N_BLOCK ? inner : bound, slot, work))
+		if (varies(node->kids[i], i ? inner : bound, slot, work))
 			return true;
 	return false;
 }
 
-/* What can be in the way is compared with each value of the other side: `in` spends on long lists. */
+/* Takes from the allowance; what does not fit there is not believed. */
 static void spend(struct horizon *h, uint32_t iterations) {
 	h->uncounted |= iterations > h->iterations;
 	h->iterations -= iterations < h->iterations ? iterations : h->iterations;
@@ -127,7 +131,7 @@ static struct set evaluate_once(struct horizon *h, const struct cel_node *node) 
 	struct cel_value v = cel_eval_part(h->program, node, h->activation, h->arena, &h->iterations);
 
 	if (v.kind == CEL_LIST)
-		spend(h, cel_list_size(v) / 16);
+		spend(h, cel_list_size(v) / 16); /* as `in` will */
 	return set_of(v);
 }
 

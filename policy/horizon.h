@@ -3,11 +3,11 @@
 /*
  * Until when does an answer surely hold? Interval analysis over the time attribute of a checked CEL program (P2).
  *
- * Every node is evaluated on an interval of time to a set of possible values: constants and what does not
- * mention the time stay what the evaluator says they are; the time is the interval; +/- duration shifts it; comparisons
- * give {true}, {false} or both; getters give a range from the zone's own transitions, and arithmetic on them a range
- * again; &&, ||, !, ?:, cel.bind() and `in` combine sets with CEL's error absorption; everything else that depends on the time is
- * "could be anything". Sound by construction: what is said to hold holds at every nanosecond of every second. No heap.
+ * Every node is evaluated on an interval of time to a set of possible values: constants and what does not mention the
+ * time stay what the evaluator says they are; the time is the interval; +/- duration shifts it; comparisons give {true},
+ * {false} or both; getters give a range from the zone's own transitions, and arithmetic on them a range again; &&, ||, !,
+ * ?:, cel.bind() and `in` combine sets with CEL's error absorption; everything else that depends on the time is "could be
+ * anything". Sound by construction: what is said to hold holds at every nanosecond of every second. No heap.
  */
 
 #include "policy/cel.h"

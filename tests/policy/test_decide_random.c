@@ -93,8 +93,9 @@ static int64_t some_time(struct model *m) {
 }
 
 static struct cond some_cond(struct model *m) {
-	struct cond c = { .kind = one_in(m, 2) ? ALWAYS : rnd(m, SHORT_LIVED + 1), .a = some_time(m) };
+	struct cond c = { .kind = one_in(m, 2) ? ALWAYS : rnd(m, SHORT_LIVED + 1) };
 
+	c.a = some_time(m);
 	c.b = c.a + 1 + rnd(m, 3000);
 	if (c.kind == FIRST_MINUTES)
 		c.a = rnd(m, 61);
@@ -120,7 +121,8 @@ static void some_rule(struct model *m, struct model_rule *r, bool deny) {
 	r->scopes[rnd(m, N_SCOPES)] = true;
 	r->max_lifetime = one_in(m, 4) ? 0 : 1 + rnd(m, 4000);
 	r->not_before = one_in(m, 6) && !deny ? some_time(m) : 0;
-	r->not_after = one_in(m, 4) && !deny ? (r->not_before ? r->not_before : TEST_NOW) + 1 + rnd(m, 4000) : 0;
+	r->not_after = r->not_before ? r->not_before : TEST_NOW;
+	r->not_after = one_in(m, 4) && !deny ? r->not_after + 1 + rnd(m, 4000) : 0;
 	r->cond = some_cond(m);
 }
 
@@ -504,9 +506,12 @@ static struct answer reference(const struct model *m, const struct question *q) 
 
 static struct question some_question(struct model *m) {
 	static const unsigned kinds[] = { USER, USER, USER, USER, USER, ROBOT, SUBJECT };
-	struct question q = { .who.kind = kinds[rnd(m, 7)], .account = rnd(m, m->n_accounts + 2), .now = some_time(m),
-			      .now_ns = one_in(m, 2) ? rnd(m, 1000000000) : 0, .allowance = (int64_t)rnd(m, 3) * 5 };
+	struct question q = { .who.kind = kinds[rnd(m, 7)] };
 
+	q.account = rnd(m, m->n_accounts + 2);
+	q.now = some_time(m);
+	q.now_ns = one_in(m, 2) ? rnd(m, 1000000000) : 0;
+	q.allowance = (int64_t)rnd(m, 3) * 5;
 	q.who.n = rnd(m, q.who.kind == USER ? m->n_users + 1 : 4);
 	q.lifetime = one_in(m, 2) ? 1 + rnd(m, 5000) : 0;
 	q.ceiling = one_in(m, 4) ? 1 + rnd(m, 4000) : 0;
