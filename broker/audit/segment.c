@@ -143,12 +143,22 @@ static bool same_file(const struct stat *a, const struct stat *b) {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+int segment_dir_check(const struct segment_dir *dir, struct error *err) {
+	struct stat ours, theirs;
+
+	if (fstat(dir->fd, &ours) == 0 && stat(dir->path, &theirs) == 0 && same_file(&ours, &theirs))
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE,
+			 "audit log: the directory %s was moved, removed or replaced while in use; put it back, or restart "
+			 "hallpassd to begin a new log there",
+			 dir->path);
+}
+
 int segment_check(const struct segment_dir *dir, const struct segment *segment, struct error *err) {
 	struct stat ours, theirs;
 
-	if (fstat(dir->fd, &ours) < 0 || stat(dir->path, &theirs) < 0 || !same_file(&ours, &theirs))
-		return error_set(err, ERR_UNAVAILABLE, "audit log: the directory %s was moved or replaced while in use",
-				 dir->path);
+	if (segment_dir_check(dir, err) < 0)
+		return -1;
 	if (fstat(segment->fd, &ours) < 0 || ours.st_nlink == 0)
 		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed while in use", dir->path,
 				 segment->name);

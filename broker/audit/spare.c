@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include "broker/audit/spare.h"
+#include "broker/clock.h"
 
 #define RETRY_MS 250
 
@@ -20,16 +21,19 @@ struct spare_maker {
 	uint64_t next_number;
 	uint64_t failures;
 	struct error error; /* of the last failure */
+	bool ended;
 };
+
+static struct timespec in_ms(unsigned ms) {
+	int64_t until_us = clock_monotonic_us() + (int64_t)ms * 1000;
+
+	return (struct timespec){ until_us / 1000000, until_us % 1000000 * 1000 };
+}
 
 /* Under the lock. */
 static void pause_before_retry(struct spare_maker *m) {
-	struct timespec until;
+	struct timespec until = in_ms(RETRY_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += RETRY_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	while (!atomic_load(&m->stop)) {
 		if (pthread_cond_timedwait(&m->changed, &m->lock, &until))
 			return;
@@ -67,6 +71,8 @@ static void *maker_main(void *arg) {
 		else
 			pthread_cond_wait(&m->changed, &m->lock);
 	}
+	m->ended = true;
+	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
 }
@@ -122,6 +128,18 @@ void spare_maker_stop(struct spare_maker *m) {
 	atomic_store(&m->stop, true);
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
+}
+
+bool spare_maker_ended(struct spare_maker *m, unsigned timeout_ms) {
+	struct timespec until = in_ms(timeout_ms);
+	bool ended;
+
+	pthread_mutex_lock(&m->lock);
+	while (!m->ended && pthread_cond_timedwait(&m->changed, &m->lock, &until) == 0)
+		;
+	ended = m->ended;
+	pthread_mutex_unlock(&m->lock);
+	return ended;
 }
 
 void spare_maker_free(struct spare_maker *m) {
