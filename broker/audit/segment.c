@@ -160,7 +160,7 @@ int segment_check(const struct segment_dir *dir, const struct segment *segment, 
 	if (segment_dir_check(dir, err) < 0)
 		return -1;
 	if (fstat(segment->fd, &ours) < 0 || ours.st_nlink == 0)
-		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed while in use", dir->path,
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed or replaced while in use", dir->path,
 				 segment->name);
 	if (fstatat(dir->fd, segment->name, &theirs, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&ours, &theirs))
 		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was moved or replaced while in use", dir->path,
