@@ -204,6 +204,13 @@ static enum next step_find(struct request *req) {
 
 /* --- mint: a durable intent, then Google; both belong to the flight (mint.h) */
 
+/* Without an intent nobody was asked: then it is the record that is not available. */
+static void request_mint_failed(struct request *req, const struct error *err, bool intended) {
+	req->error = *err;
+	if (!intended && err->code == ERR_UNAVAILABLE)
+		req->reason = "RECORD_UNAVAILABLE";
+}
+
 static void on_minted(const struct mint_result *result, void *arg) {
 	struct request *req = arg;
 
@@ -214,16 +221,20 @@ static void on_minted(const struct mint_result *result, void *arg) {
 	if (result->token)
 		req->token = token_ref(result->token);
 	else
-		req->error = result->error;
+		request_mint_failed(req, &result->error, result->intended);
 	request_advance(req, SETTLE);
 }
 
 static enum next step_mint(struct request *req) {
 	struct mint_spec spec;
+	struct error err;
 
 	request_mint_spec(req, &spec);
-	req->mint_wait = mint_start(req->world->minter, &spec, req, on_minted, req, &req->error);
-	return req->mint_wait ? WAIT : SETTLE;
+	req->mint_wait = mint_start(req->world->minter, &spec, req, on_minted, req, &err);
+	if (req->mint_wait)
+		return WAIT;
+	request_mint_failed(req, &err, false);
+	return SETTLE;
 }
 
 /* --- record: an issuance waits for the disk, a refusal rides with the next batch */
