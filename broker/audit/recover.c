@@ -36,10 +36,11 @@ static int intent_open(struct intents *intents, uint64_t index, struct str json,
 		       struct error *err) {
 	struct open_intent *intent = calloc(1, sizeof(*intent));
 
-	if (!intent || !(intent->json = strndup(json.p, json.n))) {
+	if (!intent || !(intent->json = calloc(1, json.n + 1))) {
 		free(intent);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
+	memcpy(intent->json, json.p, json.n); /* NUL bytes too: flight is at the same place in it */
 	intent->index = index;
 	intent->flight = (struct str){ intent->json + (head->flight.p - json.p), head->flight.n };
 	TAILQ_INSERT_TAIL(bucket(intents, intent->flight), intent, link);

@@ -359,6 +359,10 @@ void scan_position(const struct scan *scan, struct scan_position *out) {
 
 /* The end of the last byte that is not zero; `end` where these are all zeros. */
 static uint64_t last_used(const uint8_t *p, size_t n, uint64_t at, uint64_t end) {
+	static const uint8_t zeros[4096];
+
+	while (n >= sizeof(zeros) && !memcmp(p + n - sizeof(zeros), zeros, sizeof(zeros)))
+		n -= sizeof(zeros); /* megabytes of them, at each start */
 	while (n && !p[n - 1])
 		n--;
 	return n ? at + n : end;

@@ -415,6 +415,21 @@ static void test_recover_finds_intents_without_an_outcome_once_each(void **state
 	assert_open(" f");
 }
 
+/* Found by fuzz_journal: nothing of ours writes that, and it must not lead out of the record's memory. */
+static void test_recover_copes_with_a_NUL_in_an_intent(void **state) {
+	static const char intent[] = "{\"type\":\"intent\",\"time\":\"\0\",\"flight\":\"far behind it\"}";
+	struct frame frame = { .n = 1 };
+	uint8_t bytes[512];
+	size_t len;
+
+	(void)state;
+	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
+	len = frame_add(bytes + FRAME_HEAD, intent, sizeof(intent) - 1);
+	len = frame_seal(&d.hasher, bytes, len, &frame, at.hash);
+	journaldir_poke(&d, 1, at.offset, bytes, len);
+	assert_open(" far behind it");
+}
+
 /* Late: refused before it was durable, so Google was not asked. */
 static void test_recover_does_not_count_late_intents(void **state) {
 	(void)state;
@@ -448,6 +463,7 @@ int main(void) {
 		RECOVER(test_recover_keeps_one_spare_and_tidies_up),
 		RECOVER(test_recover_leaves_files_of_others_alone),
 		RECOVER(test_recover_finds_intents_without_an_outcome_once_each),
+		RECOVER(test_recover_copes_with_a_NUL_in_an_intent),
 		RECOVER(test_recover_does_not_count_late_intents),
 	};
 
