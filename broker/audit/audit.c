@@ -124,38 +124,6 @@ static void refuse_all(struct audit *audit, const struct error *err) {
 		refuse(audit, entry, err);
 }
 
-static void watch_deadlines(struct audit *audit) {
-	const struct timeval tick = { 0, TICK_MS * 1000 };
-
-	if (!audit->tick_pending && !TAILQ_EMPTY(&audit->waiting))
-		audit->tick_pending = event_add(audit->tick, &tick) == 0;
-}
-
-static void hangs(const struct audit *audit, struct error *err) {
-	struct writer_status s;
-
-	writer_status(audit->writer, &s);
-	error_set(err, ERR_UNAVAILABLE, "audit log: %s%s%s was not written within %u ms, the disk hangs (%llu bytes free)",
-		  audit->journal_path, s.segment[0] ? "/" : "", s.segment, audit->options.deadline_ms,
-		  (unsigned long long)writer_free_bytes(audit->writer));
-}
-
-static void on_tick(evutil_socket_t fd, short events, void *arg) {
-	struct audit *audit = arg;
-	int64_t limit = clock_monotonic_us() - (int64_t)audit->options.deadline_ms * 1000;
-	struct audit_entry *entry;
-	struct error err;
-
-	(void)fd, (void)events;
-	audit->tick_pending = false;
-	hangs(audit, &err);
-	while ((entry = TAILQ_FIRST(&audit->waiting)) && slot_of(audit, entry)->since_us < limit) {
-		begin_trouble(audit, &err);
-		refuse(audit, entry, &err);
-	}
-	watch_deadlines(audit);
-}
-
 /* --- releasing */
 
 /* Records that became durable after their waiters had been refused. */
@@ -209,6 +177,46 @@ static bool release_batches(struct audit *audit) {
 	return any;
 }
 
+static void take_released(struct audit *audit) {
+	if (release_batches(audit))
+		end_trouble(audit);
+}
+
+/* --- deadlines */
+
+static void watch_deadlines(struct audit *audit) {
+	const struct timeval tick = { 0, TICK_MS * 1000 };
+
+	if (!audit->tick_pending && !TAILQ_EMPTY(&audit->waiting))
+		audit->tick_pending = event_add(audit->tick, &tick) == 0;
+}
+
+static void hangs(const struct audit *audit, struct error *err) {
+	struct writer_status s;
+
+	writer_status(audit->writer, &s);
+	error_set(err, ERR_UNAVAILABLE, "audit log: %s%s%s was not written within %u ms, the disk hangs (%llu bytes free)",
+		  audit->journal_path, s.segment[0] ? "/" : "", s.segment, audit->options.deadline_ms,
+		  (unsigned long long)writer_free_bytes(audit->writer));
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg) {
+	struct audit *audit = arg;
+	int64_t limit = clock_monotonic_us() - (int64_t)audit->options.deadline_ms * 1000;
+	struct audit_entry *entry;
+	struct error err;
+
+	(void)fd, (void)events;
+	audit->tick_pending = false;
+	take_released(audit); /* it may be the loop that was late, not the disk */
+	hangs(audit, &err);
+	while ((entry = TAILQ_FIRST(&audit->waiting)) && slot_of(audit, entry)->since_us < limit) {
+		begin_trouble(audit, &err);
+		refuse(audit, entry, &err);
+	}
+	watch_deadlines(audit);
+}
+
 static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	struct audit *audit = arg;
 	struct writer_status s;
@@ -216,8 +224,7 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	ssize_t r = read(audit->wake_fd, &n, sizeof(n));
 
 	(void)fd, (void)events, (void)r;
-	if (release_batches(audit))
-		end_trouble(audit);
+	take_released(audit);
 	if (!writer_stuck(audit->writer))
 		return;
 	writer_status(audit->writer, &s);
@@ -442,6 +449,7 @@ static int start(struct audit *audit, struct error *err) {
 			.at = recovery.at,
 			.next_number = recovery.next_number,
 			.spare = recovery.spare,
+			.low_water_bytes = audit->options.low_water_bytes,
 			.wake_fd = audit->wake_fd,
 		};
 

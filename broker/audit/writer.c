@@ -19,6 +19,7 @@
 struct writer {
 	const struct segment_dir *dir;
 	int wake_fd;
+	uint64_t low_water_bytes;
 	pthread_t thread;
 	bool started;
 	struct spare_maker *spares;
@@ -269,12 +270,23 @@ static void wait_for_entries(struct writer *w, unsigned n, int64_t until_us) {
 	w->wake_at = 0;
 }
 
+/* Under the lock, which is open while the disk is asked: notices by itself when there is room again. */
+static void wait_while_low(struct writer *w) {
+	while (!w->kicked && !atomic_load(&w->stopping) && atomic_load(&w->free_bytes) < w->low_water_bytes) {
+		wait_for_entries(w, 1, clock_monotonic_us() + RETRY_US);
+		pthread_mutex_unlock(&w->lock);
+		ask_space(w, clock_monotonic_us());
+		pthread_mutex_lock(&w->lock);
+	}
+}
+
 /* Under the lock. NULL: stopped, and nothing is left. */
 static struct batch *next_batch(struct writer *w) {
 	struct batch *b;
 
 	if (w->gather > 1)
 		wait_for_entries(w, w->gather, w->gather_until_us);
+	wait_while_low(w);
 	wait_for_entries(w, 1, 0);
 	b = STAILQ_FIRST(&w->queue);
 	if (!b)
@@ -331,6 +343,7 @@ static void writer_init(struct writer *w, const struct writer_options *options) 
 
 	w->dir = options->dir;
 	w->wake_fd = options->wake_fd;
+	w->low_water_bytes = options->low_water_bytes;
 	w->at = w->status.at = options->at;
 	w->segment.fd = -1;
 	w->why = JOURNAL_WHY_START;

@@ -47,6 +47,7 @@ struct writer_options {
 	struct scan_position at; /* where the log goes on */
 	uint64_t next_number;	 /* of segments */
 	struct segment spare;	 /* one that is there already, or fd -1; taken */
+	uint64_t low_water_bytes; /* below it, free space is asked for again and again also when nothing is written */
 	int wake_fd;		 /* eventfd, written to when there is something for the event loop */
 };
 

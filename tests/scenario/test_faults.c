@@ -437,13 +437,13 @@ static void test_P1_something_is_mounted_over_the_directory(void **state) {
 
 /* --- a real file system on a loop device */
 
-static void ext4_mount(void) {
-	if (mount(loop_device, audit_dir, "ext4", 0, "") < 0)
+static void ext4_mount(const char *options) {
+	if (mount(loop_device, audit_dir, "ext4", 0, options) < 0)
 		fail_msg("mount %s: %s", loop_device, strerror(errno));
 	assert_int_equal(chmod(audit_dir, 0700), 0);
 }
 
-static void ext4_or_skip(void) {
+static void ext4_or_skip(const char *options) {
 	char command[400];
 	FILE *p;
 
@@ -460,7 +460,7 @@ static void ext4_or_skip(void) {
 		loop_device[0] = '\0';
 		skip();
 	}
-	ext4_mount();
+	ext4_mount(options);
 }
 
 /* Liveness and denials while it hangs are assert_refused()'s; that it answers at all shows that the loop never waits. */
@@ -471,7 +471,7 @@ static void test_P1_the_disk_hangs(void **state) {
 
 	(void)state;
 	snprintf(w.audit_more, sizeof(w.audit_more), ", lowWater: 0, deadline: 500ms");
-	ext4_or_skip();
+	ext4_or_skip("");
 	world_daemon(&w);
 	issue(3);
 	calls = google_calls(&w, "generateAccessToken");
@@ -494,6 +494,29 @@ static void test_P1_the_disk_hangs(void **state) {
 	assert_int_equal(records_count(records, "recovered"), 1);
 	assert_true(records_count(records, "denied") >= 5); /* which waited for better times */
 	json_decref(records);
+	assert_all_recorded();
+}
+
+/* As ext4 does it after an error of its own. */
+static void test_P1_the_file_system_turns_read_only(void **state) {
+	char trigger[120];
+	int fd;
+
+	(void)state;
+	ext4_or_skip("errors=remount-ro");
+	snprintf(trigger, sizeof(trigger), "/sys/fs/ext4/%s/trigger_fs_error", strrchr(loop_device, '/') + 1);
+	world_daemon(&w);
+	issue(3);
+	fd = open(trigger, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "test", 4) != 4) {
+		print_message("skipped: this kernel triggers no errors of ext4\n");
+		skip();
+	}
+	close(fd);
+	until_refused("Read-only file system (", "");
+	world_stop(&w, SIGKILL);
+	assert_int_equal(umount2(audit_dir, 0), 0);
+	ext4_mount("");
 	assert_all_recorded();
 }
 
@@ -532,7 +555,7 @@ static size_t cut_the_power(const char *wrap) {
 	json_t *records;
 	int fd;
 
-	ext4_or_skip();
+	ext4_or_skip("");
 	snprintf(w.wrap, sizeof(w.wrap), "%s", wrap);
 	world_daemon(&w);
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
@@ -551,7 +574,7 @@ static size_t cut_the_power(const char *wrap) {
 	}
 	world_stop(&w, SIGKILL);
 	assert_int_equal(umount2(audit_dir, 0), 0);
-	ext4_mount();
+	ext4_mount("");
 	w.wrap[0] = '\0';
 	world_daemon(&w); /* recovers whatever is left */
 	world_stop(&w, SIGTERM);
@@ -630,6 +653,7 @@ int main(void) {
 		FAULT(test_P1_the_directory_is_moved_away),
 		FAULT(test_P1_something_is_mounted_over_the_directory),
 		FAULT(test_P1_the_disk_hangs),
+		FAULT(test_P1_the_file_system_turns_read_only),
 		FAULT(test_P1_a_power_cut_loses_no_token),
 		FAULT(test_P1_a_power_cut_without_syncs_is_noticed),
 		FAULT(test_P1_the_clock_went_back_before_the_start),
