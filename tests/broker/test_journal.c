@@ -322,5 +322,6 @@ int main(void) {
 		cmocka_unit_test(test_journal_frame_may_have_an_extension),
 	};
 
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

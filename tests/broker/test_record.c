@@ -313,5 +313,6 @@ int main(void) {
 		cmocka_unit_test(test_record_without_memory_is_not_ok),
 	};
 
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -467,5 +467,6 @@ int main(void) {
 		RECOVER(test_recover_does_not_count_late_intents),
 	};
 
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
