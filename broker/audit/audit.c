@@ -521,6 +521,7 @@ void audit_close(struct audit *audit) {
 	if (!audit)
 		return;
 	error_set(&err, ERR_UNAVAILABLE, "audit log: the broker is stopping and the disk does not answer");
+	take_released(audit); /* what is to be told of these is still written */
 	stopped = writer_stop(audit->writer, audit->options.deadline_ms);
 	release_batches(audit);
 	refuse_all(audit, &err);

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include "broker/audit/io.h"
 
-enum disk_call { DISK_OPEN, DISK_ALLOCATE, DISK_PWRITEV, DISK_FDATASYNC, DISK_FSYNC, DISK_CALLS };
+enum disk_call { DISK_OPEN, DISK_ALLOCATE, DISK_PWRITEV, DISK_FDATASYNC, DISK_FSYNC, DISK_CALLS, DISK_ALL };
 
 #define DISK_SHORT 0 /* in place of an errno: half of what was to be written is, and no error */
 
@@ -38,7 +38,7 @@ struct disk {
 };
 
 void disk_init(struct disk *disk);
-/* Calls from..to of a kind fail from now on, counted from the beginning; errnum or DISK_SHORT. */
+/* Calls from..to of a kind (or each of DISK_ALL) fail from now on, counted from the beginning; errnum or DISK_SHORT. */
 void disk_fail(struct disk *disk, enum disk_call call, unsigned from, unsigned to, int errnum);
 void disk_heal(struct disk *disk);
 void disk_hold(struct disk *disk, bool frames, bool all); /* both false: lets go */

@@ -212,7 +212,7 @@ static bool is_frame(const struct call *call) {
 static bool is_interesting(const struct call *calls, unsigned i, unsigned n) {
 	if (i < 40)
 		return true;
-	for (unsigned k = i - 2; k <= i + 2 && k < n; k++)
+	for (unsigned k = i - 1; k <= i + 1 && k < n; k++)
 		if (!is_frame(&calls[k]))
 			return true;
 	return false;
