@@ -318,7 +318,31 @@ void audit_status(const struct audit *audit, struct audit_status *out) {
 
 /* --- opening */
 
-/* Makes the directory and those above it, each 0700. */
+/* A name that is new is durable once the directory that it is in was synced. */
+static int sync_parent(const char *path, struct error *err) {
+	const char *slash = strrchr(path, '/');
+	char *parent = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+	int fd = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int r = fd >= 0 ? fsync(fd) : 0; /* where we may write and not read there is nothing to sync by */
+
+	if (r < 0)
+		error_set(err, ERR_UNAVAILABLE, "audit log: cannot sync %s: %s", parent, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(parent);
+	return r;
+}
+
+/* Makes one directory, 0700, unless it is there. Where it may not be made the next step says so. */
+static int make_dir(const char *path, struct error *err) {
+	if (mkdir(path, 0700) == 0)
+		return sync_parent(path, err);
+	if (errno == EEXIST || errno == EROFS || errno == EACCES)
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE, "audit log: cannot make %s: %s", path, strerror(errno));
+}
+
+/* The directory and those above it. */
 static int make_dirs(const char *path, struct error *err) {
 	char *copy = strdup(path);
 
@@ -328,8 +352,7 @@ static int make_dirs(const char *path, struct error *err) {
 		slash = strchr(slash + 1, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(copy, 0700) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES) {
-			error_set(err, ERR_UNAVAILABLE, "audit log: cannot make %s: %s", copy, strerror(errno));
+		if (make_dir(copy, err) < 0) {
 			free(copy);
 			return -1;
 		}

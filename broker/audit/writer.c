@@ -126,6 +126,9 @@ static int begin_segment(struct writer *w, struct error *err) {
 		.good_end = w->at.offset,
 	};
 
+	/* A spare of an earlier life may have got its name just before a crash. */
+	if (w->why == JOURNAL_WHY_START && w->dir->io->fsync(w->dir->io->ctx, w->dir->fd) < 0)
+		return segment_error(w->dir, "", "cannot sync", errno, err);
 	memcpy(header.hash, w->at.hash, sizeof(header.hash));
 	if (w->why == JOURNAL_WHY_DEAD)
 		snprintf(header.reason, sizeof(header.reason), "%s", w->reason.message);

@@ -106,10 +106,12 @@ static int disk_fdatasync(void *ctx, int fd) {
 
 static int disk_fsync(void *ctx, int fd) {
 	struct disk *disk = ctx;
+	struct stat st;
 	bool bad;
 
 	pthread_mutex_lock(&disk->lock);
 	bad = fails(disk, DISK_FSYNC, fd);
+	disk->dirs_synced += !bad && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 	pthread_mutex_unlock(&disk->lock);
 	return bad ? -1 : 0;
 }

@@ -29,7 +29,7 @@ struct disk {
 	uint64_t free_bytes;
 	/* what was seen */
 	unsigned calls[DISK_CALLS], failed;
-	unsigned frames_written, frames_synced;
+	unsigned frames_written, frames_synced, dirs_synced;
 	unsigned held; /* threads that wait in a sync */
 	unsigned reused; /* files that were written to after an error: must stay 0 */
 	ino_t frame; /* the file of the last frame that was written and not synced yet */
