@@ -85,9 +85,12 @@ $(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance: $(BUIL
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
-$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
-# Shifts a daemon's wall clock in scenario tests; no sanitizer in it, it is loaded before theirs.
+$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so
+# Shift a daemon's wall clock, and end it at a chosen file call, in scenario tests; no sanitizer in them, they are loaded
+# before theirs.
 $(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
+$(BUILD)/crashpoint.so: tests/crashpoint/crashpoint.c
+$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so:
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
@@ -140,6 +143,13 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(
 	$(call say,LD)
 	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 
+# The long forms of the crash, order and fault tests: 200 kills at random, one at every file call of the writer, 10,000 mints.
+soak: all $(TESTS_SCENARIO)
+	@HALLPASS_BUILD=$(BUILD) HALLPASS_TEST_NAME=soak HALLPASS_KILLS=200 HALLPASS_CRASHES=all HALLPASS_MINTS=10000 \
+		HALLPASS_TEST_JOBS=1 HALLPASS_TEST_SECONDS=3600 \
+		tests/run.sh $(BUILD)/logs-soak $(patsubst %,$(BUILD)/tests/scenario/test_%,crash order faults)
+	@grep -h -E 'kills|crashes|tokens|records' $(BUILD)/logs-soak/*.log
+
 # Tests of tests: each promise's mechanism switched off once, and its test seen to fail.
 mutants: test
 	@tests/mutants.sh
@@ -190,10 +200,11 @@ help:
 	@echo 'make test        the tests alone, as built        make asan       clang, AddressSanitizer, UBSan'
 	@echo 'make valgrind    unit tests under valgrind        make fuzz       libFuzzer, FUZZ_SECONDS each'
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
+	@echo 'make soak        the long crash tests, minutes    make mutants    tests of the tests'
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench install clean help
+.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench install clean help
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

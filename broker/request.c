@@ -10,6 +10,8 @@
 #include "broker/status.h"
 #include "hallpass/cleanup.h"
 
+#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record (SECURITY: clock rollback) */
+
 struct request {
 	struct request_world *world;
 	struct snapshot *snapshot; /* the one it began under */
@@ -181,12 +183,17 @@ static int64_t request_min_left(const struct request *req) {
 	return req->decision.lifetime_s > 660 ? 330 : req->decision.lifetime_s / 2;
 }
 
+bool request_clock_is_back(const struct audit *audit, int64_t now_s) {
+	return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;
+}
+
 static enum next step_find(struct request *req) {
 	struct mint_spec spec;
 
-	if (req->world->clock_is_back) {
+	if (request_clock_is_back(req->world->audit, req->now.s)) {
 		error_set(&req->error, ERR_UNAVAILABLE,
-			  "the clock is behind the last record in the log; nothing is issued until it is set right");
+			  "the clock is %lld s behind the last record in the log; nothing is issued until it is set right",
+			  (long long)(audit_last_time(req->world->audit) - req->now.s));
 		return request_refuse(req, "CLOCK_BEHIND");
 	}
 	if (!audit_ready(req->world->audit, &req->error))
@@ -204,6 +211,13 @@ static enum next step_find(struct request *req) {
 
 /* --- mint: a durable intent, then Google; both belong to the flight (mint.h) */
 
+/* Without an intent nobody was asked: then it is the record that is not available. */
+static void request_mint_failed(struct request *req, const struct error *err, bool intended) {
+	req->error = *err;
+	if (!intended && err->code == ERR_UNAVAILABLE)
+		req->reason = "RECORD_UNAVAILABLE";
+}
+
 static void on_minted(const struct mint_result *result, void *arg) {
 	struct request *req = arg;
 
@@ -214,16 +228,20 @@ static void on_minted(const struct mint_result *result, void *arg) {
 	if (result->token)
 		req->token = token_ref(result->token);
 	else
-		req->error = result->error;
+		request_mint_failed(req, &result->error, result->intended);
 	request_advance(req, SETTLE);
 }
 
 static enum next step_mint(struct request *req) {
 	struct mint_spec spec;
+	struct error err;
 
 	request_mint_spec(req, &spec);
-	req->mint_wait = mint_start(req->world->minter, &spec, req, on_minted, req, &req->error);
-	return req->mint_wait ? WAIT : SETTLE;
+	req->mint_wait = mint_start(req->world->minter, &spec, req, on_minted, req, &err);
+	if (req->mint_wait)
+		return WAIT;
+	request_mint_failed(req, &err, false);
+	return SETTLE;
 }
 
 /* --- record: an issuance waits for the disk, a refusal rides with the next batch */

@@ -17,7 +17,7 @@
 #include "broker/log.h"
 #include "hallpass/cleanup.h"
 
-#define TICK_MS 50 /* how finely deadlines are watched */
+#define TICK_MS 50   /* how finely deadlines are watched, while somebody waits */
 #define MAX_LATE 256 /* records named in one "late" */
 #define MIN_DEADLINE_MS 100
 
@@ -31,10 +31,11 @@ struct audit {
 	struct audit_options options;
 	struct writer *writer;
 	struct event *wake, *kick, *tick;
-	bool kick_pending;
+	bool kick_pending, tick_pending;
 	struct entries waiting; /* in order of their coming */
-	int64_t last_time;
+	int64_t last_ns;	/* of any frame */
 	uint64_t refused, refused_told, deaths;
+	struct error trouble; /* why nothing is made durable now, as the operator's log was told; code 0: all is well */
 	struct buf scratch; /* for records of our own */
 };
 
@@ -60,20 +61,47 @@ static void tell(struct audit *audit, struct audit_record *record) {
 		log_error(audit->log, "unrecorded", "type=%s error=\"%s\"", record_type_name(record->type), err.message);
 }
 
-/* A segment died and the log went on in another: the operator's log at once, the record when it can. */
-static void tell_death(struct audit *audit) {
+/* The operator's log hears of it at once, the record when it goes on. */
+static void begin_trouble(struct audit *audit, const struct error *err) {
+	if (!audit->trouble.code)
+		log_error(audit->log, "record-stopped", "error=\"%s\"", err->message);
+	audit->trouble = *err;
+}
+
+/* Records are made durable (again). */
+static void end_trouble(struct audit *audit) {
 	struct writer_status s;
+	bool died;
 
 	writer_status(audit->writer, &s);
-	if (s.deaths == audit->deaths || s.problem.code)
+	died = s.deaths != audit->deaths;
+	if (s.problem.code || (!died && !audit->trouble.code))
 		return;
-	log_error(audit->log, "segment-died", "file=%s error=\"%s\" now=%s", s.dead_segment, s.death.message, s.segment);
-	audit->deaths = s.deaths;
+	log_error(audit->log, "record-goes-on", "file=%s refused=%llu after=\"%s\"", s.segment,
+		  (unsigned long long)(audit->refused - audit->refused_told),
+		  died ? s.death.message : audit->trouble.message);
 	tell(audit, &(struct audit_record){ .type = RECORD_RECOVERED,
-					    .file = s.dead_segment,
-					    .error = s.death.message,
+					    .file = died ? s.dead_segment : s.segment,
+					    .error = died ? s.death.message : audit->trouble.message,
 					    .refused = audit->refused - audit->refused_told });
+	audit->deaths = s.deaths;
 	audit->refused_told = audit->refused;
+	audit->trouble.code = ERR_NONE;
+}
+
+/* Whether nothing is made durable now, as far as is known; says why. */
+static bool in_trouble(const struct audit *audit, struct error *err) {
+	struct writer_status s;
+
+	if (audit->trouble.code) {
+		*err = audit->trouble;
+		return true;
+	}
+	if (!writer_stuck(audit->writer))
+		return false;
+	writer_status(audit->writer, &s);
+	error_set(err, ERR_UNAVAILABLE, "%s", s.problem.code ? s.problem.message : "audit log: not writable");
+	return true;
 }
 
 /* --- refusing waiters */
@@ -96,27 +124,28 @@ static void refuse_all(struct audit *audit, const struct error *err) {
 		refuse(audit, entry, err);
 }
 
-static void on_tick(evutil_socket_t fd, short events, void *arg) {
-	struct audit *audit = arg;
-	int64_t limit = clock_monotonic_us() - (int64_t)audit->options.deadline_ms * 1000;
-	struct audit_entry *entry;
-	struct error err;
-
-	(void)fd, (void)events;
-	error_set(&err, ERR_UNAVAILABLE, "audit log: the disk under %s did not answer within %u ms", audit->path,
-		  audit->options.deadline_ms);
-	while ((entry = TAILQ_FIRST(&audit->waiting)) && slot_of(audit, entry)->since_us < limit)
-		refuse(audit, entry, &err);
-}
-
 /* --- releasing */
 
-static void release_slot(struct audit *audit, struct batch *b, unsigned i, uint64_t *late, size_t *n_late) {
+/* Records that became durable after their waiters had been refused. */
+struct late {
+	uint64_t indices[MAX_LATE];
+	size_t n;
+};
+
+static void tell_late(struct audit *audit, struct late *late) {
+	if (late->n)
+		tell(audit, &(struct audit_record){ .type = RECORD_LATE, .indices = late->indices, .n_indices = late->n });
+	late->n = 0;
+}
+
+static void release_slot(struct audit *audit, struct batch *b, unsigned i, struct late *late) {
 	static const struct error ok = { ERR_NONE, "" };
 	struct audit_entry *entry = b->slots[i].waiter;
 
-	if (b->slots[i].refused && *n_late < MAX_LATE)
-		late[(*n_late)++] = b->first_index + i;
+	if (b->slots[i].refused)
+		late->indices[late->n++] = b->first_index + i;
+	if (late->n == MAX_LATE)
+		tell_late(audit, late);
 	if (!entry)
 		return;
 	b->slots[i].waiter = NULL;
@@ -126,22 +155,66 @@ static void release_slot(struct audit *audit, struct batch *b, unsigned i, uint6
 	entry->done(entry, &ok, entry->arg);
 }
 
-static void release_batches(struct audit *audit) {
+/* Whether there were any. */
+static bool release_batches(struct audit *audit) {
 	struct batches released;
 	struct batch *b;
-	uint64_t late[MAX_LATE];
-	size_t n_late = 0;
+	struct late late = { .n = 0 };
+	bool any = false;
 
 	STAILQ_INIT(&released);
 	writer_released(audit->writer, &released);
 	while ((b = STAILQ_FIRST(&released))) {
 		STAILQ_REMOVE_HEAD(&released, link);
+		if (b->realtime_ns > audit->last_ns)
+			audit->last_ns = b->realtime_ns;
 		for (unsigned i = 0; i < b->n; i++)
-			release_slot(audit, b, i, late, &n_late);
+			release_slot(audit, b, i, &late);
 		writer_recycle(audit->writer, b);
+		any = true;
 	}
-	if (n_late)
-		tell(audit, &(struct audit_record){ .type = RECORD_LATE, .indices = late, .n_indices = n_late });
+	tell_late(audit, &late);
+	return any;
+}
+
+static void take_released(struct audit *audit) {
+	if (release_batches(audit))
+		end_trouble(audit);
+}
+
+/* --- deadlines */
+
+static void watch_deadlines(struct audit *audit) {
+	const struct timeval tick = { 0, TICK_MS * 1000 };
+
+	if (!audit->tick_pending && !TAILQ_EMPTY(&audit->waiting))
+		audit->tick_pending = event_add(audit->tick, &tick) == 0;
+}
+
+static void hangs(const struct audit *audit, struct error *err) {
+	struct writer_status s;
+
+	writer_status(audit->writer, &s);
+	error_set(err, ERR_UNAVAILABLE, "audit log: %s%s%s was not written within %u ms, the disk hangs (%llu bytes free)",
+		  audit->journal_path, s.segment[0] ? "/" : "", s.segment, audit->options.deadline_ms,
+		  (unsigned long long)writer_free_bytes(audit->writer));
+}
+
+static void on_tick(evutil_socket_t fd, short events, void *arg) {
+	struct audit *audit = arg;
+	int64_t limit = clock_monotonic_us() - (int64_t)audit->options.deadline_ms * 1000;
+	struct audit_entry *entry;
+	struct error err;
+
+	(void)fd, (void)events;
+	audit->tick_pending = false;
+	take_released(audit); /* it may be the loop that was late, not the disk */
+	hangs(audit, &err);
+	while ((entry = TAILQ_FIRST(&audit->waiting)) && slot_of(audit, entry)->since_us < limit) {
+		begin_trouble(audit, &err);
+		refuse(audit, entry, &err);
+	}
+	watch_deadlines(audit);
 }
 
 static void on_wake(evutil_socket_t fd, short events, void *arg) {
@@ -151,13 +224,14 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	ssize_t r = read(audit->wake_fd, &n, sizeof(n));
 
 	(void)fd, (void)events, (void)r;
-	release_batches(audit);
-	if (writer_stuck(audit->writer)) {
-		writer_status(audit->writer, &s);
-		if (s.problem.code)
-			refuse_all(audit, &s.problem);
+	take_released(audit);
+	if (!writer_stuck(audit->writer))
+		return;
+	writer_status(audit->writer, &s);
+	if (s.problem.code) {
+		begin_trouble(audit, &s.problem);
+		refuse_all(audit, &s.problem);
 	}
-	tell_death(audit);
 }
 
 static void on_kick(evutil_socket_t fd, short events, void *arg) {
@@ -171,15 +245,13 @@ static void on_kick(evutil_socket_t fd, short events, void *arg) {
 /* --- appending */
 
 int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err) {
-	struct writer_status s;
 	struct batch *b;
 
 	if (len > AUDIT_MAX_ENTRY)
 		return error_set(err, ERR_INTERNAL, "a record of %zu bytes; at most %d fit", len, AUDIT_MAX_ENTRY);
-	if (entry && writer_stuck(audit->writer)) {
-		writer_status(audit->writer, &s);
+	if (entry && in_trouble(audit, err)) {
 		audit->refused++;
-		return error_set(err, ERR_UNAVAILABLE, "%s", s.problem.code ? s.problem.message : "audit log: not writable");
+		return -1;
 	}
 	if (writer_put(audit->writer, json, len, entry != NULL, &b, err) < 0) {
 		audit->refused++;
@@ -190,6 +262,7 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 		b->slots[b->n - 1].since_us = clock_monotonic_us();
 		entry->state = slot_code(b, b->n - 1);
 		TAILQ_INSERT_TAIL(&audit->waiting, entry, link);
+		watch_deadlines(audit);
 	}
 	if (!audit->kick_pending) { /* once a turn of the loop: what comes in one turn shares a frame */
 		audit->kick_pending = true;
@@ -208,13 +281,9 @@ void audit_forget(struct audit *audit, struct audit_entry *entry) {
 
 bool audit_ready(const struct audit *audit, struct error *err) {
 	uint64_t free_bytes = writer_free_bytes(audit->writer);
-	struct writer_status s;
 
-	if (writer_stuck(audit->writer)) {
-		writer_status(audit->writer, &s);
-		error_set(err, ERR_UNAVAILABLE, "%s", s.problem.code ? s.problem.message : "audit log: not writable");
+	if (in_trouble(audit, err))
 		return false;
-	}
 	if (free_bytes >= audit->options.low_water_bytes)
 		return true;
 	error_set(err, ERR_UNAVAILABLE,
@@ -224,7 +293,7 @@ bool audit_ready(const struct audit *audit, struct error *err) {
 }
 
 int64_t audit_last_time(const struct audit *audit) {
-	return audit->last_time;
+	return audit->last_ns / 1000000000;
 }
 
 void audit_status(const struct audit *audit, struct audit_status *out) {
@@ -249,7 +318,31 @@ void audit_status(const struct audit *audit, struct audit_status *out) {
 
 /* --- opening */
 
-/* Makes the directory and those above it, each 0700. */
+/* A name that is new is durable once the directory that it is in was synced. */
+static int sync_parent(const char *path, struct error *err) {
+	const char *slash = strrchr(path, '/');
+	char *parent = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+	int fd = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int r = fd >= 0 ? fsync(fd) : 0; /* where we may write and not read there is nothing to sync by */
+
+	if (r < 0)
+		error_set(err, ERR_UNAVAILABLE, "audit log: cannot sync %s: %s", parent, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(parent);
+	return r;
+}
+
+/* Makes one directory, 0700, unless it is there. Where it may not be made the next step says so. */
+static int make_dir(const char *path, struct error *err) {
+	if (mkdir(path, 0700) == 0)
+		return sync_parent(path, err);
+	if (errno == EEXIST || errno == EROFS || errno == EACCES)
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE, "audit log: cannot make %s: %s", path, strerror(errno));
+}
+
+/* The directory and those above it. */
 static int make_dirs(const char *path, struct error *err) {
 	char *copy = strdup(path);
 
@@ -259,8 +352,7 @@ static int make_dirs(const char *path, struct error *err) {
 		slash = strchr(slash + 1, '/');
 		if (slash)
 			*slash = '\0';
-		if (mkdir(copy, 0700) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES) {
-			error_set(err, ERR_UNAVAILABLE, "audit log: cannot make %s: %s", copy, strerror(errno));
+		if (make_dir(copy, err) < 0) {
 			free(copy);
 			return -1;
 		}
@@ -325,15 +417,12 @@ static int open_dirs(struct audit *audit, struct error *err) {
 }
 
 static int make_events(struct audit *audit, struct event_base *base, struct error *err) {
-	struct timeval tick = { 0, TICK_MS * 1000 };
-
 	audit->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (audit->wake_fd >= 0)
 		audit->wake = event_new(base, audit->wake_fd, EV_READ | EV_PERSIST, on_wake, audit);
 	audit->kick = event_new(base, -1, 0, on_kick, audit);
-	audit->tick = event_new(base, -1, EV_PERSIST, on_tick, audit);
-	if (!audit->wake || !audit->kick || !audit->tick || event_add(audit->wake, NULL) < 0 ||
-	    event_add(audit->tick, &tick) < 0)
+	audit->tick = event_new(base, -1, 0, on_tick, audit);
+	if (!audit->wake || !audit->kick || !audit->tick || event_add(audit->wake, NULL) < 0)
 		return error_set(err, ERR_INTERNAL, "audit log: cannot make events");
 	return 0;
 }
@@ -348,7 +437,7 @@ static void tell_recovery(struct audit *audit, const struct recovery *recovery) 
 	char file[SEGMENT_NAME_MAX];
 
 	if (recovery->torn) {
-		segment_name(recovery->at.segment, file);
+		segment_name(recovery->torn_segment, file);
 		log_warning(audit->log, "recovered", "file=%s bytes=%llu were no whole frame and do not count", file,
 			    (unsigned long long)recovery->torn);
 		tell(audit, &(struct audit_record){ .type = RECORD_RECOVERED, .file = file, .bytes = recovery->torn });
@@ -383,11 +472,12 @@ static int start(struct audit *audit, struct error *err) {
 			.at = recovery.at,
 			.next_number = recovery.next_number,
 			.spare = recovery.spare,
+			.low_water_bytes = audit->options.low_water_bytes,
 			.wake_fd = audit->wake_fd,
 		};
 
 		recovery.spare.fd = -1; /* the writer's now */
-		audit->last_time = recovery.at.last_ns / 1000000000;
+		audit->last_ns = recovery.at.last_ns;
 		r = writer_start(&options, &audit->writer, err);
 	}
 	if (r == 0)
@@ -396,13 +486,20 @@ static int start(struct audit *audit, struct error *err) {
 	return r;
 }
 
+static void free_events(struct audit *audit) {
+	struct event **const events[] = { &audit->wake, &audit->kick, &audit->tick };
+
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		if (*events[i])
+			event_free(*events[i]);
+		*events[i] = NULL;
+	}
+}
+
 static void audit_free(struct audit *audit) {
 	const int fds[] = { audit->wake_fd, audit->journal_fd, audit->lock_fd, audit->dir_fd };
-	struct event *const events[] = { audit->wake, audit->kick, audit->tick };
 
-	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
-		if (events[i])
-			event_free(events[i]);
+	free_events(audit);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -442,18 +539,21 @@ int audit_open(struct event_base *base, const struct audit_options *options, str
 
 void audit_close(struct audit *audit) {
 	struct error err;
+	bool stopped;
 
 	if (!audit)
 		return;
 	error_set(&err, ERR_UNAVAILABLE, "audit log: the broker is stopping and the disk does not answer");
-	if (writer_stop(audit->writer, audit->options.deadline_ms)) {
-		release_batches(audit);
-		refuse_all(audit, &err);
+	take_released(audit); /* what is to be told of these is still written */
+	stopped = writer_stop(audit->writer, audit->options.deadline_ms);
+	release_batches(audit);
+	refuse_all(audit, &err);
+	if (stopped) {
 		writer_free(audit->writer);
 		audit_free(audit);
 		return;
 	}
 	/* The thread is still in the disk's hands: what it uses stays as it is. */
 	log_error(audit->log, "audit-close", "the disk under %s hangs; what was queued may not be recorded", audit->path);
-	refuse_all(audit, &err);
+	free_events(audit);
 }

@@ -12,7 +12,8 @@
  *
  * A record that was accepted is written sooner or later, unless the process ends before. Its waiter may be
  * refused meanwhile (deadline, no segment to write to); when it is then written all the same a record of type
- * "late" names its index, and nothing is released on it.
+ * "late" names its index, and nothing is released on it. When the log goes on after a failure a record of type "recovered"
+ * says what had failed and how many records were refused.
  *
  * The daemon ignores SIGXFSZ and SIGPIPE: a file size limit is then an error of a write like any other.
  */
@@ -67,17 +68,18 @@ void audit_close(struct audit *audit);
 
 /*
  * Queues a record (one JSON object, one line, no newline). entry NULL: nobody waits; it rides with the next batch.
- * -1 with ERR_UNAVAILABLE at once when it is known that nothing can be written now.
+ * -1 with ERR_UNAVAILABLE at once when somebody would wait and it is known that nothing is made durable now (an error that
+ * lasts, a disk that hangs), or when too much waits for the disk already.
  */
 int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err);
 /* The waiter is going away; the record is still written, done() is not called. */
 void audit_forget(struct audit *audit, struct audit_entry *entry);
 
-/* Whether an issuance may begin: false (with the reason) below the low-water mark or while latched. */
+/* Whether an issuance may begin: false (with the reason) below the low-water mark, or while nothing is made durable. */
 bool audit_ready(const struct audit *audit, struct error *err);
 
 /*
- * The latest realtime (Unix seconds) at which the log says that something was recorded; 0: it is empty. A clock more
+ * The latest realtime (Unix seconds) at which something was recorded, now or ever; 0: nothing was. A clock more
  * than 60 s before it went backwards: issue nothing, for every notAfter would be judged by a wrong time.
  */
 int64_t audit_last_time(const struct audit *audit);

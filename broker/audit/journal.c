@@ -170,8 +170,6 @@ static void frame_decode(const uint8_t *p, struct frame *out) {
 static const char *head_fault(const uint8_t *p, const struct frame *f) {
 	if (!frame_magic(p))
 		return "no frame begins here";
-	if (p[4] != FRAME_VERSION)
-		return "a frame of a version that this hallpass does not know";
 	if (get_be(p + 5, 3) != 0 || f->n < 1 || f->n > FRAME_MAX_ENTRIES || f->entries.n > FRAME_MAX_BODY ||
 	    f->extension.n > FRAME_MAX_EXTENSION || f->first_index > UINT64_MAX - f->n ||
 	    f->len != FRAME_HEAD + f->entries.n + f->extension.n + JOURNAL_HASH)
@@ -189,6 +187,10 @@ enum frame_state frame_parse(struct journal_hasher *hasher, const uint8_t *p, si
 		return FRAME_SHORT;
 	if (all_zero(p, FRAME_HEAD))
 		return FRAME_NONE;
+	if (frame_magic(p) && p[4] != FRAME_VERSION) {
+		*why = "a frame of a version that this hallpass does not know (a newer one wrote here, or it is damaged)";
+		return FRAME_UNKNOWN;
+	}
 	frame_decode(p, out);
 	*why = head_fault(p, out);
 	if (*why)

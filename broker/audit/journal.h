@@ -108,6 +108,7 @@ enum frame_state {
 	FRAME_BAD = 0, /* not a frame, or one that was damaged */
 	FRAME_NONE,    /* zeros: nothing was written here */
 	FRAME_SHORT,   /* may be one; out->len bytes are needed to tell */
+	FRAME_UNKNOWN, /* begins like one, of a version that we don't know: a crash leaves no such thing */
 	FRAME_GOOD,    /* hash and structure are right; whether it follows its predecessor is for the caller */
 };
 

@@ -6,8 +6,8 @@
 #include "hallpass/utf8.h"
 
 /*
- * Bytes of output that a string, and a list in all, may take. 26 strings (some of them long), three lists and
- * the numbers stay below 65,535 together: test_record_never_exceeds_an_entry.
+ * Bytes of output that a string, and a list in all, may take. 15 strings, three long ones, four lists and the numbers
+ * stay below 65,535 together: test_record_never_exceeds_an_entry.
  */
 #define STRING_MAX 1024
 #define LONG_MAX_BYTES 3072

@@ -33,7 +33,7 @@
  *   upstreamMs     latency of the call to Google
  *   upstreamStatus its HTTP status
  *   error          in words
- *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count
+ *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut

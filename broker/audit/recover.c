@@ -12,6 +12,7 @@
 #include "hallpass/cleanup.h"
 
 #define BUCKETS 1024
+#define SPARE_LOOK 65536 /* of a blank one the beginning is looked at, where its first frame would be */
 
 struct intents {
 	struct open_intents buckets[BUCKETS];
@@ -35,10 +36,11 @@ static int intent_open(struct intents *intents, uint64_t index, struct str json,
 		       struct error *err) {
 	struct open_intent *intent = calloc(1, sizeof(*intent));
 
-	if (!intent || !(intent->json = strndup(json.p, json.n))) {
+	if (!intent || !(intent->json = calloc(1, json.n + 1))) {
 		free(intent);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
+	memcpy(intent->json, json.p, json.n); /* NUL bytes too: flight is at the same place in it */
 	intent->index = index;
 	intent->flight = (struct str){ intent->json + (head->flight.p - json.p), head->flight.n };
 	TAILQ_INSERT_TAIL(bucket(intents, intent->flight), intent, link);
@@ -108,16 +110,35 @@ static int walk(struct scan *scan, struct intents *intents, struct error *err) {
 	return r;
 }
 
-/*
- * Segments behind the end of the chain: the spare, or one whose header was torn by a crash (removed, there is nothing
- * in it). One with frames under a bad header is damage.
- */
+static int not_empty(const struct segment_dir *dir, const char *name, const char *what, struct error *err) {
+	return error_set(err, ERR_INVALID,
+			 "audit log: %s/%s at byte 0: the header is %s; restore the file from a backup, or move the "
+			 "directory away to begin a new log",
+			 dir->path, name, what);
+}
+
+/* Whether nothing was ever recorded in a segment that has no good header. A crash leaves zeros behind a torn one. */
+static int check_unused(const struct segment_dir *dir, struct scan *scan, const struct scan_segment *s, struct error *err) {
+	const bool bad = s->state == HEADER_BAD;
+	char name[SEGMENT_NAME_MAX];
+	uint64_t used;
+
+	segment_name(s->number, name);
+	if (bad && s->size < JOURNAL_MIN_SEGMENT)
+		return not_empty(dir, name, "damaged, and the file was truncated", err);
+	if (scan_used(scan, s->number, JOURNAL_HEADER, bad ? UINT64_MAX : SPARE_LOOK, &used, err) < 0)
+		return -1;
+	if (used)
+		return not_empty(dir, name, bad ? "damaged, and records are behind it" : "blank, and records are behind it", err);
+	return 0;
+}
+
+/* Segments behind the end of the chain: the spare, or one whose header was torn by a crash. */
 static int judge_rest(const struct segment_dir *dir, struct scan *scan, uint64_t segment_bytes, struct recovery *out,
 		      struct error *err) {
 	const struct scan_segment *s;
 	char name[SEGMENT_NAME_MAX];
 	size_t n;
-	int r;
 
 	s = scan_segments(scan, &n);
 	for (size_t i = 0; i < n; i++) {
@@ -125,20 +146,45 @@ static int judge_rest(const struct segment_dir *dir, struct scan *scan, uint64_t
 			out->next_number = s[i].number + 1;
 		if (s[i].number < out->at.segment || s[i].state == HEADER_GOOD)
 			continue;
-		segment_name(s[i].number, name);
-		r = s[i].state == HEADER_BAD ? scan_has_frames(scan, s[i].number, err) : 0;
-		if (r < 0)
+		if (check_unused(dir, scan, &s[i], err) < 0)
 			return -1;
-		if (r > 0)
-			return error_set(err, ERR_INVALID,
-					 "audit log: %s/%s: the header is damaged, and good frames are behind it; "
-					 "restore the file from a backup, or move the directory away to begin a new log",
-					 dir->path, name);
+		segment_name(s[i].number, name);
 		if (s[i].state == HEADER_SPARE && s[i].size == segment_bytes && out->spare.fd < 0) {
 			if (segment_open(dir, s[i].number, &out->spare, err) < 0)
 				return -1;
 		} else
 			unlinkat(dir->fd, name, 0);
+	}
+	return 0;
+}
+
+static const struct scan_segment *segment_of(const struct scan *scan, uint64_t number) {
+	const struct scan_segment *s;
+	size_t n;
+
+	s = scan_segments(scan, &n);
+	while (n && s->number != number)
+		s++, n--;
+	return n ? s : NULL;
+}
+
+/*
+ * The torn tail of the last segment. Where that has no frame yet, a start before this one went no further than its header:
+ * then of the one that it goes on from, too.
+ */
+static int find_torn(struct scan *scan, struct recovery *out, struct error *err) {
+	const struct scan_segment *s = segment_of(scan, out->at.segment);
+	uint64_t good_end = out->at.offset;
+
+	if (scan_tail(scan, &out->torn, err) < 0)
+		return -1;
+	out->torn_segment = out->at.segment;
+	while (s && !out->torn && good_end == JOURNAL_HEADER && s->predecessor) {
+		good_end = s->good_end;
+		out->torn_segment = s->predecessor;
+		if (scan_used(scan, s->predecessor, good_end, UINT64_MAX, &out->torn, err) < 0)
+			return -1;
+		s = segment_of(scan, s->predecessor);
 	}
 	return 0;
 }
@@ -175,9 +221,11 @@ static int recover_by(const struct segment_dir *dir, struct scan *scan, uint64_t
 	intents->in_order = &out->open;
 	r = walk(scan, intents, err);
 	free(intents); /* the intents stay, in order */
-	if (r < 0 || scan_tail(scan, &out->torn, err) < 0)
+	if (r < 0)
 		return -1;
 	scan_position(scan, &out->at);
+	if (find_torn(scan, out, err) < 0)
+		return -1;
 	return judge_rest(dir, scan, segment_bytes, out, err);
 }
 

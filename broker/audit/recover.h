@@ -4,7 +4,8 @@
  * What is found in the directory at start: where the log goes on, what a crash left, which intents are open.
  *
  * Changes nothing that is part of the log: a torn tail is left where it is, the header of the next segment says
- * where the good part ends. So a crash during recovery is just another crash.
+ * where the good part ends, and until a record tells of the tail every start finds it again. So a crash during recovery
+ * is just another crash.
  */
 
 #include <stdint.h>
@@ -24,7 +25,8 @@ TAILQ_HEAD(open_intents, open_intent);
 
 struct recovery {
 	struct scan_position at;
-	uint64_t torn; /* bytes behind it that do not count */
+	uint64_t torn; /* bytes at the end of torn_segment that do not count, and of which no record tells yet */
+	uint64_t torn_segment;
 	uint64_t next_number;
 	struct segment spare; /* fd -1: none */
 	struct open_intents open;

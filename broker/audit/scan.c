@@ -1,6 +1,5 @@
 /* See scan.h. */
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +22,8 @@ struct scan {
 	int fd; /* of the current segment */
 	char name[SEGMENT_NAME_MAX];
 	struct scan_position at;
-	struct scan_position before; /* before the last frame: a follower may have read one that was then refused */
+	/* A follower may have read what was then refused: where it was before the last frame, and before this segment. */
+	struct scan_position before, entry;
 	uint8_t *window;	     /* a part of the current segment */
 	uint64_t window_at;
 	size_t window_len;
@@ -169,18 +169,18 @@ int scan_open(const struct segment_dir *dir, struct scan **out, struct error *er
 	return 0;
 }
 
-/* The one that goes on from the current segment: the highest that says so; from none: the lowest that begins a log. */
-static const struct scan_segment *successor(const struct scan *scan) {
+/* The one that goes on from this segment (0: that begins the log): the highest that says so. */
+static struct scan_segment *successor(const struct scan *scan, uint64_t number) {
 	for (size_t i = scan->n_segments; i > 0; i--) {
-		const struct scan_segment *s = &scan->segments[i - 1];
+		struct scan_segment *s = &scan->segments[i - 1];
 
-		if (s->state == HEADER_GOOD && s->predecessor == scan->at.segment && s->number > scan->at.segment)
+		if (s->state == HEADER_GOOD && s->predecessor == number && s->number > number)
 			return s;
 	}
 	return NULL;
 }
 
-static int enter(struct scan *scan, const struct scan_segment *s, struct error *err) {
+static int enter(struct scan *scan, struct scan_segment *s, struct error *err) {
 	int fd;
 
 	if (s->first_index != scan->at.next_index || memcmp(s->hash, scan->at.hash, JOURNAL_HASH))
@@ -194,6 +194,8 @@ static int enter(struct scan *scan, const struct scan_segment *s, struct error *
 	if (scan->fd >= 0)
 		close(scan->fd);
 	scan->fd = fd;
+	s->on_chain = true;
+	scan->entry = scan->at;
 	scan->at.segment = s->number;
 	scan->at.offset = JOURNAL_HEADER;
 	scan->window_len = 0;
@@ -280,30 +282,55 @@ static int next_of_last(struct scan *scan, struct frame *frame, struct error *er
 		return -1;
 	if (state == FRAME_GOOD)
 		return accept(scan, frame, err);
+	if (state == FRAME_UNKNOWN)
+		return damaged(scan, why, err);
 	scan->window_len = 0; /* look again next time */
 	return 0;
 }
 
-/* Nothing begun may lie beyond the end of the chain. */
+static bool on_chain(struct scan *scan, uint64_t number) {
+	struct scan_segment *s = find_segment(scan, number);
+
+	return s && s->on_chain;
+}
+
+/*
+ * Nothing begun may lie beyond the end of the chain; and what was tried in vain has no successor, so whatever was begun
+ * goes on from a part of the chain.
+ */
 static int check_no_orphan(struct scan *scan, struct error *err) {
 	for (size_t i = 0; i < scan->n_segments; i++) {
 		const struct scan_segment *s = &scan->segments[i];
 
-		if (s->state == HEADER_GOOD && s->number > scan->at.segment)
-			return error_set(err, ERR_INVALID, "audit log: %s/%06llu.j goes on from %06llu.j, which is missing or damaged; %s",
-					 scan->dir.path, (unsigned long long)s->number,
-					 (unsigned long long)s->predecessor, REMEDY);
+		if (s->state != HEADER_GOOD ||
+		    (s->number <= scan->at.segment && (!s->predecessor || on_chain(scan, s->predecessor))))
+			continue;
+		return error_set(err, ERR_INVALID,
+				 "audit log: %s/%06llu.j goes on from %06llu.j, which is missing, damaged or replaced; %s",
+				 scan->dir.path, (unsigned long long)s->number, (unsigned long long)s->predecessor, REMEDY);
 	}
 	return 0;
 }
 
-static int scan_step(struct scan *scan, struct frame *frame, struct error *err) {
-	const struct scan_segment *s;
+/* The frames that a follower saw behind another one's good end were refused; they come again. */
+static void step_back(struct scan *scan) {
+	const struct scan_segment *s = scan->at.segment ? successor(scan, scan->entry.segment) : NULL;
 
-	while ((s = successor(scan))) {
-		if (scan->at.segment && scan->at.offset > s->good_end && scan->before.segment == scan->at.segment &&
-		    scan->before.offset == s->good_end)
-			scan->at = scan->before; /* the frame that we saw was refused; it comes again */
+	if (s && s->number > scan->at.segment) { /* all that was in this segment */
+		find_segment(scan, scan->at.segment)->on_chain = false;
+		scan->at = scan->entry;
+	}
+	s = successor(scan, scan->at.segment);
+	if (s && scan->at.segment && scan->at.offset > s->good_end && scan->before.segment == scan->at.segment &&
+	    scan->before.offset == s->good_end)
+		scan->at = scan->before;
+}
+
+static int scan_step(struct scan *scan, struct frame *frame, struct error *err) {
+	struct scan_segment *s;
+
+	step_back(scan);
+	while ((s = successor(scan, scan->at.segment))) {
 		if (scan->at.segment && scan->at.offset != s->good_end)
 			return next_before(scan, s->good_end, frame, err);
 		if (enter(scan, s, err) < 0)
@@ -332,6 +359,10 @@ void scan_position(const struct scan *scan, struct scan_position *out) {
 
 /* The end of the last byte that is not zero; `end` where these are all zeros. */
 static uint64_t last_used(const uint8_t *p, size_t n, uint64_t at, uint64_t end) {
+	static const uint8_t zeros[4096];
+
+	while (n >= sizeof(zeros) && !memcmp(p + n - sizeof(zeros), zeros, sizeof(zeros)))
+		n -= sizeof(zeros); /* megabytes of them, at each start */
 	while (n && !p[n - 1])
 		n--;
 	return n ? at + n : end;
@@ -399,19 +430,35 @@ const struct scan_segment *scan_segments(const struct scan *scan, size_t *n) {
 	return scan->segments;
 }
 
-int scan_has_frames(struct scan *scan, uint64_t number, struct error *err) {
-	uint64_t found, end = 0;
-	char name[SEGMENT_NAME_MAX];
-	int r, fd = scan->fd;
+static int used_in(struct scan *scan, uint64_t from, uint64_t most, uint64_t *n, struct error *err) {
+	const uint8_t *p;
+	uint64_t end = from;
+	int64_t got;
 
-	assert(find_segment(scan, number));
+	for (uint64_t at = from; at - from < most; at += (uint64_t)got) {
+		got = fill(scan, at, 1, &p, err);
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		end = last_used(p, (size_t)got, at, end);
+	}
+	*n = end - from;
+	return 0;
+}
+
+int scan_used(struct scan *scan, uint64_t number, uint64_t from, uint64_t most, uint64_t *n, struct error *err) {
+	const int fd = scan->fd;
+	char name[SEGMENT_NAME_MAX];
+	int r;
+
 	scan->fd = open_number(scan, number, name);
 	if (scan->fd < 0) {
 		scan->fd = fd;
 		return segment_error(&scan->dir, name, "cannot read", errno, err);
 	}
 	scan->window_len = 0;
-	r = find_frame(scan, 0, &found, &end, err);
+	r = used_in(scan, from, most, n, err);
 	scan->window_len = 0;
 	close(scan->fd);
 	scan->fd = fd;

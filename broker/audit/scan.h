@@ -46,7 +46,8 @@ struct scan_segment {
 	enum header_state state;
 	uint64_t predecessor, good_end, first_index;
 	uint8_t hash[JOURNAL_HASH];
+	bool on_chain; /* it was walked through, or is being */
 };
 const struct scan_segment *scan_segments(const struct scan *scan, size_t *n);
-/* Whether any good frame is in this segment: 1, 0, -1. */
-int scan_has_frames(struct scan *scan, uint64_t number, struct error *err);
+/* How many bytes lie behind byte `from` in this segment, up to the last that is not zero; looks at no more than `most`. */
+int scan_used(struct scan *scan, uint64_t number, uint64_t from, uint64_t most, uint64_t *n, struct error *err);

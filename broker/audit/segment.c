@@ -155,15 +155,25 @@ static bool same_inode(const struct statx *a, const struct statx *b) {
 	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor;
 }
 
+int segment_dir_check(const struct segment_dir *dir, struct error *err) {
+	struct statx ours, theirs;
+
+	if (identify(dir->fd, "", AT_EMPTY_PATH, &ours) == 0 && identify(AT_FDCWD, dir->path, 0, &theirs) == 0 &&
+	    same_inode(&ours, &theirs))
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE,
+			 "audit log: the directory %s was moved, removed or replaced while in use; put it back, or restart "
+			 "hallpassd to begin a new log there",
+			 dir->path);
+}
+
 int segment_check(const struct segment_dir *dir, const struct segment *segment, struct error *err) {
 	struct statx ours, theirs;
 
-	if (identify(dir->fd, "", AT_EMPTY_PATH, &ours) < 0 || identify(AT_FDCWD, dir->path, 0, &theirs) < 0 ||
-	    !same_inode(&ours, &theirs))
-		return error_set(err, ERR_UNAVAILABLE, "audit log: the directory %s was moved or replaced while in use",
-				 dir->path);
+	if (segment_dir_check(dir, err) < 0)
+		return -1;
 	if (identify(segment->fd, "", AT_EMPTY_PATH, &ours) < 0 || ours.stx_nlink == 0)
-		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed while in use", dir->path,
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed or replaced while in use", dir->path,
 				 segment->name);
 	if (identify(dir->fd, segment->name, AT_SYMLINK_NOFOLLOW, &theirs) < 0 || !same_inode(&ours, &theirs))
 		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was moved or replaced while in use", dir->path,

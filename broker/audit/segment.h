@@ -43,7 +43,9 @@ int segment_open(const struct segment_dir *dir, uint64_t number, struct segment 
 /* Writes the header and makes it durable. */
 int segment_begin(const struct segment_dir *dir, const struct segment *segment, struct journal_hasher *hasher,
 		  const struct journal_header *header, struct error *err);
-/* Whether path and name still lead to this file, and it is not shorter. */
+/* Whether the path still leads to the directory that we write to. */
+int segment_dir_check(const struct segment_dir *dir, struct error *err);
+/* The same, and whether the name still leads to this file, and it is not shorter. */
 int segment_check(const struct segment_dir *dir, const struct segment *segment, struct error *err);
 void segment_close(struct segment *segment);
 /* Closes, and removes the file: nothing durable was ever in it. */

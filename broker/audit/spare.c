@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include "broker/audit/spare.h"
+#include "broker/clock.h"
 
 #define RETRY_MS 250
 #define UNHURRIED_MS 1000 /* after one was taken: whoever took it is busy */
@@ -22,16 +23,19 @@ struct spare_maker {
 	uint64_t failures;
 	struct error error; /* of the last failure */
 	bool wanted;	    /* somebody waits */
+	bool ended;
 };
 
-/* Under the lock: waits so long; less when it is stopped, or somebody wants one who did not when it began. */
-static void pause_ms(struct spare_maker *m, int64_t ms, bool unless_wanted) {
-	struct timespec until;
+static struct timespec in_ms(unsigned ms) {
+	int64_t until_us = clock_monotonic_us() + (int64_t)ms * 1000;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms % 1000 * 1000000;
-	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
+	return (struct timespec){ until_us / 1000000, until_us % 1000000 * 1000 };
+}
+
+/* Under the lock: waits so long; less when it is stopped, or somebody wants one who did not when it began. */
+static void pause_ms(struct spare_maker *m, unsigned ms, bool unless_wanted) {
+	struct timespec until = in_ms(ms);
+
 	while (!atomic_load(&m->stop) && !(unless_wanted && m->wanted)) {
 		if (pthread_cond_timedwait(&m->changed, &m->lock, &until))
 			return;
@@ -72,6 +76,8 @@ static void *maker_main(void *arg) {
 		if (!atomic_load(&m->stop))
 			make_one(m);
 	}
+	m->ended = true;
+	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
 }
@@ -131,6 +137,18 @@ void spare_maker_stop(struct spare_maker *m) {
 	atomic_store(&m->stop, true);
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
+}
+
+bool spare_maker_ended(struct spare_maker *m, unsigned timeout_ms) {
+	struct timespec until = in_ms(timeout_ms);
+	bool ended;
+
+	pthread_mutex_lock(&m->lock);
+	while (!m->ended && pthread_cond_timedwait(&m->changed, &m->lock, &until) == 0)
+		;
+	ended = m->ended;
+	pthread_mutex_unlock(&m->lock);
+	return ended;
 }
 
 void spare_maker_free(struct spare_maker *m) {

@@ -21,5 +21,7 @@ int spare_maker_start(const struct segment_dir *dir, uint64_t segment_bytes, uin
 int spare_take(struct spare_maker *maker, struct segment *out, uint64_t *seen, struct error *err);
 /* Makes spare_take() return at once from now on; no further attempts. */
 void spare_maker_stop(struct spare_maker *maker);
+/* Whether it ended after spare_maker_stop(); waits up to timeout_ms. False: the disk has it. */
+bool spare_maker_ended(struct spare_maker *maker, unsigned timeout_ms);
 /* Joins the thread. The spare stays on disk for the next start. */
 void spare_maker_free(struct spare_maker *maker); /* takes NULL */

@@ -14,10 +14,12 @@
 #define FIRST_ROOM 16384	 /* bytes of a new batch; grows to hold FRAME_MAX_BODY */
 #define GATHER_MAX_US 10000	 /* never wait longer than that for more to come */
 #define SPACE_EVERY_US 100000	 /* how old the figure of free bytes may be when something is written */
+#define RETRY_US 250000		 /* between attempts while nothing can be written */
 
 struct writer {
 	const struct segment_dir *dir;
 	int wake_fd;
+	uint64_t low_water_bytes;
 	pthread_t thread;
 	bool started;
 	struct spare_maker *spares;
@@ -44,6 +46,7 @@ struct writer {
 	struct segment segment; /* fd -1: none */
 	uint64_t offset;	/* in it */
 	bool used;		/* a frame in it is durable */
+	struct scan_position torn; /* the end that a crash left, to be trimmed once a record tells of it; segment 0: none */
 	struct scan_position at;
 	enum journal_why why; /* the next segment is begun */
 	struct error reason;
@@ -123,13 +126,16 @@ static int begin_segment(struct writer *w, struct error *err) {
 		.good_end = w->at.offset,
 	};
 
+	/* A spare of an earlier life may have got its name just before a crash. */
+	if (w->why == JOURNAL_WHY_START && w->dir->io->fsync(w->dir->io->ctx, w->dir->fd) < 0)
+		return segment_error(w->dir, "", "cannot sync", errno, err);
 	memcpy(header.hash, w->at.hash, sizeof(header.hash));
 	if (w->why == JOURNAL_WHY_DEAD)
 		snprintf(header.reason, sizeof(header.reason), "%s", w->reason.message);
 	if (segment_begin(w->dir, &w->segment, &w->hasher, &header, err) < 0)
 		return -1;
-	if (w->why == JOURNAL_WHY_START && w->at.segment)
-		segment_trim(w->dir, w->at.segment, w->at.offset);
+	if (w->why == JOURNAL_WHY_START)
+		w->torn = w->at;
 	w->why = JOURNAL_WHY_FULL;
 	w->offset = JOURNAL_HEADER;
 	w->used = false;
@@ -140,23 +146,54 @@ static int begin_segment(struct writer *w, struct error *err) {
 	return 0;
 }
 
+/* Stuck: looks again after a while; at once when it is to stop. */
+static void pause_before_retry(struct writer *w) {
+	int64_t until_us = clock_monotonic_us() + RETRY_US;
+	struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+
+	pthread_mutex_lock(&w->lock);
+	while (!atomic_load(&w->stopping)) {
+		if (pthread_cond_timedwait(&w->work, &w->lock, &until))
+			break;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* In a directory that is not ours any more spares would be used up as fast as they are made. */
+static int have_dir(struct writer *w) {
+	struct error err;
+
+	while (segment_dir_check(w->dir, &err) < 0) {
+		if (atomic_load(&w->stopping))
+			return -1;
+		set_stuck(w, &err);
+		pause_before_retry(w);
+	}
+	return 0;
+}
+
 /* A segment with room for len bytes. Waits for one; -1: stopping, and there is none. */
 static int have_segment(struct writer *w, size_t len) {
+	unsigned failures = 0;
 	struct error err;
 
 	if (w->segment.fd >= 0 && w->offset + len <= w->segment.size)
 		return 0;
 	segment_close(&w->segment);
-	for (;;) {
+	while (have_dir(w) == 0) {
 		if (spare_take(w->spares, &w->segment, &w->spares_seen, &err) == 0) {
 			w->used = false;
 			if (begin_segment(w, &err) == 0)
 				return 0;
 			bury(w, &err);
+			failures++;
 		} else if (atomic_load(&w->stopping))
-			return -1;
+			break;
 		set_stuck(w, &err);
+		if (failures > 1)
+			pause_before_retry(w);
 	}
+	return -1;
 }
 
 static int write_frame(struct writer *w, struct batch *b, size_t len, struct error *err) {
@@ -176,6 +213,7 @@ static int write_frame(struct writer *w, struct batch *b, size_t len, struct err
 /* The frame is durable: the log now ends behind it. */
 static void advance(struct writer *w, struct batch *b, size_t len, int64_t realtime_ns) {
 	b->first_index = w->at.next_index;
+	b->realtime_ns = realtime_ns;
 	w->used = true;
 	w->offset += len;
 	w->at.segment = w->segment.number;
@@ -184,6 +222,9 @@ static void advance(struct writer *w, struct batch *b, size_t len, int64_t realt
 	if (realtime_ns > w->at.last_ns)
 		w->at.last_ns = realtime_ns;
 	memcpy(w->at.hash, b->bytes + len - JOURNAL_HASH, JOURNAL_HASH);
+	if (w->torn.segment)
+		segment_trim(w->dir, w->torn.segment, w->torn.offset);
+	w->torn.segment = 0;
 }
 
 /* Makes the batch durable, in this segment or in a later one. -1: stopping, and nothing can be written. */
@@ -207,8 +248,10 @@ static int commit(struct writer *w, struct batch *b) {
 		if (write_frame(w, b, len, &err) == 0)
 			break;
 		bury(w, &err);
-		if (++failures > 1)
-			set_stuck(w, &err); /* the disk as a whole: their waiters have waited enough */
+		if (++failures > 1) { /* the disk as a whole: their waiters have waited enough */
+			set_stuck(w, &err);
+			pause_before_retry(w);
+		}
 	}
 	w->flush_us += (clock_monotonic_us() - began - w->flush_us) / 4;
 	advance(w, b, len, realtime_ns);
@@ -230,12 +273,23 @@ static void wait_for_entries(struct writer *w, unsigned n, int64_t until_us) {
 	w->wake_at = 0;
 }
 
+/* Under the lock, which is open while the disk is asked: notices by itself when there is room again. */
+static void wait_while_low(struct writer *w) {
+	while (!w->kicked && !atomic_load(&w->stopping) && atomic_load(&w->free_bytes) < w->low_water_bytes) {
+		wait_for_entries(w, 1, clock_monotonic_us() + RETRY_US);
+		pthread_mutex_unlock(&w->lock);
+		ask_space(w, clock_monotonic_us());
+		pthread_mutex_lock(&w->lock);
+	}
+}
+
 /* Under the lock. NULL: stopped, and nothing is left. */
 static struct batch *next_batch(struct writer *w) {
 	struct batch *b;
 
 	if (w->gather > 1)
 		wait_for_entries(w, w->gather, w->gather_until_us);
+	wait_while_low(w);
 	wait_for_entries(w, 1, 0);
 	b = STAILQ_FIRST(&w->queue);
 	if (!b)
@@ -300,6 +354,7 @@ static void writer_init(struct writer *w, const struct writer_options *options) 
 
 	w->dir = options->dir;
 	w->wake_fd = options->wake_fd;
+	w->low_water_bytes = options->low_water_bytes;
 	w->at = w->status.at = options->at;
 	w->segment.fd = -1;
 	w->why = JOURNAL_WHY_START;
@@ -483,15 +538,13 @@ bool writer_stop(struct writer *w, unsigned timeout_ms) {
 	w->kicked = w->queued;
 	atomic_store(&w->stopping, true);
 	pthread_cond_signal(&w->work);
-	done = wait_done(w, timeout_ms);
+	wait_done(w, timeout_ms);
 	pthread_mutex_unlock(&w->lock);
-	if (!done) { /* it may wait for a segment that cannot be made */
-		spare_maker_stop(w->spares);
-		pthread_mutex_lock(&w->lock);
-		done = wait_done(w, timeout_ms / 4 + 10);
-		pthread_mutex_unlock(&w->lock);
-	}
-	return done;
+	spare_maker_stop(w->spares); /* what is not done yet may wait for a segment that cannot be made */
+	pthread_mutex_lock(&w->lock);
+	done = wait_done(w, timeout_ms / 4 + 10);
+	pthread_mutex_unlock(&w->lock);
+	return spare_maker_ended(w->spares, timeout_ms) && done;
 }
 
 void writer_free(struct writer *w) {

@@ -31,7 +31,8 @@ struct batch {
 	STAILQ_ENTRY(batch) link;
 	unsigned number; /* its place in the pool */
 	unsigned n, waiters;
-	uint64_t first_index; /* once released */
+	uint64_t first_index; /* once released; and when it was written */
+	int64_t realtime_ns;
 	uint8_t *bytes;	      /* room for the head, entries, room for the hash */
 	size_t len, size;     /* len: of the entries */
 	struct batch_slot slots[FRAME_MAX_ENTRIES];
@@ -46,6 +47,7 @@ struct writer_options {
 	struct scan_position at; /* where the log goes on */
 	uint64_t next_number;	 /* of segments */
 	struct segment spare;	 /* one that is there already, or fd -1; taken */
+	uint64_t low_water_bytes; /* below it, free space is asked for again and again also when nothing is written */
 	int wake_fd;		 /* eventfd, written to when there is something for the event loop */
 };
 
@@ -75,6 +77,9 @@ struct writer_status {
 };
 void writer_status(struct writer *writer, struct writer_status *out);
 
-/* Writes out what is queued and ends the thread. False: it did not within timeout_ms; leave the writer alone then. */
+/*
+ * Writes out what is queued and ends the threads. False: they did not within about timeout_ms, the disk has them; what was
+ * released can still be taken, but leave the writer's memory alone then.
+ */
 bool writer_stop(struct writer *writer, unsigned timeout_ms);
 void writer_free(struct writer *writer); /* after writer_stop() said true; takes NULL */

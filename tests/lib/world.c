@@ -141,10 +141,10 @@ static void write_config(struct world *w) {
 		 "peers: [{uid: %u, principal: \"" ME "\"}]\n"
 		 "credential: {file: google/broker-key.json}\n"
 		 "policy: policy.yaml\n"
-		 "audit: {directory: audit, segmentSize: 512KiB, lowWater: 0}\n"
+		 "audit: {directory: audit, segmentSize: 512KiB%s}\n"
 		 "endpoints: {iamCredentials: \"%s\"}\n"
 		 "%s",
-		 geteuid(), w->url, w->config_more);
+		 geteuid(), w->audit_more[0] ? w->audit_more : ", lowWater: 0", w->url, w->config_more);
 	write_file(w, "hallpassd.yaml", text);
 }
 

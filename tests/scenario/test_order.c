@@ -1,7 +1,8 @@
 /*
  * P1, clause by clause, by the kernel's own account: strace shows that no byte of a token is sent before the fdatasync of its
- * record returned, and that Google is not asked before the intent's did. HALLPASS_ORDER_WRAP names words to put before
- * hallpassd; with `eatmydata`, or with fdatasync compiled out, these tests must fail (tests/mutants.sh sees to that).
+ * record returned, and that Google is not asked before the intent's did. The last test sees that the others would notice:
+ * under eatmydata no fdatasync is ever made. (With fdatasync compiled out: tests/mutants.sh.)
+ * HALLPASS_MINTS: how many tokens (100 by default; the long run has 10000).
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 #include "tests/lib/world.h"
-
-#define ROUNDS 40
 
 static struct world w;
 
@@ -32,24 +31,12 @@ static int teardown(void **state) {
 	return 0;
 }
 
-static void strace_or_skip(const char *what) {
-	const char *more = getenv("HALLPASS_ORDER_WRAP");
-
+static void strace_or_skip(const char *what, const char *more) {
 	if (system("command -v strace >/dev/null 2>&1 && strace -o /dev/null true 2>/dev/null") != 0) {
 		print_message("skipped: strace is not here or may not trace\n");
 		skip();
 	}
-	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -s 200 -o %s/trace -e trace=%s %s", w.dir, what, more ? more : "");
-}
-
-static FILE *trace_open(void) {
-	char path[200];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/trace", w.dir);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	return f;
+	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -s 200 -o %s/trace -e trace=%s %s", w.dir, what, more);
 }
 
 static bool is_sync(const char *line) {
@@ -61,69 +48,115 @@ static bool is_token_reply(const char *line) {
 	return strstr(line, "sendto(") && strstr(line, "HTTP/1.1 200") && strstr(line, "no-store");
 }
 
-static void test_P1_each_token_is_sent_after_the_fdatasync_of_its_record(void **state) {
-	int replies = 0, syncs = 0, inversions = 0;
-	char line[4096];
+static bool is_call(const char *line) {
+	return strstr(line, ":generateAccessToken HTTP/");
+}
+
+struct order {
+	int replies, calls;
+	int early_replies, early_calls; /* before the sync of the outcome, of the intent */
+};
+
+/* One client, one request after the other: between a reply and the next call, and between that and its reply, lies a sync. */
+static struct order read_trace(void) {
+	struct order o = { 0 };
+	char path[200], line[4096];
+	int syncs = 0;
 	FILE *f;
 
-	(void)state;
-	strace_or_skip("fdatasync,sendto");
-	world_daemon(&w);
-	for (int i = 0; i < ROUNDS; i++) {
-		struct answer a;
-
-		ask_token(&w, SA_DEV, i % 2 ? "" : ", \"lifetime\": 700", &a); /* the first is minted, the rest cached */
-		assert_int_equal(a.status, 200);
-		answer_fini(&a);
-	}
-	world_stop(&w, SIGTERM);
-	f = trace_open();
+	snprintf(path, sizeof(path), "%s/trace", w.dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
 		syncs += is_sync(line);
-		if (!is_token_reply(line))
+		if (!is_call(line) && !is_token_reply(line))
 			continue;
-		replies++;
-		inversions += syncs < (replies == 1 ? 2 : 1); /* a mint has an intent, too */
+		o.calls += is_call(line);
+		o.early_calls += is_call(line) && !syncs;
+		o.replies += is_token_reply(line);
+		o.early_replies += is_token_reply(line) && !syncs;
 		syncs = 0;
 	}
 	fclose(f);
-	print_message("%d tokens sent, %d before their record was durable\n", replies, inversions);
-	assert_int_equal(replies, ROUNDS);
-	assert_int_equal(inversions, 0);
+	return o;
 }
 
-static void test_P1_google_is_asked_after_the_fdatasync_of_the_intent(void **state) {
-	int calls = 0, syncs = 0, early = 0;
-	char line[4096];
-	FILE *f;
+#define N_SCOPES 15
 
-	(void)state;
-	strace_or_skip("fdatasync,sendto,write,writev,sendmsg");
+/* Any subset of so many scopes is a token of its own: nothing comes from the cache unless it is asked for twice. */
+static void many_scopes(void) {
+	char policy[2048];
+	size_t n = 0;
+
+	n += (size_t)snprintf(policy, sizeof(policy),
+			      "version: 1\nbindings:\n  - name: dev\n    members: [\"" ME "\"]\n    serviceAccounts: [" SA_DEV "]\n    scopes:\n");
+	for (int i = 0; i < N_SCOPES; i++)
+		n += (size_t)snprintf(policy + n, sizeof(policy) - n, "      - https://www.googleapis.com/auth/s%d\n", i);
+	world_policy(&w, policy);
+	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 10000000, burst: 10000000}\n");
+}
+
+static void ask_for_subset(unsigned subset) {
+	char more[1024] = ", \"scopes\": [";
+	struct answer a;
+
+	for (int i = 0; i < N_SCOPES; i++)
+		if (subset & 1u << i)
+			snprintf(more + strlen(more), sizeof(more) - strlen(more), "%s\"https://www.googleapis.com/auth/s%d\"",
+				 more[strlen(more) - 1] == '[' ? "" : ", ", i);
+	strcat(more, "]");
+	ask_token(&w, SA_DEV, more, &a);
+	if (a.status != 200)
+		fail_msg("%s", a.text);
+	answer_fini(&a);
+}
+
+static struct order order_of(int mints, const char *more) {
+	struct order o;
+
+	strace_or_skip("fdatasync,sendto,write,writev,sendmsg", more);
+	many_scopes();
 	world_daemon(&w);
-	for (int i = 0; i < 10; i++) {
-		struct answer a;
-		char more[64];
-
-		snprintf(more, sizeof(more), ", \"lifetime\": %d", 1200 - 60 * i);
-		ask_token(&w, SA_DEV, more, &a);
-		assert_int_equal(a.status, 200);
-		answer_fini(&a);
+	for (int i = 1; i <= mints; i++) {
+		ask_for_subset((unsigned)i);
+		if (i % 4 == 0)
+			ask_for_subset((unsigned)i); /* from the cache: one record, no call */
 	}
 	world_stop(&w, SIGTERM);
-	f = trace_open();
-	while (fgets(line, sizeof(line), f)) {
-		syncs += is_sync(line);
-		if (is_token_reply(line))
-			syncs = 0;
-		if (!strstr(line, ":generateAccessToken HTTP/"))
-			continue;
-		calls++;
-		early += syncs == 0;
+	o = read_trace();
+	print_message("%d calls, %d before their intent was durable; %d tokens sent, %d before their record was durable\n", o.calls,
+		      o.early_calls, o.replies, o.early_replies);
+	assert_int_equal(o.calls, mints);
+	assert_int_equal(o.replies, mints + mints / 4);
+	return o;
+}
+
+static int n_mints(void) {
+	const char *env = getenv("HALLPASS_MINTS");
+
+	return env ? atoi(env) : 100;
+}
+
+static void test_P1_each_token_and_each_call_waits_for_the_fdatasync_of_its_record(void **state) {
+	struct order o;
+
+	(void)state;
+	o = order_of(n_mints(), "");
+	assert_int_equal(o.early_calls, 0);
+	assert_int_equal(o.early_replies, 0);
+}
+
+static void test_P1_the_order_test_notices_that_nothing_is_synced(void **state) {
+	struct order o;
+
+	(void)state;
+	if (system("command -v eatmydata >/dev/null 2>&1") != 0) {
+		print_message("skipped: eatmydata is not here\n");
+		skip();
 	}
-	fclose(f);
-	print_message("%d calls, %d before their intent was durable\n", calls, early);
-	assert_int_equal(calls, 10);
-	assert_int_equal(early, 0);
+	o = order_of(20, "eatmydata");
+	assert_int_equal(o.early_calls, o.calls);
+	assert_int_equal(o.early_replies, o.replies);
 }
 
 #define MAX_ASKED 20000
@@ -138,7 +171,7 @@ static void test_P1_a_failing_fdatasync_releases_nothing(void **state) {
 	char hashes[64][65];
 
 	(void)state;
-	strace_or_skip("fdatasync");
+	strace_or_skip("fdatasync", "");
 	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO:when=8..9");
 	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 10000000, burst: 10000000}\n");
 	world_daemon(&w);
@@ -172,8 +205,8 @@ static void test_P1_a_failing_fdatasync_releases_nothing(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_P1_each_token_is_sent_after_the_fdatasync_of_its_record, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_P1_google_is_asked_after_the_fdatasync_of_the_intent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P1_each_token_and_each_call_waits_for_the_fdatasync_of_its_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P1_the_order_test_notices_that_nothing_is_synced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P1_a_failing_fdatasync_releases_nothing, setup, teardown),
 	};
 
