@@ -323,7 +323,7 @@ static void flight_refused(struct flight *flight, const struct fetch_result *res
 	const struct secret bearer = { flight->bearer_head, flight->bearer_head_len };
 	struct google_error said;
 
-	google_error_read(result->body, result->body_len, &bearer, &said);
+	google_error_read(result->body, result->body_len, &bearer, 1, &said);
 	error_set(&flight->last, ERR_UPSTREAM, "Google refuses %s for %.120s: HTTP %d: %s",
 		  calls[flight->spec->permission].verb, flight->spec->target, result->status, said.words);
 	if (result->status == 401 && !flight->renewed) {

@@ -9,6 +9,7 @@
 
 #define MAX_EXPIRES_IN (7 * 86400)
 #define MAX_CLAIMS 8192
+#define SECRET_PIECE 16 /* bytes of a secret that are too many to show */
 
 /* --- JSON */
 
@@ -332,18 +333,34 @@ static void read_oauth_error(const json_t *answer, struct google_error *out) {
 	copy_member(out->code, sizeof(out->code), answer, "error");
 	copy_member(out->reason, sizeof(out->reason), answer, "error_subtype");
 	copy_member(description, sizeof(description), answer, "error_description");
-	snprintf(out->words, sizeof(out->words), "%s%s%s%s%s%s", out->code, description[0] ? ": " : "", description,
-		 out->reason[0] ? " (" : "", out->reason, out->reason[0] ? ")" : "");
+	snprintf(out->words, sizeof(out->words), "%s%s%s", out->code, description[0] ? ": " : "", description);
+	/* Google's description often has it already. */
+	if (out->reason[0] && !strstr(description, out->reason))
+		snprintf(out->words + strlen(out->words), sizeof(out->words) - strlen(out->words), " (%s)", out->reason);
 }
 
-/* A beginning is enough: words are cut, and escapes in the JSON are gone by now. */
+/* Any piece of it: words are cut, and what is percent-encoded has only some characters in common. */
 static bool repeats(const char *words, const struct secret *secret) {
-	size_t n = secret ? secret->len : 0;
+	size_t piece = secret->len < SECRET_PIECE ? secret->len : SECRET_PIECE, n = strlen(words);
 
-	return n && memmem(words, strlen(words), secret->data, n < 24 ? n : 24);
+	for (size_t i = 0; piece && i + piece <= n; i++) {
+		if (memmem(secret->data, secret->len, words + i, piece))
+			return true;
+	}
+	return false;
 }
 
-void google_error_read(const char *body, size_t len, const struct secret *secret, struct google_error *out) {
+static bool repeats_any(const struct google_error *said, const struct secret *secrets, size_t n) {
+	for (size_t i = 0; i < n; i++) {
+		if (repeats(said->words, &secrets[i]) || repeats(said->code, &secrets[i]) ||
+		    repeats(said->reason, &secrets[i]))
+			return true;
+	}
+	return false;
+}
+
+void google_error_read(const char *body, size_t len, const struct secret *secrets, size_t n_secrets,
+		       struct google_error *out) {
 	const json_t *error;
 	struct error ignored;
 	json_t *answer;
@@ -356,8 +373,10 @@ void google_error_read(const char *body, size_t len, const struct secret *secret
 	else if (json_is_string(error))
 		read_oauth_error(answer, out);
 	google_json_free(answer);
-	if (repeats(out->words, secret))
+	if (repeats_any(out, secrets, n_secrets)) {
+		*out = (struct google_error){ 0 };
 		snprintf(out->words, sizeof(out->words), "an error that repeats the credential and is not shown");
+	}
 	if (!out->words[0])
 		snprintf(out->words, sizeof(out->words), "an error that cannot be read");
 }

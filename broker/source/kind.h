@@ -20,6 +20,7 @@
 
 #define SOURCE_MAX_FILE (64 * 1024)
 #define SOURCE_MAX_URL 2048
+#define SOURCE_MAX_SENT 2    /* secrets in one call */
 #define SOURCE_MAX_NESTING 4 /* impersonated by impersonated by … */
 #define CLOUD_PLATFORM "https://www.googleapis.com/auth/cloud-platform"
 
@@ -64,8 +65,9 @@ struct source {
 	source_step_fn *step;
 	bool step_wants_text, step_is_optional;
 	char calling[SOURCE_MAX_URL]; /* method and URL without its query, for people */
-	struct secret sent;	      /* what must not come back in an error */
-	struct source *inner;	      /* impersonation: whose token is used */
+	struct secret sent[SOURCE_MAX_SENT]; /* what must not come back in an error */
+	struct source *inner;	      /* impersonation: whose token is used … */
+	bool renewed;		      /* … and that a 401 has cost it once in this refresh */
 	struct source_wait *inner_wait;
 
 	/* after a failed refresh */
@@ -88,6 +90,7 @@ struct source_call {
 	bool text;		     /* the answer is not JSON */
 	bool optional;		     /* the step gets the answer whatever its status */
 	const struct secret *secret; /* what body or header hold and no error may repeat; NULL: the bearer */
+	const struct secret *also;   /* likewise; NULL: nothing more */
 	source_step_fn *step;
 };
 void source_call(struct source *source, const struct source_call *call);
@@ -95,6 +98,8 @@ void source_succeed(struct source *source, const struct google_token *token);
 /* For good: not tried again within this refresh. */
 __attribute__((format(printf, 3, 4))) void source_fail(struct source *source, enum error_code code, const char *fmt,
 						       ...);
+/* ERR_INVALID, naming the key: not a URL that the fetcher would call. NULL is none, and fine. */
+int source_check_url(const struct source *source, const char *key, const char *url, struct error *err);
 /* The common last step: an OAuth token in the answer. */
 void source_take_oauth_token(struct source *source, const json_t *answer, const struct fetch_result *raw);
 

@@ -59,7 +59,8 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	if (copy_string(file, "client_email", true, &source->email, err) < 0 ||
 	    copy_string(file, "project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "private_key_id", false, &own->key_id, err) < 0 ||
-	    copy_string(file, "token_uri", true, &own->token_uri, err) < 0 || read_key(own, file, err) < 0)
+	    copy_string(file, "token_uri", true, &own->token_uri, err) < 0 ||
+	    source_check_url(source, "token_uri", own->token_uri, err) < 0 || read_key(own, file, err) < 0)
 		return -1;
 	source->key_id = own->key_id;
 	return 0;
@@ -112,8 +113,8 @@ static int send_assertion(struct source *source, const struct buf *jwt, struct e
 	struct own *own = source->own;
 	struct buf body;
 
-	secret_fini(&source->sent);
-	if (secret_set(&source->sent, jwt->data, jwt->len) < 0)
+	secret_fini(&source->sent[0]);
+	if (secret_set(&source->sent[0], jwt->data, jwt->len) < 0)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	if (secret_buf_init(&body, 2 * MAX_ASSERTION, err) < 0)
 		return -1;
@@ -125,7 +126,7 @@ static int send_assertion(struct source *source, const struct buf *jwt, struct e
 					      .headers = headers,
 					      .body = body.data,
 					      .body_len = body.len },
-				    .secret = &source->sent,
+				    .secret = &source->sent[0],
 				    .step = source_take_oauth_token,
 			    });
 	secret_buf_fini(&body);
