@@ -28,7 +28,7 @@ static void clean_environment(const struct bed *bed) {
 }
 
 int bed_setup(void **state) {
-	struct bed *bed = test_calloc(1, sizeof(*bed));
+	struct bed *bed = calloc(1, sizeof(*bed));
 	struct error err;
 
 	bed->now = BED_NOW;
@@ -54,7 +54,7 @@ int bed_teardown(void **state) {
 	close(bed->log.fd);
 	snprintf(command, sizeof(command), "rm -rf %s", bed->dir);
 	assert_int_equal(system(command), 0);
-	test_free(bed);
+	free(bed);
 	return 0;
 }
 
