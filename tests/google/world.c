@@ -10,7 +10,10 @@
 #include <time.h>
 #include "tests/google/google.h"
 
-#define BROKER "hallpass-broker@acme-ml.iam.gserviceaccount.com"
+#define SA(name) name "@acme-ml.iam.gserviceaccount.com"
+#define BROKER SA("hallpass-broker")
+#define DELEGATE SA("hallpass-delegate")
+#define BATCH SA("ml-batch-sa") /* under the organisation's 12 h constraint */
 #define USER "alice@example.com"
 #define SUBJECT "federated-subject"
 
@@ -134,18 +137,47 @@ struct caller *world_caller(struct world *world, const char *name) {
 
 const struct grant *world_grant(const struct world *world, const char *caller, const char *target) {
 	for (size_t i = 0; i < world->n_grants; i++)
-		if (!strcmp(world->grants[i].target, target) &&
-		    (!strcmp(world->grants[i].caller, "*") || !strcmp(world->grants[i].caller, caller)))
+		if (!strcmp(world->grants[i].target, target) && !strcmp(world->grants[i].caller, caller))
 			return &world->grants[i];
 	return NULL;
 }
 
-static void grant_add(struct world *world, const char *target, bool extended) {
-	struct grant *g = &world->grants[world->n_grants++];
+struct grant *world_grant_set(struct world *world, const char *caller, const char *target) {
+	struct grant *g = (struct grant *)world_grant(world, caller, target);
 
-	*g = (struct grant){ .access_token = true, .id_token = true, .sign = true, .delegation = true, .extended = extended };
-	snprintf(g->caller, sizeof(g->caller), "*");
-	snprintf(g->target, sizeof(g->target), "%s@acme-ml.iam.gserviceaccount.com", target);
+	if (g)
+		return g;
+	if (world->n_grants == MAX_GRANTS)
+		return NULL;
+	g = &world->grants[world->n_grants++];
+	*g = (struct grant){ 0 };
+	snprintf(g->caller, sizeof(g->caller), "%s", caller);
+	snprintf(g->target, sizeof(g->target), "%s", target);
+	return g;
+}
+
+static void grant_all(struct world *world, const char *caller, const char *target, bool extended) {
+	struct grant *g = world_grant_set(world, caller, target);
+
+	g->access_token = g->id_token = g->sign = g->delegation = true;
+	g->extended = extended;
+}
+
+/* Each caller may use the same accounts, one of them alone one more, and some go only through others. */
+static void grant_defaults(struct world *world) {
+	static const char *const targets[] = { SA("ml-training-dev-sa"), SA("ml-training-prod-sa"), SA("ml-labeling-dev-sa"), BATCH };
+
+	for (size_t i = 0; i <= world->n_callers; i++) {
+		const char *caller = i < world->n_callers ? world->callers[i].name : DELEGATE;
+
+		for (size_t k = 0; k < sizeof(targets) / sizeof(targets[0]); k++)
+			grant_all(world, caller, targets[k], !strcmp(targets[k], BATCH));
+		if (i < world->n_callers)
+			grant_all(world, caller, DELEGATE, false);
+	}
+	grant_all(world, BROKER, SA("ml-broker-only-sa"), false);
+	grant_all(world, DELEGATE, SA("hallpass-delegate-2"), false);
+	grant_all(world, SA("hallpass-delegate-2"), SA("ml-delegated-sa"), false);
 }
 
 int world_make(struct world *world) {
@@ -163,11 +195,7 @@ int world_make(struct world *world) {
 	snprintf(c[2].name, sizeof(c[2].name), SUBJECT);
 	snprintf(c[2].subject_token, sizeof(c[2].subject_token), "standin-subject-token");
 	world->n_callers = 3;
-	grant_add(world, "ml-training-dev-sa", false);
-	grant_add(world, "ml-training-prod-sa", false);
-	grant_add(world, "ml-labeling-dev-sa", false);
-	grant_add(world, "ml-batch-sa", true);
-	grant_add(world, "hallpass-delegate", false);
+	grant_defaults(world);
 	return world->minted && world->signer && c->key ? 0 : -1;
 }
 
@@ -239,7 +267,7 @@ int world_write(struct world *world) {
 
 /* --- tokens */
 
-const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s) {
+const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s, bool cloud) {
 	struct minted *m = &world->minted[world->n_minted % MAX_MINTED];
 	unsigned char random[24], md[32];
 
@@ -255,15 +283,16 @@ const struct minted *world_mint(struct world *world, const char *holder, int64_t
 		sprintf(m->sha256 + 2 * i, "%02x", md[i]);
 	snprintf(m->holder, sizeof(m->holder), "%s", holder);
 	m->expires_at = world_now(world) + lifetime_s;
+	m->cloud = cloud;
 	return m;
 }
 
-const char *world_holder(const struct world *world, const char *token) {
+const struct minted *world_find(const struct world *world, const char *token) {
 	size_t n = world->n_minted < MAX_MINTED ? world->n_minted : MAX_MINTED;
 
 	/* The broker's own tokens are few and early; minted ones are many and late. */
 	for (size_t i = 0; token && i < n; i++)
 		if (!strcmp(world->minted[i].token, token))
-			return world->minted[i].expires_at > world_now(world) ? world->minted[i].holder : NULL;
+			return world->minted[i].expires_at > world_now(world) ? &world->minted[i] : NULL;
 	return NULL;
 }
