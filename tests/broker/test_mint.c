@@ -640,6 +640,70 @@ static void test_mint_gives_id_tokens(void **state) {
 	assert_non_null(strstr(w->last.error.message, "three parts"));
 }
 
+static struct mint_spec id_spec(int64_t life_s) {
+	struct mint_spec spec = spec_of(life_s);
+
+	spec.permission = PERMISSION_GET_OPEN_ID_TOKEN;
+	spec.n_scopes = 0;
+	spec.audience = "https://run.example.com";
+	spec.expires_by = NOW + life_s;
+	return spec;
+}
+
+/* Google's ID tokens live an hour: where that is too long, nobody is asked, and the reason is said. */
+static void test_mint_asks_for_no_id_token_that_cannot_be_released(void **state) {
+	struct world *w = *state;
+	struct mint_spec spec = id_spec(3599);
+	struct error err;
+
+	assert_null(mint_start(w->minter, &spec, w, on_done, w, &err));
+	assert_int_equal(err.code, ERR_DENIED);
+	assert_non_null(strstr(err.message, "ID tokens live one hour, whatever is asked, but this permission allows 3599 s"));
+	mint_refresh(w->minter, &spec, w);
+	assert_int_equal(w->intents, 0);
+	spec = id_spec(3600);
+	httpstub_on(w->stub, ID, &(struct httpstub_reply){ .status = 200, .action = STUB_HOLD, .body =
+		    "{\"token\":\"eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE4MDAwMDM2MDB9.c2ln\"}" });
+	start(w, &spec);
+	spec = id_spec(43200); /* whatever else is allowed: the same token does */
+	start(w, &spec);
+	httpstub_release(w->stub);
+	run_until(w->base, &w->done, 2);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	assert_int_equal(w->intents, 1);
+	assert_int_equal(httpstub_count(w->stub, ID), 1);
+}
+
+/* The clock goes on while Google is busy: the call that succeeds asks for what is left. */
+static void on_retry_clock(evutil_socket_t fd, short events, void *arg) {
+	struct world *w = arg;
+
+	(void)fd, (void)events;
+	if (httpstub_count(w->stub, ACCESS) >= 1)
+		w->now = NOW + 40;
+}
+
+static void test_mint_asks_for_what_is_left_after_a_pause(void **state) {
+	struct world *w = *state;
+	struct mint_spec spec = spec_of(900);
+	struct event *tick = event_new(w->base, -1, EV_PERSIST, on_retry_clock, w);
+	struct timeval tv = { 0, 1000 };
+	char *seen;
+
+	event_add(tick, &tv);
+	reply(w, 503, "Retry-After: 1\r\n", "{}");
+	reply(w, 200, NULL, answer(w, "ya29.second", 900));
+	mint(w, &spec);
+	event_free(tick);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	seen = httpstub_request(w->stub, ACCESS, 0);
+	assert_non_null(strstr(seen, "\"lifetime\":\"900s\""));
+	free(seen);
+	seen = httpstub_request(w->stub, ACCESS, 1);
+	assert_non_null(strstr(seen, "\"lifetime\":\"860s\""));
+	free(seen);
+}
+
 static void test_mint_refreshes_ahead_with_nobody_waiting(void **state) {
 	struct world *w = *state;
 	struct mint_spec spec = spec_of(900);
@@ -648,9 +712,14 @@ static void test_mint_refreshes_ahead_with_nobody_waiting(void **state) {
 	reply(w, 200, NULL, answer(w, "ya29.first", 900));
 	reply(w, 200, NULL, answer(w, "ya29.second", 1600));
 	mint(w, &spec);
-	assert_false(mint_should_refresh(w->token, NOW + 600));
-	assert_true(mint_should_refresh(w->token, NOW + 700));
-	assert_false(mint_should_refresh(w->token, NOW + 900));
+	assert_false(mint_should_refresh(w->token, NOW + 675, 0));
+	assert_true(mint_should_refresh(w->token, NOW + 676, 0));
+	assert_false(mint_should_refresh(w->token, NOW + 900, 0));
+	/* Given out while 330 s are left: 570 s of use, the last quarter of which is from 427 s on. */
+	assert_false(mint_should_refresh(w->token, NOW + 428, 330));
+	assert_true(mint_should_refresh(w->token, NOW + 429, 330));
+	assert_true(mint_should_refresh(w->token, NOW + 899, 330));
+	assert_false(mint_should_refresh(w->token, NOW, 900));
 	mint_refresh(w->minter, &spec, w);
 	assert_int_equal(w->intents, 1); /* the successor would live no longer */
 	w->now = NOW + 700;
@@ -730,6 +799,8 @@ int main(void) {
 		T(test_mint_bounds_flights),
 		T(test_mint_refuses_what_no_url_may_hold),
 		T(test_mint_gives_id_tokens),
+		T(test_mint_asks_for_no_id_token_that_cannot_be_released),
+		T(test_mint_asks_for_what_is_left_after_a_pause),
 		T(test_mint_refreshes_ahead_with_nobody_waiting),
 		T(test_mint_refresh_failures_do_not_storm),
 		T(test_mint_stopping_tells_everybody),
