@@ -447,6 +447,8 @@ static void fetch_set_trust(struct fetch *fetch, bool plain) {
 		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	else if (fetcher->proxy)
 		curl_easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
+	/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
 }
 
 static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spec) {

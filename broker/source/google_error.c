@@ -9,7 +9,8 @@
 
 #define MAX_EXPIRES_IN (7 * 86400)
 #define MAX_CLAIMS 8192
-#define SECRET_PIECE 16 /* bytes of a secret that are too many to show */
+#define SECRET_PIECE 16 /* bytes of a secret that are too many to show … */
+#define SECRET_LEAST 8	/* … and bytes that make a secret */
 
 /* --- JSON */
 
@@ -339,22 +340,20 @@ static void read_oauth_error(const json_t *answer, struct google_error *out) {
 		snprintf(out->words + strlen(out->words), sizeof(out->words) - strlen(out->words), " (%s)", out->reason);
 }
 
-/* Any piece of it: words are cut, and what is percent-encoded has only some characters in common. */
-static bool repeats(const char *words, const struct secret *secret) {
-	size_t piece = secret->len < SECRET_PIECE ? secret->len : SECRET_PIECE, n = strlen(words);
+/*
+ * Any piece of it: words are cut, and what is percent-encoded has only some characters in common. What is shorter
+ * than SECRET_LEAST is no secret, but may well be a part of a common word.
+ */
+static bool repeats(const char *words, const struct secret *secrets, size_t n_secrets) {
+	size_t n = strlen(words);
 
-	for (size_t i = 0; piece && i + piece <= n; i++) {
-		if (memmem(secret->data, secret->len, words + i, piece))
-			return true;
-	}
-	return false;
-}
+	for (size_t k = 0; k < n_secrets; k++) {
+		size_t piece = secrets[k].len < SECRET_PIECE ? secrets[k].len : SECRET_PIECE;
 
-static bool repeats_any(const struct google_error *said, const struct secret *secrets, size_t n) {
-	for (size_t i = 0; i < n; i++) {
-		if (repeats(said->words, &secrets[i]) || repeats(said->code, &secrets[i]) ||
-		    repeats(said->reason, &secrets[i]))
-			return true;
+		for (size_t i = 0; piece >= SECRET_LEAST && i + piece <= n; i++) {
+			if (memmem(secrets[k].data, secrets[k].len, words + i, piece))
+				return true;
+		}
 	}
 	return false;
 }
@@ -373,10 +372,12 @@ void google_error_read(const char *body, size_t len, const struct secret *secret
 	else if (json_is_string(error))
 		read_oauth_error(answer, out);
 	google_json_free(answer);
-	if (repeats_any(out, secrets, n_secrets)) {
-		*out = (struct google_error){ 0 };
+	if (repeats(out->code, secrets, n_secrets))
+		out->code[0] = '\0';
+	if (repeats(out->reason, secrets, n_secrets))
+		out->reason[0] = '\0';
+	if (repeats(out->words, secrets, n_secrets))
 		snprintf(out->words, sizeof(out->words), "an error that repeats the credential and is not shown");
-	}
 	if (!out->words[0])
 		snprintf(out->words, sizeof(out->words), "an error that cannot be read");
 }
