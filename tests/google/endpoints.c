@@ -115,6 +115,22 @@ static void token_refresh(const struct question *q, struct evkeyvalq *fields, st
 	answer_oauth(a, 400, "invalid_grant", "Bad Request", NULL);
 }
 
+/* What `gcloud auth application-default login` does with the code that its user pastes. */
+static void token_code(const struct question *q, struct evkeyvalq *fields, struct answer *a) {
+	const struct caller *user = &q->world->callers[1];
+
+	if (strcmp(form(fields, "client_id"), "standin-client") || strcmp(form(fields, "client_secret"), "standin-secret"))
+		answer_oauth(a, 401, "invalid_client", "The OAuth client was not found.", NULL);
+	else if (strcmp(form(fields, "code"), "standin-code"))
+		answer_oauth(a, 400, "invalid_grant", "Malformed auth code.", NULL);
+	else
+		answer_json(a, 200, json_pack("{s:s, s:i, s:s, s:s, s:s}", "access_token",
+					      world_mint(q->world, user->name, 3600, true)->token, "expires_in", 3599, "token_type",
+					      "Bearer", "scope", "openid https://www.googleapis.com/auth/userinfo.email " CLOUD_PLATFORM
+					      " https://www.googleapis.com/auth/sqlservice.login",
+					      "refresh_token", user->refresh_token));
+}
+
 static void on_token(const struct question *q, struct answer *a) {
 	struct evkeyvalq fields = { 0 };
 
@@ -123,6 +139,8 @@ static void on_token(const struct question *q, struct answer *a) {
 		token_jwt_bearer(q, &fields, a);
 	else if (!strcmp(form(&fields, "grant_type"), "refresh_token"))
 		token_refresh(q, &fields, a);
+	else if (!strcmp(form(&fields, "grant_type"), "authorization_code"))
+		token_code(q, &fields, a);
 	else
 		answer_oauth(a, 400, "unsupported_grant_type", "Invalid grant_type", NULL);
 	evhttp_clear_headers(&fields);
@@ -378,6 +396,23 @@ static const struct {
 	{ "signJwt", "iam.serviceAccounts.signJwt", offsetof(struct grant, sign), sign_jwt },
 };
 
+/* IAM's, for `gcloud iam service-accounts keys create`: always the one key, of the one account that has one. */
+static void create_key(const struct question *q, struct answer *a) {
+	const struct caller *caller = world_caller(q->world, q->account);
+	json_t *file = caller && caller->key ? world_key_file(q->world, caller) : NULL;
+	char *text = file ? json_dumps(file, JSON_INDENT(2)) : NULL, *data = text ? base64_encode(text, strlen(text), false) : NULL;
+
+	if (data)
+		answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:s}", "name", "projects/acme-ml/serviceAccounts/standin/keys/standin",
+					      "privateKeyType", "TYPE_GOOGLE_CREDENTIALS_FILE", "privateKeyData", data, "keyAlgorithm",
+					      "KEY_ALG_RSA_2048"));
+	else
+		answer_error(a, 404, "NOT_FOUND", NULL, "Unknown service account");
+	free(data);
+	free(text);
+	json_decref(file);
+}
+
 static void on_iam(const struct question *q, struct answer *a) {
 	const struct minted *bearer = world_find(q->world, q->bearer);
 	json_t *body = json_loads(q->body, JSON_REJECT_DUPLICATES, NULL), *delegates = json_object_get(body, "delegates");
@@ -390,12 +425,14 @@ static void on_iam(const struct question *q, struct answer *a) {
 		i++;
 	if (bearer && form_ok)
 		g = chain_grant(q, bearer->holder, delegates);
-	if (i == sizeof(verbs) / sizeof(verbs[0])) {
+	if (i == sizeof(verbs) / sizeof(verbs[0]) && strcmp(q->verb, "keys")) {
 		answer_error(a, 404, "NOT_FOUND", NULL, "Method not found.");
 	} else if (!bearer) {
 		answer_error(a, 401, "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED",
 			     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
 			     "other valid authentication credential.");
+	} else if (!strcmp(q->verb, "keys")) {
+		create_key(q, a);
 	} else if (!bearer->cloud) {
 		answer_error(a, 403, "PERMISSION_DENIED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
 			     "Request had insufficient authentication scopes.");
@@ -579,7 +616,7 @@ const struct endpoint *endpoint_find(const char *path, char *account, size_t acc
 		if (strncmp(path, e->path, n))
 			continue;
 		if (!strcmp(e->name, "iam")) {
-			colon = strchr(path + n, ':');
+			colon = strpbrk(path + n, ":/"); /* EMAIL:verb, EMAIL/keys */
 			if (!colon || (size_t)(colon - path) - n >= account_size || strlen(colon + 1) >= verb_size)
 				return NULL;
 			snprintf(account, account_size, "%.*s", (int)(colon - path - (long)n), path + n);

@@ -62,6 +62,7 @@ struct world {
 
 int64_t world_now(const struct world *world);
 int world_make(struct world *world);  /* keys, callers, targets */
+json_t *world_key_file(const struct world *world, const struct caller *caller); /* a new reference */
 int world_write(struct world *world); /* the credential files into dir, once the URL is known */
 struct caller *world_caller(struct world *world, const char *name);
 const struct grant *world_grant(const struct world *world, const char *caller, const char *target);

@@ -224,7 +224,7 @@ static int write_text(const struct world *world, const char *name, const char *t
 	return fclose(f);
 }
 
-static json_t *key_file(const struct world *world, const struct caller *c) {
+json_t *world_key_file(const struct world *world, const struct caller *c) {
 	BIO *bio = BIO_new(BIO_s_mem());
 	json_t *json;
 	char *pem, uri[200];
@@ -248,7 +248,7 @@ int world_write(struct world *world) {
 	snprintf(path, sizeof(path), "%s/subject-token", world->dir);
 	snprintf(sts, sizeof(sts), "%s/sts/v1/token", world->url);
 	snprintf(subject, sizeof(subject), "%s", world->callers[2].subject_token);
-	r = write_json(world, "broker-key.json", key_file(world, &world->callers[0]));
+	r = write_json(world, "broker-key.json", world_key_file(world, &world->callers[0]));
 	r |= write_json(world, "authorized_user.json",
 			json_pack("{s:s, s:s, s:s, s:s}", "type", "authorized_user", "client_id", "standin-client",
 				  "client_secret", "standin-secret", "refresh_token", world->callers[1].refresh_token));
