@@ -42,6 +42,7 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	    copy_string(file, "quota_project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "token_uri", false, &own->token_uri, err) < 0)
 		return -1;
+	source->holds_secret = true;
 	if (!own->token_uri && default_token_uri(source, &own->token_uri, err) < 0)
 		return -1;
 	return source_check_url(source, "token_uri", own->token_uri, err);

@@ -109,7 +109,7 @@ static int read_format(struct own *own, const json_t *format, struct error *err)
 	return copy_string(format, "subject_token_field_name", true, &own->field, err);
 }
 
-static int read_credential_source(const struct source *source, const json_t *from, struct error *err) {
+static int read_credential_source(struct source *source, const json_t *from, struct error *err) {
 	struct own *own = source->own;
 	static const struct {
 		const char *key, *why;
@@ -130,6 +130,7 @@ static int read_credential_source(const struct source *source, const json_t *fro
 	    read_headers(own, json_object_get(from, "headers"), err) < 0 ||
 	    read_format(own, json_object_get(from, "format"), err) < 0)
 		return error_wrap(err, "credential_source");
+	source->holds_secret = own->client_secret.len || own->header_values.len;
 	if (!own->file == !own->url)
 		return error_set(err, ERR_INVALID, "credential_source has to have one of file and url");
 	return source_check_url(source, "credential_source.url", own->url, err);

@@ -46,6 +46,7 @@ struct source {
 	char *file; /* path, for people; NULL: none */
 	char *email, *universe, *project, *describe;
 	const char *key_id; /* private_key_id, borrowed from own; NULL: none */
+	bool holds_secret;  /* the file, and not only the way to one */
 	struct event_base *base;
 	struct fetcher *fetcher;
 	struct log *log;
@@ -135,5 +136,6 @@ struct source *source_blank(struct event_base *base, struct fetcher *fetcher, co
 
 /* adc.c: which file Application Default Credentials would pick; *path NULL: the metadata server. */
 int adc_pick(const struct source_options *options, char **path, char **metadata_host, struct error *err);
-/* adc.c: what is worth a warning about a credential file: who may read it, how old it is. */
-void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, int64_t now);
+/* adc.c: what is worth a warning about a credential file: who may read its secret, how old it is. */
+void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, bool holds_secret,
+		      int64_t now);

@@ -63,6 +63,7 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	    source_check_url(source, "token_uri", own->token_uri, err) < 0 || read_key(own, file, err) < 0)
 		return -1;
 	source->key_id = own->key_id;
+	source->holds_secret = true;
 	return 0;
 }
 

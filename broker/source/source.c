@@ -539,6 +539,12 @@ static const char *source_key_id(const struct source *source) {
 	return source ? source->key_id : NULL;
 }
 
+static bool source_holds_secret(const struct source *source) {
+	while (source && !source->holds_secret)
+		source = source->inner;
+	return source != NULL;
+}
+
 int source_open(struct event_base *base, struct fetcher *fetcher, const struct source_options *options,
 		struct log *log, struct source **out, struct error *err) {
 	cleanup(source_unrefp) struct source *source = source_blank(base, fetcher, options, log, err);
@@ -550,7 +556,8 @@ int source_open(struct event_base *base, struct fetcher *fetcher, const struct s
 	if (r < 0)
 		return -1;
 	if (source->file)
-		adc_warn_of_file(log, source->file, source->kind->name, source_key_id(source), source_now(source));
+		adc_warn_of_file(log, source->file, source->kind->name, source_key_id(source),
+				 source_holds_secret(source), source_now(source));
 	*out = take(&source);
 	return 0;
 }

@@ -663,6 +663,32 @@ static void test_external_account_authenticates_its_client(void **state) {
 	free(request);
 }
 
+/* Without a client secret or headers the file is no secret, and gcloud writes it for all to read. */
+static void test_external_account_warns_of_readable_secrets_alone(void **state) {
+	static const struct {
+		const char *text;
+		bool warns;
+	} cases[] = {
+		{ EXTERNAL("{\"file\":\"/a\"}"), false },
+		{ EXTERNAL_HEAD "\"client_id\":\"a\",\"client_secret\":\"b\",\"credential_source\":{\"file\":\"/a\"}}", true },
+		{ EXTERNAL("{\"url\":\"$URL/a\",\"headers\":{\"Authorization\":\"bearer a\"}}"), true },
+	};
+	struct bed *b = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *path = bed_write(b, "file.json", cases[i].text), *log;
+
+		assert_int_equal(ftruncate(b->log.fd, 0), 0);
+		lseek(b->log.fd, 0, SEEK_SET);
+		assert_int_equal(chmod(path, 0644), 0);
+		assert_true(bed_open(b, (struct source_options){ .file = path }));
+		log = bed_log(b);
+		assert_int_equal(strstr(log, "credential-readable-by-others") != NULL, cases[i].warns);
+		free(log);
+		free(path);
+	}
+}
+
 static void test_external_account_sends_the_workforce_project(void **state) {
 	struct bed *b = *state;
 	char *request;
@@ -900,6 +926,7 @@ int main(void) {
 		T(test_external_account_names_the_step_that_failed),
 		T(test_external_account_says_what_is_wrong_with_its_subject),
 		T(test_external_account_authenticates_its_client),
+		T(test_external_account_warns_of_readable_secrets_alone),
 		T(test_external_account_sends_the_workforce_project),
 		T(test_external_account_refuses_files),
 		T(test_impersonated_exchanges_its_sources_token),
