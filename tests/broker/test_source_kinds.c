@@ -242,6 +242,24 @@ static void test_service_account_names_what_its_file_lacks(void **state) {
 	}
 }
 
+static void test_service_account_signs_nothing_that_no_request_holds(void **state) {
+	struct bed *b = *state;
+	char *text = key_file(pem, "id"), email[2049];
+	json_t *json = json_loads(text, 0, NULL);
+
+	free(text);
+	memset(email, '"', sizeof(email) - 1); /* each takes two characters in JSON */
+	email[sizeof(email) - 1] = '\0';
+	json_object_set_new(json, "client_email", json_string(email));
+	text = json_dumps(json, 0);
+	open_text(b, text);
+	bed_ask(b);
+	assert_int_equal(b->error.code, ERR_INVALID);
+	assert_int_equal(httpstub_count(b->stub, NULL), 0);
+	json_decref(json);
+	free(text);
+}
+
 static void test_service_account_warns_of_a_key_known_to_be_old(void **state) {
 	static const struct {
 		int days;
@@ -911,6 +929,7 @@ int main(void) {
 		T(test_service_account_never_shows_its_assertion),
 		T(test_service_account_refuses_keys_that_do_not_do),
 		T(test_service_account_names_what_its_file_lacks),
+		T(test_service_account_signs_nothing_that_no_request_holds),
 		T(test_service_account_warns_of_a_key_known_to_be_old),
 		T(test_authorized_user_refreshes),
 		T(test_authorized_user_stops_when_the_login_is_over),
