@@ -182,6 +182,35 @@ static void test_service_account_sends_a_signed_assertion(void **state) {
 	free(text);
 }
 
+static void on_first_request(evutil_socket_t fd, short events, void *arg) {
+	struct bed *b = arg;
+
+	(void)fd, (void)events;
+	if (httpstub_count(b->stub, TOKEN) > 0)
+		b->now = BED_NOW + 5;
+}
+
+/* A second goes by between two calls of one refresh: the assertion is that of the first, signed once. */
+static void test_service_account_signs_once_a_refresh(void **state) {
+	struct bed *b = *state;
+	struct event *tick = event_new(b->base, -1, EV_PERSIST, on_first_request, b);
+	struct timeval tv = { 0, 1000 };
+	char *first, *second;
+
+	bed_reply(b, TOKEN, 503, NULL, "{}");
+	bed_reply(b, TOKEN, 200, NULL, GOOD("ya29.one"));
+	open_key(b, pem, "0123abcd");
+	event_add(tick, &tv);
+	ask_good(b, "ya29.one");
+	event_free(tick);
+	assert_int_equal(b->now, BED_NOW + 5);
+	first = bed_request(b, TOKEN, 0);
+	second = bed_request(b, TOKEN, 1);
+	assert_string_equal(bed_field(first, "assertion"), bed_field(second, "assertion"));
+	free(first);
+	free(second);
+}
+
 static void test_service_account_never_shows_its_assertion(void **state) {
 	struct bed *b = *state;
 
@@ -926,6 +955,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_service_account_sends_a_signed_assertion),
+		T(test_service_account_signs_once_a_refresh),
 		T(test_service_account_never_shows_its_assertion),
 		T(test_service_account_refuses_keys_that_do_not_do),
 		T(test_service_account_names_what_its_file_lacks),
