@@ -200,8 +200,7 @@ static void test_source_has_one_refresh_in_flight_for_many_waiters(void **state)
 	open_user(b);
 	for (int i = 0; i < 100; i++)
 		source_token(b->source, bed_on_token, b);
-	while (httpstub_count(b->stub, TOKEN) == 0)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 1);
 	for (int i = 0; i < 100; i++)
 		source_token(b->source, bed_on_token, b);
 	event_base_loop(b->base, EVLOOP_NONBLOCK);
@@ -214,8 +213,7 @@ static void test_source_has_one_refresh_in_flight_for_many_waiters(void **state)
 
 /* Runs the loop until the server has seen n requests for tokens and their answers were taken. */
 static void settle(struct bed *b, int n) {
-	while (httpstub_count(b->stub, TOKEN) < n)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, n);
 	for (bed_ask(b); strcmp(b->token, "ya29.two") != 0; bed_ask(b))
 		event_base_loop(b->base, EVLOOP_ONCE);
 }
@@ -233,8 +231,7 @@ static void test_source_refreshes_ahead_of_expiry_without_making_anyone_wait(voi
 	b->now = BED_NOW + 3600 - 225;
 	bed_ask(b); /* what is at hand, while the successor is on its way */
 	assert_string_equal(b->token, "ya29.one");
-	while (httpstub_count(b->stub, TOKEN) < 2)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 2);
 	bed_ask(b);
 	assert_string_equal(b->token, "ya29.one");
 	/* With 9 s left it is worth waiting for the successor. */
@@ -276,8 +273,7 @@ static void test_source_with_a_good_token_survives_a_failing_refresh(void **stat
 	bed_ask(b);
 	b->now = BED_NOW + 3400;
 	bed_ask(b);
-	while (httpstub_count(b->stub, TOKEN) < 2)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 2);
 	for (;; event_base_loop(b->base, EVLOOP_NONBLOCK)) {
 		log = bed_log(b);
 		if (strstr(log, "credential-refresh-failed"))
@@ -500,8 +496,7 @@ static void test_source_is_silent_after_cancel(void **state) {
 	open_user(b);
 	leaving = source_token(b->source, bed_on_token, b);
 	source_token(b->source, bed_on_token, b);
-	while (httpstub_count(b->stub, TOKEN) == 0)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 1);
 	source_cancel(leaving);
 	source_cancel(NULL);
 	httpstub_release(b->stub);
@@ -517,8 +512,7 @@ static void test_source_freed_while_refreshing_tells_its_waiters(void **state) {
 	open_user(b);
 	source_token(b->source, bed_on_token, b);
 	source_token(b->source, bed_on_token, b);
-	while (httpstub_count(b->stub, TOKEN) == 0)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 1);
 	source_unref(source_ref(b->source));
 	assert_int_equal(b->done, 0);
 	source_unref(b->source);
@@ -534,8 +528,7 @@ static void test_source_freed_while_pausing(void **state) {
 	bed_reply(b, TOKEN, 503, "Retry-After: 5\r\n", "{}");
 	open_user(b);
 	source_token(b->source, bed_on_token, b);
-	while (httpstub_count(b->stub, TOKEN) == 0)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 1);
 	while (b->source->fetch)
 		event_base_loop(b->base, EVLOOP_ONCE);
 	assert_true(b->source->refreshing && event_pending(b->source->retry, EV_TIMEOUT, NULL));

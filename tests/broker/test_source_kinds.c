@@ -925,8 +925,7 @@ static void test_impersonated_freed_while_its_source_refreshes(void **state) {
 	httpstub_on(b->stub, TOKEN, &(struct httpstub_reply){ .action = STUB_HANG });
 	open_text(b, IMPERSONATED("x@acme", "", INNER));
 	source_token(b->source, bed_on_token, b);
-	while (httpstub_count(b->stub, TOKEN) == 0)
-		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	bed_wait(b, TOKEN, 1);
 	source_unref(b->source);
 	b->source = NULL;
 	assert_int_equal(b->done, 1);

@@ -340,7 +340,7 @@ static void generate_id_token(const struct question *q, const struct grant *g, c
 		json_object_set_new(claims, "email", json_string(q->account));
 		json_object_set_new(claims, "email_verified", json_true());
 	}
-	token = jwt_sign(q->world->signer, "standin-signer", claims);
+	token = jwt_sign(world_signer(q->world), "standin-signer", claims);
 	answer_json(a, 200, json_pack("{s:s}", "token", token));
 	free(token);
 	json_decref(claims);
@@ -358,7 +358,7 @@ static void sign_blob(const struct question *q, const struct grant *g, const jso
 		answer_invalid(a, NULL);
 		return;
 	}
-	sig = rs256(q->world->signer, data, n, false);
+	sig = rs256(world_signer(q->world), data, n, false);
 	answer_json(a, 200, json_pack("{s:s, s:s}", "keyId", "standin-signer", "signedBlob", sig));
 	free(sig);
 	free(data);
@@ -378,7 +378,7 @@ static void sign_jwt(const struct question *q, const struct grant *g, const json
 		json_decref(claims);
 		return;
 	}
-	token = jwt_sign(q->world->signer, "standin-signer", claims);
+	token = jwt_sign(world_signer(q->world), "standin-signer", claims);
 	answer_json(a, 200, json_pack("{s:s, s:s}", "keyId", "standin-signer", "signedJwt", token));
 	free(token);
 	json_decref(claims);
@@ -500,7 +500,7 @@ static void on_metadata(const struct question *q, struct answer *a) {
 				   (json_int_t)world_now(q->world), "exp", (json_int_t)world_now(q->world) + 3600);
 		a->status = 200;
 		a->type = "text/html";
-		a->body = jwt_sign(q->world->signer, "standin-signer", claims);
+		a->body = jwt_sign(world_signer(q->world), "standin-signer", claims);
 		json_decref(claims);
 	} else if (!*leaf) {
 		answer_json(a, 200, json_pack("{s:[s], s:s, s:[s]}", "aliases", "default", "email", email, "scopes",
@@ -587,6 +587,7 @@ static void on_reset(const struct question *q, struct answer *a) {
 	q->world->max_in_flight = q->world->in_flight;
 	json_object_clear(q->world->counters);
 	json_object_clear(q->world->last);
+	world_grants_reset(q->world);
 	answer_text(a, "ok\n");
 }
 

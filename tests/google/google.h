@@ -53,7 +53,7 @@ struct world {
 	size_t n_grants;
 	struct minted *minted;
 	size_t n_minted;
-	EVP_PKEY *signer; /* of ID tokens and signBlob */
+	EVP_PKEY *signer; /* of ID tokens and signBlob, once it is needed */
 	json_t *counters; /* calls by endpoint */
 	json_t *last;	  /* last body by endpoint */
 	size_t in_flight, max_in_flight;
@@ -66,6 +66,8 @@ json_t *world_key_file(const struct world *world, const struct caller *caller); 
 int world_write(struct world *world); /* the credential files into dir, once the URL is known */
 struct caller *world_caller(struct world *world, const char *name);
 const struct grant *world_grant(const struct world *world, const char *caller, const char *target);
+EVP_PKEY *world_signer(struct world *world);
+void world_grants_reset(struct world *world); /* to what README.md says */
 /* Changes what a caller may do, or adds it. NULL: no room. */
 struct grant *world_grant_set(struct world *world, const char *caller, const char *target);
 /* A fresh token for holder. Borrowed. */

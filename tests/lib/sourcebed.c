@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "broker/clock.h"
 #include "hallpass/buf.h"
 #include "tests/lib/sourcebed.h"
 
@@ -119,6 +120,16 @@ void bed_ask(struct bed *bed) {
 	source_token(bed->source, bed_on_token, bed);
 	assert_int_equal(bed->done, before);
 	run_until(bed->base, &bed->done, before + 1);
+}
+
+void bed_wait(struct bed *bed, const char *what, int n) {
+	int64_t give_up = clock_monotonic_us() + 20 * 1000000;
+
+	while (httpstub_count(bed->stub, what) < n) {
+		if (clock_monotonic_us() > give_up)
+			fail_msg("%d of %d requests for %s after 20 s", httpstub_count(bed->stub, what), n, what);
+		event_base_loop(bed->base, EVLOOP_NONBLOCK);
+	}
 }
 
 void bed_reply(struct bed *bed, const char *what, int status, const char *headers, const char *body) {

@@ -42,6 +42,8 @@ bool bed_open_text(struct bed *bed, const char *text);
 /* Waits for a token; *bed then has it. */
 void bed_ask(struct bed *bed);
 void bed_on_token(const struct secret *token, int64_t expires_at, const struct error *err, void *bed);
+/* Runs the loop until the server has seen n such requests; fails the test after 20 s. */
+void bed_wait(struct bed *bed, const char *what, int n);
 /* Scripts a reply. */
 void bed_reply(struct bed *bed, const char *what, int status, const char *headers, const char *body);
 /* What the operator's log has so far; malloc'd. */

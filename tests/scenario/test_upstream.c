@@ -165,10 +165,10 @@ static void test_upstream_serves_each_kind_of_credential(void **state) {
 
 	(void)state;
 	setenv("HOME", w.dir, 1);
-	grant(DELEGATED, SA_DEV, "\"accessToken\"");
 	write_filled("subject.json", "{\"jwt\":\"standin-subject-token\"}");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		google_reset(&w);
+		grant(DELEGATED, SA_DEV, "\"accessToken\"");
 		if (cases[i].file)
 			write_filled("file.json", cases[i].file);
 		use_upstream(cases[i].upstream);
