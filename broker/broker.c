@@ -330,17 +330,24 @@ static bool strings_differ(const char *a, const char *b) {
 	return a != b && (!a || !b || strcmp(a, b));
 }
 
-/* The credential is opened anew only if the configuration names another. */
-static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct error *err) {
-	const struct config *running = b->requests.snapshot->config;
+static bool credential_differs(const struct config *a, const struct config *b) {
+	return strings_differ(a->credential_file, b->credential_file) ||
+	       strings_differ(a->token_endpoint, b->token_endpoint) || strings_differ(a->sts_endpoint, b->sts_endpoint) ||
+	       strings_differ(a->metadata_host, b->metadata_host);
+}
 
+/*
+ * The credential is opened anew each time: a key may have been replaced in its file, a login renewed. When that fails
+ * and the configuration names no other, the running one stays, so that a new policy does not wait for it.
+ */
+static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct error *err) {
 	*out = NULL;
-	if (!strings_differ(running->credential_file, loaded->credential_file) &&
-	    !strings_differ(running->token_endpoint, loaded->token_endpoint) &&
-	    !strings_differ(running->sts_endpoint, loaded->sts_endpoint) &&
-	    !strings_differ(running->metadata_host, loaded->metadata_host))
+	if (open_source(b, loaded, out, err) == 0)
 		return 0;
-	return open_source(b, loaded, out, err);
+	if (credential_differs(b->requests.snapshot->config, loaded))
+		return -1;
+	log_warning(b->log, "credential-kept", "the one in use stays: %s", err->message);
+	return 0;
 }
 
 static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct source **source,

@@ -342,29 +342,48 @@ static const char *url_refusal(const struct fetcher *fetcher, const char *scheme
 	return "is plain http, and neither loopback nor the metadata server";
 }
 
-/* Reads the URL with libcurl's own parser, and lets the transfer use just what was read. */
-static int fetch_set_url(struct fetch *fetch, const char *text, bool *plain, struct error *err) {
+/* Reads the URL with libcurl's own parser. */
+static int url_read(const struct fetcher *fetcher, CURLU *url, const char *text, bool *plain, struct error *err) {
+	int shown = (int)strcspn(text, "?"); /* what follows may be a secret */
 	char *scheme = NULL, *host = NULL;
 	const char *refusal = NULL;
-	CURLUcode code;
+	CURLUcode code = curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
 
-	fetch->url = curl_url();
-	if (!fetch->url)
-		return error_set(err, ERR_INTERNAL, "out of memory");
-	code = curl_url_set(fetch->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
 	if (code == CURLUE_OK)
-		code = curl_url_get(fetch->url, CURLUPART_SCHEME, &scheme, 0);
+		code = curl_url_get(url, CURLUPART_SCHEME, &scheme, 0);
 	if (code == CURLUE_OK)
-		code = curl_url_get(fetch->url, CURLUPART_HOST, &host, 0);
+		code = curl_url_get(url, CURLUPART_HOST, &host, 0);
 	if (code == CURLUE_OK) {
 		*plain = !strcmp(scheme, "http");
-		refusal = url_refusal(fetch->fetcher, scheme, host);
+		refusal = url_refusal(fetcher, scheme, host);
 	}
 	curl_free(scheme);
 	curl_free(host);
+	if (shown > 200)
+		shown = 200;
 	if (code != CURLUE_OK)
-		return error_set(err, ERR_INVALID, "'%.200s' is no URL to call: %s", text, curl_url_strerror(code));
-	return refusal ? error_set(err, ERR_INVALID, "'%.200s' %s", text, refusal) : 0;
+		return error_set(err, ERR_INVALID, "'%.*s' is no URL to call: %s", shown, text, curl_url_strerror(code));
+	return refusal ? error_set(err, ERR_INVALID, "'%.*s' %s", shown, text, refusal) : 0;
+}
+
+int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err) {
+	CURLU *read = curl_url();
+	bool plain;
+	int r;
+
+	if (!read)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	r = url_read(fetcher, read, url, &plain, err);
+	curl_url_cleanup(read);
+	return r;
+}
+
+/* The transfer uses just what was read. */
+static int fetch_set_url(struct fetch *fetch, const char *text, bool *plain, struct error *err) {
+	fetch->url = curl_url();
+	if (!fetch->url)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	return url_read(fetch->fetcher, fetch->url, text, plain, err);
 }
 
 static int fetch_add_header(struct fetch *fetch, const char *line, struct error *err) {
@@ -428,6 +447,8 @@ static void fetch_set_trust(struct fetch *fetch, bool plain) {
 		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	else if (fetcher->proxy)
 		curl_easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
+	/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
 }
 
 static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spec) {

@@ -61,6 +61,8 @@ int fetcher_new(struct event_base *base, const struct fetch_options *options, st
 void fetcher_free(struct fetcher *fetcher);
 void fetcher_warm(struct fetcher *fetcher);
 
+/* Whether fetch_start() would take this URL, without calling anybody. ERR_INVALID: why not. */
+int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err);
 int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_done_fn *done, void *arg,
 		struct fetch **out, struct error *err);
 void fetch_cancel(struct fetch *fetch); /* takes NULL */

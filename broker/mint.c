@@ -26,6 +26,7 @@
 #define MAX_PAUSE_MS 2000
 #define REFRESH_PAUSE_S 5 /* between two refreshes of one spec */
 #define MAX_DELEGATES 16
+#define ID_TOKEN_LIFE 3600 /* seconds, whatever is asked */
 #define MAX_TEXT 2048	   /* bytes of one scope, account, audience */
 #define MAX_BODY (64 * 1024)
 #define BEARER_HEAD 24 /* as much of the bearer as is enough to know it again in an error */
@@ -53,6 +54,7 @@ struct flight {
 	bool renewed;	/* a 401 cost us the credential's token once */
 	unsigned calls;
 	int64_t deadline_ms; /* monotonic */
+	int64_t began_at;    /* Unix seconds */
 	int64_t called_us;
 	int status;	   /* last one from upstream */
 	struct error last; /* why the last call has to be made again */
@@ -82,7 +84,7 @@ struct minter {
 /* What differs between the two calls. */
 struct call {
 	const char *verb;
-	void (*add_body)(const struct mint_spec *spec, struct buf *body);
+	void (*add_body)(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body);
 	int (*read)(const json_t *answer, struct google_token *out, struct error *err);
 };
 
@@ -100,6 +102,17 @@ static uint32_t minter_random(struct minter *minter) {
 	minter->random ^= minter->random << 25;
 	minter->random ^= minter->random >> 27;
 	return (uint32_t)(minter->random * 0x2545F4914F6CDD1D >> 32);
+}
+
+/* Forty-eight of these a mint: printf would cost more than the hash. */
+static void hex(char *to, const unsigned char *from, size_t n) {
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		*to++ = digits[from[i] >> 4];
+		*to++ = digits[from[i] & 15];
+	}
+	*to = '\0';
 }
 
 /* --- tokens */
@@ -129,16 +142,16 @@ static struct token *token_new(const struct flight *flight, const struct google_
 	token->expires_at = from->expires_at;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
 	SHA256((const unsigned char *)from->text, from->len, digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(token->sha256 + 2 * i, 3, "%02x", digest[i]);
+	hex(token->sha256, digest, sizeof(digest));
 	memcpy(token->flight, flight->id, sizeof(token->flight));
 	return token;
 }
 
-bool mint_should_refresh(const struct token *token, int64_t now) {
+bool mint_should_refresh(const struct token *token, int64_t now, int64_t min_left_s) {
 	int64_t left = token->expires_at - now, life = token->expires_at - token->minted_at;
+	int64_t useful = life > min_left_s ? life - min_left_s : 0;
 
-	return left > 0 && left < life / 4;
+	return left > 0 && left - min_left_s < useful / 4;
 }
 
 /* --- flights: made, found, ended */
@@ -248,15 +261,16 @@ static void add_delegates(const struct mint_spec *spec, struct buf *body) {
 	add_list(body, "delegates", "projects/-/serviceAccounts/", spec->delegates, spec->n_delegates);
 }
 
-static void add_access_token_body(const struct mint_spec *spec, struct buf *body) {
+static void add_access_token_body(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body) {
 	buf_addc(body, '{');
 	add_list(body, "scope", "", spec->scopes, spec->n_scopes);
-	buf_addf(body, ",\"lifetime\":\"%llds\"", (long long)spec->lifetime_s);
+	buf_addf(body, ",\"lifetime\":\"%llds\"", (long long)lifetime_s);
 	add_delegates(spec, body);
 	buf_addc(body, '}');
 }
 
-static void add_id_token_body(const struct mint_spec *spec, struct buf *body) {
+static void add_id_token_body(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body) {
+	(void)lifetime_s;
 	buf_adds(body, "{\"audience\":");
 	buf_add_json(body, spec->audience, strlen(spec->audience));
 	buf_addf(body, ",\"includeEmail\":%s", spec->include_email ? "true" : "false");
@@ -323,7 +337,7 @@ static void flight_refused(struct flight *flight, const struct fetch_result *res
 	const struct secret bearer = { flight->bearer_head, flight->bearer_head_len };
 	struct google_error said;
 
-	google_error_read(result->body, result->body_len, &bearer, &said);
+	google_error_read(result->body, result->body_len, &bearer, 1, &said);
 	error_set(&flight->last, ERR_UPSTREAM, "Google refuses %s for %.120s: HTTP %d: %s",
 		  calls[flight->spec->permission].verb, flight->spec->target, result->status, said.words);
 	if (result->status == 401 && !flight->renewed) {
@@ -413,6 +427,14 @@ static void add_url(const struct flight *flight, struct buf *url) {
 		 calls[flight->spec->permission].verb);
 }
 
+/* What is left by now of the lifetime that was decided: a later call must not reach further than the first. */
+static int64_t flight_lifetime(const struct flight *flight) {
+	int64_t waited = flight->calls > 1 ? minter_now(flight->minter) - flight->began_at : 0;
+	int64_t left = flight->spec->lifetime_s - (waited > 0 ? waited : 0);
+
+	return left > 1 ? left : 1;
+}
+
 static int flight_fetch(struct flight *flight, const struct secret *bearer, struct error *err) {
 	static const char *const headers[] = { "Content-Type: application/json", NULL };
 	struct buf url = BUF_INIT(2 * MAX_TEXT), body = BUF_INIT(MAX_BODY);
@@ -420,7 +442,7 @@ static int flight_fetch(struct flight *flight, const struct secret *bearer, stru
 	int r = -1;
 
 	add_url(flight, &url);
-	calls[flight->spec->permission].add_body(flight->spec, &body);
+	calls[flight->spec->permission].add_body(flight->spec, flight_lifetime(flight), &body);
 	if (!buf_ok(&url) || !buf_ok(&body))
 		error_set(err, ERR_INTERNAL, "out of memory");
 	else
@@ -496,8 +518,7 @@ static int flight_set_id(struct flight *flight, struct error *err) {
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
 		return error_set(err, ERR_INTERNAL, "no randomness");
-	for (size_t i = 0; i < sizeof(id); i++)
-		snprintf(flight->id + 2 * i, 3, "%02x", id[i]);
+	hex(flight->id, id, sizeof(id));
 	return 0;
 }
 
@@ -513,6 +534,7 @@ static int flight_begin(struct minter *minter, const struct mint_spec *spec, voi
 	TAILQ_INIT(&flight->waiting);
 	flight->minter = minter;
 	flight->deadline_ms = now_ms() + minter->deadline_ms;
+	flight->began_at = minter_now(minter);
 	flight->hash = mint_spec_hash(spec, minter->seed);
 	flight->spec = mint_spec_copy(spec);
 	flight->timer = evtimer_new(minter->base, on_flight_timer, flight);
@@ -534,9 +556,11 @@ static int flight_begin(struct minter *minter, const struct mint_spec *spec, voi
 
 /*
  * A flight whose token will fit this request: its bounds are inside this one's, and it asks for at least three
- * quarters of the time, so that nobody gets minutes for the hour that was asked.
+ * quarters of the time, so that nobody gets minutes for the hour that was asked. ID tokens all live as long.
  */
 static bool flight_serves(const struct flight *flight, const struct mint_spec *spec) {
+	if (spec->permission == PERMISSION_GET_OPEN_ID_TOKEN)
+		return flight->spec->expires_by <= spec->expires_by;
 	return flight->spec->expires_by <= spec->expires_by && flight->spec->lifetime_s <= spec->lifetime_s &&
 	       flight->spec->lifetime_s >= spec->lifetime_s - spec->lifetime_s / 4;
 }
@@ -561,6 +585,16 @@ static bool is_account(const char *text) {
 
 	return n > 0 && n <= 256 && text[0] != '.' &&
 	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._@") == n;
+}
+
+/* A call whose answer could not be released is not made. */
+static int check_id_token_life(const struct mint_spec *spec, int64_t now, struct error *err) {
+	if (spec->permission != PERMISSION_GET_OPEN_ID_TOKEN || spec->expires_by - now >= ID_TOKEN_LIFE)
+		return 0;
+	return error_set(err, ERR_DENIED,
+			 "Google's ID tokens live one hour, whatever is asked, but this permission allows %lld s: it takes a "
+			 "maxLifetime of 1h and a window with an hour left",
+			 (long long)(spec->expires_by > now ? spec->expires_by - now : 0));
 }
 
 static int check_spec(const struct mint_spec *spec, struct error *err) {
@@ -607,7 +641,7 @@ struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec
 	struct mint_wait *wait;
 	struct flight *flight;
 
-	if (check_spec(spec, err) < 0)
+	if (check_spec(spec, err) < 0 || check_id_token_life(spec, minter_now(minter), err) < 0)
 		return NULL;
 	wait = calloc(1, sizeof(*wait));
 	if (!wait) {
@@ -647,7 +681,7 @@ void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *con
 	/* In a closing window the successor would end no later than what we have. */
 	if (best && (spec->expires_by <= best->expires_at || now + spec->lifetime_s <= best->expires_at))
 		return;
-	if (check_spec(spec, &err) < 0 || flight_find(minter, spec, true))
+	if (check_spec(spec, &err) < 0 || check_id_token_life(spec, now, &err) < 0 || flight_find(minter, spec, true))
 		return;
 	if (!cache_admit_refresh(minter->cache, spec, now, REFRESH_PAUSE_S))
 		return;

@@ -92,12 +92,18 @@ void minter_free(struct minter *minter);
 /* A reload may bring another credential: flights under way keep the old one. Takes a reference. */
 void minter_set_source(struct minter *minter, struct source *source);
 
-/* Less than a quarter of its life is left, and it is still good: time for mint_refresh(). */
-bool mint_should_refresh(const struct token *token, int64_t now);
+/*
+ * Still good, but less than a quarter of the time is left in which mint_cached() gives it out with this min_left_s:
+ * time for mint_refresh(), so that the successor is there before anyone has to wait for it.
+ */
+bool mint_should_refresh(const struct token *token, int64_t now, int64_t min_left_s);
 
 /* A cached token whose expiry fits the spec and that has at least min_left_s to live; a new reference, or NULL. */
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s);
-/* Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend. */
+/*
+ * Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend.
+ * ERR_DENIED: an ID token, which lives an hour, where less than that is allowed.
+ */
 struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec, void *context, mint_done_fn *done,
 			     void *arg, struct error *err);
 /* The id of the flight that it waits for, as the outcome will name it. Borrowed. */

@@ -204,7 +204,7 @@ static enum next step_find(struct request *req) {
 		return GO_ON;
 	req->cached = true;
 	memcpy(req->flight, req->token->flight, sizeof(req->flight));
-	if (mint_should_refresh(req->token, req->now.s))
+	if (mint_should_refresh(req->token, req->now.s, request_min_left(req)))
 		mint_refresh(req->world->minter, &spec, req);
 	return SETTLE;
 }

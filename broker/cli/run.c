@@ -201,6 +201,8 @@ static void set_environment(const struct run *run) {
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		unsetenv(others[i]);
 	setenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", run->file, 1);
+	/* gcloud keeps a log of all that it prints, on disk: `gcloud auth print-access-token`, too (P5). */
+	setenv("CLOUDSDK_CORE_DISABLE_FILE_LOGGING", "true", 0);
 	setenv("HALLPASS_SERVICE_ACCOUNT", run->account, 1);
 	set_project(run);
 }

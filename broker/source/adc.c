@@ -85,13 +85,14 @@ int adc_pick(const struct source_options *options, char **path, char **metadata_
  * A key file does not say when its key was made. The file cannot hold the key for longer than the key
  * exists, so an old file has an old key; a young file proves nothing, and then nothing is said.
  */
-void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, int64_t now) {
+void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, bool holds_secret,
+		      int64_t now) {
 	struct stat st;
 	int64_t days;
 
 	if (stat(path, &st) < 0)
 		return;
-	if (st.st_mode & (S_IRGRP | S_IROTH))
+	if (holds_secret && st.st_mode & (S_IRGRP | S_IROTH))
 		log_warning(log, "credential-readable-by-others", "file=%s mode=%04o fix=\"chmod 600 %s\"", path,
 			    (unsigned)st.st_mode & 07777, path);
 	days = (now - (int64_t)st.st_mtime) / 86400;

@@ -42,7 +42,10 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	    copy_string(file, "quota_project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "token_uri", false, &own->token_uri, err) < 0)
 		return -1;
-	return own->token_uri ? 0 : default_token_uri(source, &own->token_uri, err);
+	source->holds_secret = true;
+	if (!own->token_uri && default_token_uri(source, &own->token_uri, err) < 0)
+		return -1;
+	return source_check_url(source, "token_uri", own->token_uri, err);
 }
 
 static int refresh(struct source *source, struct error *err) {
@@ -67,6 +70,7 @@ static int refresh(struct source *source, struct error *err) {
 					      .body = body.data,
 					      .body_len = body.len },
 				    .secret = &own->refresh_token,
+				    .also = &own->client_secret,
 				    .step = source_take_oauth_token,
 			    });
 	secret_buf_fini(&body);

@@ -25,6 +25,7 @@ struct own {
 	int64_t lifetime_s; /* of the impersonated token; 0: default */
 	char *file, *url, *field; /* field NULL: the whole text is the token */
 	char *headers[MAX_HEADERS + 1];
+	struct secret header_values; /* all of them: some are bearers */
 	struct secret subject; /* the other token, while it is on its way */
 };
 
@@ -35,6 +36,7 @@ static void forget(void *arg) {
 		return;
 	secret_fini(&own->client_secret);
 	secret_fini(&own->subject);
+	secret_fini(&own->header_values);
 	for (size_t i = 0; own->headers[i]; i++)
 		wipe_free(own->headers[i]);
 	free(own->audience);
@@ -55,25 +57,40 @@ static bool is_field_name(const char *name) {
 	return *name && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == strlen(name);
 }
 
-static int read_headers(struct own *own, json_t *from, struct error *err) {
+static int add_header(struct own *own, size_t n, const char *key, json_t *value, struct buf *values, struct error *err) {
 	struct buf line = BUF_INIT(SOURCE_MAX_FILE);
+	const char *text = json_string_value(value);
+
+	if (!is_field_name(key) || !text || strpbrk(text, "\r\n"))
+		return error_set(err, ERR_INVALID, "headers: '%.64s' is not a header with a string of one line", key);
+	buf_addf(values, "%s\n", text);
+	buf_addf(&line, "%s: %s", key, text);
+	own->headers[n] = buf_take(&line);
+	return own->headers[n] ? 0 : error_set(err, ERR_INTERNAL, "out of memory");
+}
+
+static int read_headers(struct own *own, json_t *from, struct error *err) {
+	struct buf values;
 	const char *key;
 	json_t *value;
 	size_t n = 0;
+	int r = 0;
 
 	if (from && !json_is_object(from))
 		return error_set(err, ERR_INVALID, "headers is not an object");
+	if (json_object_size(from) > MAX_HEADERS)
+		return error_set(err, ERR_INVALID, "more than %d headers", MAX_HEADERS);
+	if (secret_buf_init(&values, SOURCE_MAX_FILE, err) < 0)
+		return -1;
 	json_object_foreach(from, key, value) {
-		if (n == MAX_HEADERS)
-			return error_set(err, ERR_INVALID, "more than %d headers", MAX_HEADERS);
-		if (!is_field_name(key) || !json_is_string(value))
-			return error_set(err, ERR_INVALID, "headers: '%.64s' is not a header with a string", key);
-		buf_addf(&line, "%s: %s", key, json_string_value(value));
-		own->headers[n] = buf_take(&line);
-		if (!own->headers[n++])
-			return error_set(err, ERR_INTERNAL, "out of memory");
+		r = add_header(own, n++, key, value, &values, err);
+		if (r < 0)
+			break;
 	}
-	return 0;
+	if (r == 0 && values.len && secret_set(&own->header_values, values.data, values.len) < 0)
+		r = error_set(err, ERR_INTERNAL, "out of memory");
+	secret_buf_fini(&values);
+	return r;
 }
 
 static int read_format(struct own *own, const json_t *format, struct error *err) {
@@ -92,7 +109,8 @@ static int read_format(struct own *own, const json_t *format, struct error *err)
 	return copy_string(format, "subject_token_field_name", true, &own->field, err);
 }
 
-static int read_credential_source(struct own *own, const json_t *from, struct error *err) {
+static int read_credential_source(struct source *source, const json_t *from, struct error *err) {
+	struct own *own = source->own;
 	static const struct {
 		const char *key, *why;
 	} refused[] = {
@@ -112,9 +130,10 @@ static int read_credential_source(struct own *own, const json_t *from, struct er
 	    read_headers(own, json_object_get(from, "headers"), err) < 0 ||
 	    read_format(own, json_object_get(from, "format"), err) < 0)
 		return error_wrap(err, "credential_source");
+	source->holds_secret = own->client_secret.len || own->header_values.len;
 	if (!own->file == !own->url)
 		return error_set(err, ERR_INVALID, "credential_source has to have one of file and url");
-	return 0;
+	return source_check_url(source, "credential_source.url", own->url, err);
 }
 
 static int read_impersonation(struct source *source, struct own *own, const json_t *file, struct error *err) {
@@ -149,9 +168,10 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	    copy_string(file, "quota_project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "client_id", false, &own->client_id, err) < 0 ||
 	    copy_secret(file, "client_secret", false, &own->client_secret, err) < 0 ||
+	    source_check_url(source, "token_url", own->token_url, err) < 0 ||
 	    read_impersonation(source, own, file, err) < 0)
 		return -1;
-	return read_credential_source(own, json_object_get(file, "credential_source"), err);
+	return read_credential_source(source, json_object_get(file, "credential_source"), err);
 }
 
 /* --- step 3: STS's token is the one, or leads to it */
@@ -235,6 +255,7 @@ static void exchange(struct source *source) {
 						      .body = body.data,
 						      .body_len = body.len },
 					    .secret = &own->subject,
+					    .also = &own->client_secret,
 					    .step = on_exchanged,
 				    });
 	secret_buf_fini(&body);
@@ -300,6 +321,7 @@ static int refresh(struct source *source, struct error *err) {
 					      .url = own->url,
 					      .headers = (const char *const *)own->headers },
 				    .text = true,
+				    .secret = &own->header_values,
 				    .step = on_subject,
 			    });
 	return 0;

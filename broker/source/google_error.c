@@ -9,6 +9,8 @@
 
 #define MAX_EXPIRES_IN (7 * 86400)
 #define MAX_CLAIMS 8192
+#define SECRET_PIECE 16 /* bytes of a secret that are too many to show … */
+#define SECRET_LEAST 8	/* … and bytes that make a secret */
 
 /* --- JSON */
 
@@ -332,18 +334,32 @@ static void read_oauth_error(const json_t *answer, struct google_error *out) {
 	copy_member(out->code, sizeof(out->code), answer, "error");
 	copy_member(out->reason, sizeof(out->reason), answer, "error_subtype");
 	copy_member(description, sizeof(description), answer, "error_description");
-	snprintf(out->words, sizeof(out->words), "%s%s%s%s%s%s", out->code, description[0] ? ": " : "", description,
-		 out->reason[0] ? " (" : "", out->reason, out->reason[0] ? ")" : "");
+	snprintf(out->words, sizeof(out->words), "%s%s%s", out->code, description[0] ? ": " : "", description);
+	/* Google's description often has it already. */
+	if (out->reason[0] && !strstr(description, out->reason))
+		snprintf(out->words + strlen(out->words), sizeof(out->words) - strlen(out->words), " (%s)", out->reason);
 }
 
-/* A beginning is enough: words are cut, and escapes in the JSON are gone by now. */
-static bool repeats(const char *words, const struct secret *secret) {
-	size_t n = secret ? secret->len : 0;
+/*
+ * Any piece of it: words are cut, and what is percent-encoded has only some characters in common. What is shorter
+ * than SECRET_LEAST is no secret, but may well be a part of a common word.
+ */
+static bool repeats(const char *words, const struct secret *secrets, size_t n_secrets) {
+	size_t n = strlen(words);
 
-	return n && memmem(words, strlen(words), secret->data, n < 24 ? n : 24);
+	for (size_t k = 0; k < n_secrets; k++) {
+		size_t piece = secrets[k].len < SECRET_PIECE ? secrets[k].len : SECRET_PIECE;
+
+		for (size_t i = 0; piece >= SECRET_LEAST && i + piece <= n; i++) {
+			if (memmem(secrets[k].data, secrets[k].len, words + i, piece))
+				return true;
+		}
+	}
+	return false;
 }
 
-void google_error_read(const char *body, size_t len, const struct secret *secret, struct google_error *out) {
+void google_error_read(const char *body, size_t len, const struct secret *secrets, size_t n_secrets,
+		       struct google_error *out) {
 	const json_t *error;
 	struct error ignored;
 	json_t *answer;
@@ -356,7 +372,11 @@ void google_error_read(const char *body, size_t len, const struct secret *secret
 	else if (json_is_string(error))
 		read_oauth_error(answer, out);
 	google_json_free(answer);
-	if (repeats(out->words, secret))
+	if (repeats(out->code, secrets, n_secrets))
+		out->code[0] = '\0';
+	if (repeats(out->reason, secrets, n_secrets))
+		out->reason[0] = '\0';
+	if (repeats(out->words, secrets, n_secrets))
 		snprintf(out->words, sizeof(out->words), "an error that repeats the credential and is not shown");
 	if (!out->words[0])
 		snprintf(out->words, sizeof(out->words), "an error that cannot be read");

@@ -60,9 +60,10 @@ struct google_error {
 
 /*
  * Reads google.rpc's shape and RFC 6749's; anything else yields words that say so.
- * secret: what was sent (NULL: nothing): an answer that repeats it is not quoted (P5).
+ * secrets: what was sent (empty ones do not count): an answer that repeats a piece of one is not quoted (P5).
  */
-void google_error_read(const char *body, size_t len, const struct secret *secret, struct google_error *out);
+void google_error_read(const char *body, size_t len, const struct secret *secrets, size_t n_secrets,
+		       struct google_error *out);
 
 void base64url_add(struct buf *out, const void *data, size_t len); /* without padding */
 /* Strict: no padding, no stray bits. -1: malformed, or more than max bytes. */

@@ -48,7 +48,9 @@ int source_read_impersonation_url(struct source *source, const char *url, char *
 	else
 		buf_adds(&moved, url);
 	*out = buf_take(&moved);
-	return *out ? 0 : error_set(err, ERR_INTERNAL, "out of memory");
+	if (!*out)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	return source_check_url(source, "service_account_impersonation_url", *out, err);
 }
 
 static void on_impersonated(struct source *source, const json_t *answer, const struct fetch_result *raw) {

@@ -20,6 +20,7 @@
 
 #define SOURCE_MAX_FILE (64 * 1024)
 #define SOURCE_MAX_URL 2048
+#define SOURCE_MAX_SENT 2    /* secrets in one call */
 #define SOURCE_MAX_NESTING 4 /* impersonated by impersonated by … */
 #define CLOUD_PLATFORM "https://www.googleapis.com/auth/cloud-platform"
 
@@ -45,6 +46,7 @@ struct source {
 	char *file; /* path, for people; NULL: none */
 	char *email, *universe, *project, *describe;
 	const char *key_id; /* private_key_id, borrowed from own; NULL: none */
+	bool holds_secret;  /* the file, and not only the way to one */
 	struct event_base *base;
 	struct fetcher *fetcher;
 	struct log *log;
@@ -64,8 +66,9 @@ struct source {
 	source_step_fn *step;
 	bool step_wants_text, step_is_optional;
 	char calling[SOURCE_MAX_URL]; /* method and URL without its query, for people */
-	struct secret sent;	      /* what must not come back in an error */
-	struct source *inner;	      /* impersonation: whose token is used */
+	struct secret sent[SOURCE_MAX_SENT]; /* what must not come back in an error */
+	struct source *inner;	      /* impersonation: whose token is used … */
+	bool renewed;		      /* … and that a 401 has cost it once in this refresh */
 	struct source_wait *inner_wait;
 
 	/* after a failed refresh */
@@ -88,6 +91,7 @@ struct source_call {
 	bool text;		     /* the answer is not JSON */
 	bool optional;		     /* the step gets the answer whatever its status */
 	const struct secret *secret; /* what body or header hold and no error may repeat; NULL: the bearer */
+	const struct secret *also;   /* likewise; NULL: nothing more */
 	source_step_fn *step;
 };
 void source_call(struct source *source, const struct source_call *call);
@@ -95,6 +99,8 @@ void source_succeed(struct source *source, const struct google_token *token);
 /* For good: not tried again within this refresh. */
 __attribute__((format(printf, 3, 4))) void source_fail(struct source *source, enum error_code code, const char *fmt,
 						       ...);
+/* ERR_INVALID, naming the key: not a URL that the fetcher would call. NULL is none, and fine. */
+int source_check_url(const struct source *source, const char *key, const char *url, struct error *err);
 /* The common last step: an OAuth token in the answer. */
 void source_take_oauth_token(struct source *source, const json_t *answer, const struct fetch_result *raw);
 
@@ -130,5 +136,6 @@ struct source *source_blank(struct event_base *base, struct fetcher *fetcher, co
 
 /* adc.c: which file Application Default Credentials would pick; *path NULL: the metadata server. */
 int adc_pick(const struct source_options *options, char **path, char **metadata_host, struct error *err);
-/* adc.c: what is worth a warning about a credential file: who may read it, how old it is. */
-void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, int64_t now);
+/* adc.c: what is worth a warning about a credential file: who may read its secret, how old it is. */
+void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, bool holds_secret,
+		      int64_t now);

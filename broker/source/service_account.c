@@ -59,9 +59,11 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	if (copy_string(file, "client_email", true, &source->email, err) < 0 ||
 	    copy_string(file, "project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "private_key_id", false, &own->key_id, err) < 0 ||
-	    copy_string(file, "token_uri", true, &own->token_uri, err) < 0 || read_key(own, file, err) < 0)
+	    copy_string(file, "token_uri", true, &own->token_uri, err) < 0 ||
+	    source_check_url(source, "token_uri", own->token_uri, err) < 0 || read_key(own, file, err) < 0)
 		return -1;
 	source->key_id = own->key_id;
+	source->holds_secret = true;
 	return 0;
 }
 
@@ -107,47 +109,54 @@ static int add_signature(EVP_PKEY *key, struct buf *jwt) {
 	return 0;
 }
 
-static int send_assertion(struct source *source, const struct buf *jwt, struct error *err) {
+/* The assertion goes into source->sent, where it stays while the refresh goes on. */
+static int sign(struct source *source, struct error *err) {
+	const struct own *own = source->own;
+	struct buf jwt;
+	int r = 0;
+
+	if (secret_buf_init(&jwt, MAX_ASSERTION, err) < 0)
+		return -1;
+	add_claims(source, &jwt);
+	if (!buf_ok(&jwt))
+		r = error_set(err, ERR_INVALID, "client_email or token_uri is too long");
+	else if (add_signature(own->key, &jwt) < 0 || !buf_ok(&jwt))
+		r = error_set(err, ERR_INTERNAL, "the key cannot sign");
+	else if (secret_set(&source->sent[0], jwt.data, jwt.len) < 0)
+		r = error_set(err, ERR_INTERNAL, "out of memory");
+	secret_buf_fini(&jwt);
+	return r;
+}
+
+static int send_assertion(struct source *source, struct error *err) {
 	static const char *const headers[] = { "Content-Type: application/x-www-form-urlencoded", NULL };
-	struct own *own = source->own;
+	const struct own *own = source->own;
 	struct buf body;
 
-	secret_fini(&source->sent);
-	if (secret_set(&source->sent, jwt->data, jwt->len) < 0)
-		return error_set(err, ERR_INTERNAL, "out of memory");
 	if (secret_buf_init(&body, 2 * MAX_ASSERTION, err) < 0)
 		return -1;
 	form_add(&body, "grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
-	form_add(&body, "assertion", jwt->data);
+	form_add(&body, "assertion", source->sent[0].data);
 	source_call(source, &(struct source_call){
 				    .spec = { .method = "POST",
 					      .url = source->token_endpoint ? source->token_endpoint : own->token_uri,
 					      .headers = headers,
 					      .body = body.data,
 					      .body_len = body.len },
-				    .secret = &source->sent,
+				    .secret = &source->sent[0],
 				    .step = source_take_oauth_token,
 			    });
 	secret_buf_fini(&body);
 	return 0;
 }
 
+/* A call that is made again takes the same assertion: signing keeps the loop busy for a millisecond. */
 static int refresh(struct source *source, struct error *err) {
-	const struct own *own = source->own;
-	struct buf jwt;
-	int r = -1;
+	bool again = source->attempt > 1 && source->sent[0].len;
 
-	if (secret_buf_init(&jwt, MAX_ASSERTION, err) < 0)
+	if (!again && sign(source, err) < 0)
 		return -1;
-	add_claims(source, &jwt);
-	if (!buf_ok(&jwt))
-		error_set(err, ERR_INVALID, "client_email or token_uri is too long");
-	else if (add_signature(own->key, &jwt) < 0 || !buf_ok(&jwt))
-		error_set(err, ERR_INTERNAL, "the key cannot sign");
-	else
-		r = send_assertion(source, &jwt, err);
-	secret_buf_fini(&jwt);
-	return r;
+	return send_assertion(source, err);
 }
 
 const struct source_kind source_service_account = { "service_account", read_file, refresh, forget };

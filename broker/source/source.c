@@ -17,9 +17,10 @@
 
 #define CALL_TIMEOUT_MS 10000
 #define MAX_ATTEMPTS 3		  /* calls per refresh that trouble may cost … */
-#define MAX_RETRY_AFTER 5	  /* … and seconds that a server may make us wait in between */
+#define MAX_RETRY_AFTER 5	  /* … and seconds that a server may make us wait in between; a longer pause ends it */
 #define FIRST_RETRY_MS 200
-#define MAX_BACKOFF 60		  /* seconds between refreshes that fail */
+#define MAX_BACKOFF 60		  /* seconds between refreshes that fail … */
+#define MAX_PAUSE 300		  /* … or as many as the server asks for, up to this */
 #define REFRESH_AHEAD 225	  /* seconds; the metadata server has a new token 240 s before the old one ends */
 #define MIN_LEFT 10		  /* seconds; a token with less is not handed out while another can be had */
 
@@ -47,9 +48,20 @@ static bool source_good(const struct source *source, int64_t now) {
 	return source->token.len && now < source->expires_at;
 }
 
+/* What is nearly over is kept back while its successor is on the way. */
+static bool source_ready(const struct source *source, int64_t now) {
+	return source_good(source, now) && (!source->refreshing || source->expires_at - now >= MIN_LEFT);
+}
+
+static void source_forget_sent(struct source *source) {
+	for (size_t i = 0; i < SOURCE_MAX_SENT; i++)
+		secret_fini(&source->sent[i]);
+}
+
 static void source_settle(struct source *source) {
 	source->refreshing = false;
-	secret_fini(&source->sent);
+	source->renewed = false;
+	source_forget_sent(source);
 	event_active(source->deliver, EV_TIMEOUT, 0);
 }
 
@@ -117,11 +129,17 @@ static void on_retry(evutil_socket_t fd, short events, void *arg) {
 	source_first_step(arg);
 }
 
+/* A pause that is longer than any we set was left behind by a clock that has been put back. */
+static bool source_holds_back(const struct source *source, int64_t now) {
+	return now < source->not_before &&
+	       (source->not_before == INT64_MAX || source->not_before - now <= MAX_PAUSE);
+}
+
 /* Begins a refresh when there is reason to, and nothing against it. */
 static void source_want(struct source *source) {
 	int64_t now = source_now(source);
 
-	if (source->refreshing || now < source->not_before)
+	if (source->refreshing || source_holds_back(source, now))
 		return;
 	if (source_good(source, now) && now < source->refresh_at)
 		return;
@@ -149,6 +167,24 @@ static bool source_try_again(struct source *source, int64_t retry_after_s) {
 	return event_add(source->retry, &tv) == 0;
 }
 
+/* A 401 may be about the inner credential's token, which its own source believes to be good: once more with another. */
+static bool source_renew_inner(struct source *source) {
+	if (!source->inner || source->renewed)
+		return false;
+	source->renewed = true;
+	source_invalidate(source->inner, source->inner->expires_at);
+	source_first_step(source);
+	return true;
+}
+
+/* A server that asks for a pause gets it. */
+static void source_pause(struct source *source, int64_t retry_after_s) {
+	int64_t until = source_now(source) + (retry_after_s < MAX_PAUSE ? retry_after_s : MAX_PAUSE);
+
+	if (until > source->not_before)
+		source->not_before = until;
+}
+
 static void source_refused(struct source *source, const struct fetch_result *result) {
 	bool busy = result->status == 429 || result->status >= 500, login_over;
 	struct google_error said;
@@ -156,7 +192,9 @@ static void source_refused(struct source *source, const struct fetch_result *res
 
 	if (busy && source_try_again(source, result->retry_after_s))
 		return;
-	google_error_read(result->body, result->body_len, &source->sent, &said);
+	if (result->status == 401 && source_renew_inner(source))
+		return;
+	google_error_read(result->body, result->body_len, source->sent, SOURCE_MAX_SENT, &said);
 	/* A person has to act: asking again with the same refresh token is of no use, whatever the pause. */
 	login_over = source->kind == &source_authorized_user && !strcmp(said.code, "invalid_grant");
 	error_set(&err, ERR_UPSTREAM, "credential %s: %s: HTTP %d: %s%s", source->describe, source->calling,
@@ -165,6 +203,7 @@ static void source_refused(struct source *source, const struct fetch_result *res
 			       "`hallpass reload`"
 			     : "");
 	source_failed(source, &err, login_over);
+	source_pause(source, result->retry_after_s);
 }
 
 static void on_fetched(const struct fetch_result *result, void *arg) {
@@ -186,8 +225,22 @@ static void on_fetched(const struct fetch_result *result, void *arg) {
 	google_json_free(answer);
 }
 
+/* Keeps what is about to be sent, to know it again in an answer. What is there already stays. */
+static int source_keep_sent(struct source *source, const struct source_call *call) {
+	const struct secret *secrets[SOURCE_MAX_SENT] = { call->secret ? call->secret : call->spec.bearer, call->also };
+
+	for (size_t i = 0; i < SOURCE_MAX_SENT; i++) {
+		if (secrets[i] == &source->sent[i])
+			continue;
+		secret_fini(&source->sent[i]);
+		if (secrets[i] && secrets[i]->len &&
+		    secret_set(&source->sent[i], secrets[i]->data, secrets[i]->len) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 void source_call(struct source *source, const struct source_call *call) {
-	const struct secret *secret = call->secret ? call->secret : call->spec.bearer;
 	struct fetch_spec spec = call->spec;
 	struct error err;
 
@@ -198,9 +251,7 @@ void source_call(struct source *source, const struct source_call *call) {
 	source->step = call->step;
 	source->step_wants_text = call->text;
 	source->step_is_optional = call->optional;
-	if (secret != &source->sent)
-		secret_fini(&source->sent);
-	if (secret && secret != &source->sent && secret_set(&source->sent, secret->data, secret->len) < 0)
+	if (source_keep_sent(source, call) < 0)
 		return source_fail(source, ERR_INTERNAL, "out of memory");
 	if (fetch_start(source->fetcher, &spec, on_fetched, source, &source->fetch, &err) < 0)
 		source_fail(source, err.code, "%s: %s", source->calling, err.message);
@@ -215,16 +266,17 @@ static void on_deliver(evutil_socket_t fd, short events, void *arg) {
 	struct source_wait *wait;
 
 	(void)fd, (void)events;
-	source_want(source);
 	for (unsigned n = source->n_waiting; n && (wait = TAILQ_FIRST(&source->waiting)); n--) {
-		bool good = source_good(source, source_now(source));
 		source_done_fn *done = wait->done;
 		void *done_arg = wait->arg;
+		bool ready;
 
-		if (!good && source->refreshing)
+		source_want(source); /* each time: a done function may have invalidated the token */
+		ready = source_ready(source, source_now(source));
+		if (!ready && source->refreshing)
 			return;
 		source_cancel(wait);
-		if (good)
+		if (ready)
 			done(&source->token, source->expires_at, &none, done_arg);
 		else
 			done(NULL, 0, &source->error, done_arg);
@@ -256,6 +308,12 @@ void source_invalidate(struct source *source, int64_t expires_at) {
 }
 
 /* --- help for kinds */
+
+int source_check_url(const struct source *source, const char *key, const char *url, struct error *err) {
+	if (!url || fetch_may_call(source->fetcher, url, err) == 0)
+		return 0;
+	return error_wrap(err, "%s", key);
+}
 
 void form_add(struct buf *body, const char *key, const char *value) {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -481,6 +539,12 @@ static const char *source_key_id(const struct source *source) {
 	return source ? source->key_id : NULL;
 }
 
+static bool source_holds_secret(const struct source *source) {
+	while (source && !source->holds_secret)
+		source = source->inner;
+	return source != NULL;
+}
+
 int source_open(struct event_base *base, struct fetcher *fetcher, const struct source_options *options,
 		struct log *log, struct source **out, struct error *err) {
 	cleanup(source_unrefp) struct source *source = source_blank(base, fetcher, options, log, err);
@@ -492,7 +556,8 @@ int source_open(struct event_base *base, struct fetcher *fetcher, const struct s
 	if (r < 0)
 		return -1;
 	if (source->file)
-		adc_warn_of_file(log, source->file, source->kind->name, source_key_id(source), source_now(source));
+		adc_warn_of_file(log, source->file, source->kind->name, source_key_id(source),
+				 source_holds_secret(source), source_now(source));
 	*out = take(&source);
 	return 0;
 }
@@ -524,7 +589,7 @@ static void source_free(struct source *source) {
 	if (source->deliver)
 		event_free(source->deliver);
 	secret_fini(&source->token);
-	secret_fini(&source->sent);
+	source_forget_sent(source);
 	free(source->file);
 	free(source->email);
 	free(source->universe);

@@ -4,8 +4,11 @@
  * The upstream credential: whatever Application Default Credentials would pick, or what the
  * configuration names. Gives an access token that may call the IAM Credentials API.
  *
- * One refresh in flight; a token in use is refreshed 225 s (or a quarter of its life) ahead of expiry; a failing refresh with a good token in hand is a log
- * line, not an outage. Each kind is one file and one row of source.c's table.
+ * One refresh in flight; a token in use is refreshed 225 s (or a quarter of its life) ahead of expiry, and only one
+ * with less than 10 s left is worth waiting for its successor. A failing refresh with a good token in hand is a log
+ * line, not an outage; further ones wait: seconds that double up to a minute, or as long as the server asks for (5 min
+ * at most). A login that is over (invalid_grant) is not tried again. What was sent is never quoted from an answer (P5).
+ * Each kind is one file and one row of source.c's table.
  */
 
 #include <stdbool.h>

@@ -278,6 +278,48 @@ static void test_fetch_refuses_urls(void **state) {
 	}
 }
 
+static void test_fetch_takes_so_many_headers_and_no_more(void **state) {
+	static const char *headers[34];
+	struct world *w = *state;
+	struct fetch *fetch;
+	struct error err;
+	char url[128];
+
+	for (size_t i = 0; i < 33; i++)
+		headers[i] = "X-A: b";
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	snprintf(url, sizeof(url), "%s/a", httpstub_url(w->stub));
+	assert_int_equal(fetch_start(w->fetcher, &(struct fetch_spec){ .method = "GET", .url = url, .headers = headers, .timeout_ms = 100 },
+				     on_done, w, &fetch, &err),
+			 -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	headers[32] = NULL;
+	assert_int_equal(fetch_start(w->fetcher, &(struct fetch_spec){ .method = "GET", .url = url, .headers = headers,
+								       .timeout_ms = 15000, .body_max = 9 },
+				     on_done, w, &fetch, &err),
+			 0);
+	run_until(w->base, &w->calls, 1);
+	assert_int_equal(w->last.status, 200);
+}
+
+/* What a credential file names is checked before anything is called, and quoted without what may be secret. */
+static void test_fetch_says_what_it_would_call(void **state) {
+	static const char *const good[] = { "https://example.com/x?y=z", "http://127.0.0.1:8080/", "http://localhost", "http://[::1]/",
+					    "http://169.254.169.254/x", "http://metadata.google.internal/" };
+	struct world *w = *state;
+	struct error err;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_int_equal(fetch_may_call(w->fetcher, good[i], &err), 0);
+	assert_int_equal(fetch_may_call(w->fetcher, "http://example.com/x?key=secret", &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_string_equal(err.message, "'http://example.com/x' is plain http, and neither loopback nor the metadata server");
+	assert_int_equal(fetch_may_call(w->fetcher, "nonsense", &err), -1);
+	make_fetcher(w, &(struct fetch_options){ .allow_http = true });
+	assert_int_equal(fetch_may_call(w->fetcher, "http://example.com/", &err), 0);
+	assert_int_equal(httpstub_count(w->stub, NULL), 0);
+}
+
 static void test_fetch_refuses_injected_headers(void **state) {
 	static const char *const headers[] = { "X-A: b\r\nX-Evil: 1", NULL };
 	struct world *w = *state;
@@ -421,6 +463,8 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_is_silent_after_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_does_not_follow_redirects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_urls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_takes_so_many_headers_and_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_says_what_it_would_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_injected_headers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_trusts_the_named_ca_and_host_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_honours_the_proxy_for_https_alone, setup, teardown),

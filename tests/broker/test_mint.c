@@ -117,7 +117,7 @@ static void write_credential(struct world *w) {
 }
 
 static int setup(void **state) {
-	struct world *w = test_calloc(1, sizeof(*w));
+	struct world *w = calloc(1, sizeof(*w));
 	struct source_options options = { .file = w->file, .now = world_now, .world = w };
 	struct error err;
 
@@ -148,7 +148,7 @@ static int teardown(void **state) {
 	event_base_free(w->base);
 	token_unref(w->token);
 	unlink(w->file);
-	test_free(w);
+	free(w);
 	return 0;
 }
 
@@ -613,6 +613,89 @@ static void test_mint_refuses_what_no_url_may_hold(void **state) {
 	assert_int_equal(w->intents, 0);
 }
 
+static void test_mint_refuses_specs_that_no_decision_has(void **state) {
+	static const char *const wrong_delegates[] = { "a@b", "a/b" }, *const empty_scope[] = { "" };
+	static char long_text[4096];
+	struct world *w = *state;
+	struct mint_spec cases[5];
+	struct error err;
+
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	for (size_t i = 0; i < 5; i++)
+		cases[i] = spec_of(3600);
+	cases[0].delegates = wrong_delegates, cases[0].n_delegates = 2;
+	cases[1].delegates = wrong_delegates, cases[1].n_delegates = 17;
+	cases[2].scopes = empty_scope, cases[2].n_scopes = 1;
+	cases[3].permission = PERMISSION_GET_OPEN_ID_TOKEN;
+	cases[4].permission = PERMISSION_GET_OPEN_ID_TOKEN, cases[4].audience = long_text;
+	for (size_t i = 0; i < 5; i++) {
+		assert_null(mint_start(w->minter, &cases[i], w, on_done, w, &err));
+		assert_int_equal(err.code, ERR_INVALID);
+	}
+	assert_int_equal(w->intents, 0);
+}
+
+static void test_mint_fails_with_the_credentials_own_words(void **state) {
+	struct world *w = *state;
+	struct mint_spec spec = spec_of(900);
+
+	w->now += 3600; /* whatever was in hand is over */
+	spec.expires_by += 3600;
+	httpstub_on(w->stub, "POST /token", &STUB(400, NULL, "{\"error\":\"invalid_grant\",\"error_description\":\"revoked\"}"));
+	mint(w, &spec); /* the first reply stays good */
+	w->now += 3600;
+	spec.expires_by += 3600;
+	mint(w, &spec);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_non_null(strstr(w->last.error.message, "invalid_grant: revoked"));
+	assert_true(w->last.intended);
+	assert_int_equal(httpstub_count(w->stub, ACCESS), 1);
+}
+
+static void test_mint_flights_keep_the_credential_they_began_with(void **state) {
+	struct world *w = *state;
+	struct source_options options = { .file = w->file, .now = world_now, .world = w };
+	struct mint_spec spec = spec_of(900);
+	struct source *other;
+	struct mint_wait *wait;
+	struct error err;
+
+	httpstub_on(w->stub, ACCESS, &(struct httpstub_reply){ .status = 200, .body = answer(w, "ya29.minted", 900),
+							       .action = STUB_HOLD });
+	wait = start(w, &spec);
+	assert_int_equal(strlen(mint_wait_flight(wait)), 32);
+	while (httpstub_count(w->stub, ACCESS) == 0)
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	assert_int_equal(source_open(w->base, w->fetcher, &options, &w->log, &other, &err), 0);
+	minter_set_source(w->minter, other);
+	source_unref(w->source); /* what a reload does */
+	w->source = other;
+	httpstub_release(w->stub);
+	run_until(w->base, &w->done, 1);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	assert_int_equal(httpstub_count(w->stub, "POST /token"), 1);
+	spec.principal = "user:bob@example.com";
+	mint(w, &spec);
+	assert_int_equal(httpstub_count(w->stub, "POST /token"), 2); /* the other one asks for itself */
+}
+
+/* Without an endpoint in the configuration, IAM Credentials of the credential's universe is called. */
+static void test_mint_calls_the_universe_of_its_credential(void **state) {
+	const struct mint_ports ports = { world_intend, world_orphaned, world_now, *state };
+	struct world *w = *state;
+	struct mint_spec spec = spec_of(900);
+	struct error err;
+
+	minter_free(w->minter);
+	assert_int_equal(minter_new(w->base, w->fetcher, w->source, &(struct mint_options){ .max_cached = 1, .deadline_ms = 500 }, &ports, &w->log, &w->minter, &err), 0);
+	httpstub_on(w->stub, "CONNECT iamcredentials.googleapis.com:443", &STUB(403, NULL, ""));
+	setenv("HTTPS_PROXY", httpstub_url(w->stub), 1);
+	mint(w, &spec);
+	unsetenv("HTTPS_PROXY");
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_true(httpstub_count(w->stub, "CONNECT iamcredentials.googleapis.com:443") > 0);
+}
+
 static void test_mint_gives_id_tokens(void **state) {
 	struct world *w = *state;
 	struct mint_spec spec = spec_of(3600);
@@ -640,6 +723,70 @@ static void test_mint_gives_id_tokens(void **state) {
 	assert_non_null(strstr(w->last.error.message, "three parts"));
 }
 
+static struct mint_spec id_spec(int64_t life_s) {
+	struct mint_spec spec = spec_of(life_s);
+
+	spec.permission = PERMISSION_GET_OPEN_ID_TOKEN;
+	spec.n_scopes = 0;
+	spec.audience = "https://run.example.com";
+	spec.expires_by = NOW + life_s;
+	return spec;
+}
+
+/* Google's ID tokens live an hour: where that is too long, nobody is asked, and the reason is said. */
+static void test_mint_asks_for_no_id_token_that_cannot_be_released(void **state) {
+	struct world *w = *state;
+	struct mint_spec spec = id_spec(3599);
+	struct error err;
+
+	assert_null(mint_start(w->minter, &spec, w, on_done, w, &err));
+	assert_int_equal(err.code, ERR_DENIED);
+	assert_non_null(strstr(err.message, "ID tokens live one hour, whatever is asked, but this permission allows 3599 s"));
+	mint_refresh(w->minter, &spec, w);
+	assert_int_equal(w->intents, 0);
+	spec = id_spec(3600);
+	httpstub_on(w->stub, ID, &(struct httpstub_reply){ .status = 200, .action = STUB_HOLD, .body =
+		    "{\"token\":\"eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE4MDAwMDM2MDB9.c2ln\"}" });
+	start(w, &spec);
+	spec = id_spec(43200); /* whatever else is allowed: the same token does */
+	start(w, &spec);
+	httpstub_release(w->stub);
+	run_until(w->base, &w->done, 2);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	assert_int_equal(w->intents, 1);
+	assert_int_equal(httpstub_count(w->stub, ID), 1);
+}
+
+/* The clock goes on while Google is busy: the call that succeeds asks for what is left. */
+static void on_retry_clock(evutil_socket_t fd, short events, void *arg) {
+	struct world *w = arg;
+
+	(void)fd, (void)events;
+	if (httpstub_count(w->stub, ACCESS) >= 1)
+		w->now = NOW + 40;
+}
+
+static void test_mint_asks_for_what_is_left_after_a_pause(void **state) {
+	struct world *w = *state;
+	struct mint_spec spec = spec_of(900);
+	struct event *tick = event_new(w->base, -1, EV_PERSIST, on_retry_clock, w);
+	struct timeval tv = { 0, 1000 };
+	char *seen;
+
+	event_add(tick, &tv);
+	reply(w, 503, "Retry-After: 1\r\n", "{}");
+	reply(w, 200, NULL, answer(w, "ya29.second", 900));
+	mint(w, &spec);
+	event_free(tick);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	seen = httpstub_request(w->stub, ACCESS, 0);
+	assert_non_null(strstr(seen, "\"lifetime\":\"900s\""));
+	free(seen);
+	seen = httpstub_request(w->stub, ACCESS, 1);
+	assert_non_null(strstr(seen, "\"lifetime\":\"860s\""));
+	free(seen);
+}
+
 static void test_mint_refreshes_ahead_with_nobody_waiting(void **state) {
 	struct world *w = *state;
 	struct mint_spec spec = spec_of(900);
@@ -648,9 +795,14 @@ static void test_mint_refreshes_ahead_with_nobody_waiting(void **state) {
 	reply(w, 200, NULL, answer(w, "ya29.first", 900));
 	reply(w, 200, NULL, answer(w, "ya29.second", 1600));
 	mint(w, &spec);
-	assert_false(mint_should_refresh(w->token, NOW + 600));
-	assert_true(mint_should_refresh(w->token, NOW + 700));
-	assert_false(mint_should_refresh(w->token, NOW + 900));
+	assert_false(mint_should_refresh(w->token, NOW + 675, 0));
+	assert_true(mint_should_refresh(w->token, NOW + 676, 0));
+	assert_false(mint_should_refresh(w->token, NOW + 900, 0));
+	/* Given out while 330 s are left: 570 s of use, the last quarter of which is from 427 s on. */
+	assert_false(mint_should_refresh(w->token, NOW + 428, 330));
+	assert_true(mint_should_refresh(w->token, NOW + 429, 330));
+	assert_true(mint_should_refresh(w->token, NOW + 899, 330));
+	assert_false(mint_should_refresh(w->token, NOW, 900));
 	mint_refresh(w->minter, &spec, w);
 	assert_int_equal(w->intents, 1); /* the successor would live no longer */
 	w->now = NOW + 700;
@@ -729,7 +881,13 @@ int main(void) {
 		T(test_mint_may_start_again_from_done),
 		T(test_mint_bounds_flights),
 		T(test_mint_refuses_what_no_url_may_hold),
+		T(test_mint_refuses_specs_that_no_decision_has),
+		T(test_mint_fails_with_the_credentials_own_words),
+		T(test_mint_flights_keep_the_credential_they_began_with),
+		T(test_mint_calls_the_universe_of_its_credential),
 		T(test_mint_gives_id_tokens),
+		T(test_mint_asks_for_no_id_token_that_cannot_be_released),
+		T(test_mint_asks_for_what_is_left_after_a_pause),
 		T(test_mint_refreshes_ahead_with_nobody_waiting),
 		T(test_mint_refresh_failures_do_not_storm),
 		T(test_mint_stopping_tells_everybody),

@@ -47,6 +47,10 @@ static const char *form(struct evkeyvalq *fields, const char *name) {
 	return value ? value : "";
 }
 
+static bool may_call_iam(const char *scope) {
+	return strstr(scope, CLOUD_PLATFORM) || strstr(scope, "https://www.googleapis.com/auth/iam");
+}
+
 static void answer_token(struct answer *a, const struct minted *m, int64_t lifetime_s) {
 	answer_json(a, 200, json_pack("{s:s, s:I, s:s}", "access_token", m->token, "expires_in", (json_int_t)lifetime_s,
 				      "token_type", "Bearer"));
@@ -67,7 +71,7 @@ static const char *assertion_fault(const struct question *q, const json_t *claim
 	    json_integer_value(iat) > now + 300 || json_integer_value(exp) < now)
 		return "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check "
 		       "your iat and exp values in the JWT claim.";
-	return scope && *scope ? NULL : "Invalid OAuth scope or ID token audience provided.";
+	return scope && strstr(scope, "https://www.googleapis.com/auth/") ? NULL : "Invalid OAuth scope or ID token audience provided.";
 }
 
 static void token_jwt_bearer(const struct question *q, struct evkeyvalq *fields, struct answer *a) {
@@ -75,6 +79,7 @@ static void token_jwt_bearer(const struct question *q, struct evkeyvalq *fields,
 	json_t *unverified = jwt_claims(assertion), *claims = NULL;
 	const char *iss = json_string_value(json_object_get(unverified, "iss"));
 	struct caller *caller = iss ? world_caller(q->world, iss) : NULL;
+	const char *scope;
 
 	if (!caller || !caller->key) {
 		answer_oauth(a, 400, "invalid_grant", "Invalid grant: account not found", NULL);
@@ -83,7 +88,8 @@ static void token_jwt_bearer(const struct question *q, struct evkeyvalq *fields,
 	} else if ((fault = assertion_fault(q, claims))) {
 		answer_oauth(a, 400, strstr(fault, "scope") ? "invalid_scope" : "invalid_grant", fault, NULL);
 	} else {
-		answer_token(a, world_mint(q->world, caller->name, 3600), 3599);
+		scope = json_string_value(json_object_get(claims, "scope"));
+		answer_token(a, world_mint(q->world, caller->name, 3600, may_call_iam(scope)), 3599);
 	}
 	json_decref(claims);
 	json_decref(unverified);
@@ -102,11 +108,27 @@ static void token_refresh(const struct question *q, struct evkeyvalq *fields, st
 	}
 	for (size_t i = 0; i < q->world->n_callers; i++) {
 		if (*token && !strcmp(q->world->callers[i].refresh_token, token)) {
-			answer_token(a, world_mint(q->world, q->world->callers[i].name, 3600), 3599);
+			answer_token(a, world_mint(q->world, q->world->callers[i].name, 3600, true), 3599);
 			return;
 		}
 	}
 	answer_oauth(a, 400, "invalid_grant", "Bad Request", NULL);
+}
+
+/* What `gcloud auth application-default login` does with the code that its user pastes. */
+static void token_code(const struct question *q, struct evkeyvalq *fields, struct answer *a) {
+	const struct caller *user = &q->world->callers[1];
+
+	if (strcmp(form(fields, "client_id"), "standin-client") || strcmp(form(fields, "client_secret"), "standin-secret"))
+		answer_oauth(a, 401, "invalid_client", "The OAuth client was not found.", NULL);
+	else if (strcmp(form(fields, "code"), "standin-code"))
+		answer_oauth(a, 400, "invalid_grant", "Malformed auth code.", NULL);
+	else
+		answer_json(a, 200, json_pack("{s:s, s:i, s:s, s:s, s:s}", "access_token",
+					      world_mint(q->world, user->name, 3600, true)->token, "expires_in", 3599, "token_type",
+					      "Bearer", "scope", "openid https://www.googleapis.com/auth/userinfo.email " CLOUD_PLATFORM
+					      " https://www.googleapis.com/auth/sqlservice.login",
+					      "refresh_token", user->refresh_token));
 }
 
 static void on_token(const struct question *q, struct answer *a) {
@@ -117,6 +139,8 @@ static void on_token(const struct question *q, struct answer *a) {
 		token_jwt_bearer(q, &fields, a);
 	else if (!strcmp(form(&fields, "grant_type"), "refresh_token"))
 		token_refresh(q, &fields, a);
+	else if (!strcmp(form(&fields, "grant_type"), "authorization_code"))
+		token_code(q, &fields, a);
 	else
 		answer_oauth(a, 400, "unsupported_grant_type", "Invalid grant_type", NULL);
 	evhttp_clear_headers(&fields);
@@ -133,6 +157,7 @@ static void on_sts(const struct question *q, struct answer *a) {
 	struct evkeyvalq fields = { 0 };
 	const char *token;
 	char text[200];
+	bool cloud;
 	size_t i;
 
 	evhttp_parse_query_str(q->body, &fields);
@@ -146,6 +171,13 @@ static void on_sts(const struct question *q, struct answer *a) {
 			return;
 		}
 	}
+	if (strncmp(form(&fields, "audience"), "//iam.googleapis.com/", 21)) {
+		answer_oauth(a, 400, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid.",
+			     NULL);
+		evhttp_clear_headers(&fields);
+		return;
+	}
+	cloud = may_call_iam(form(&fields, "scope"));
 	token = form(&fields, "subject_token");
 	for (i = 0; i < q->world->n_callers; i++)
 		if (*q->world->callers[i].subject_token && !strcmp(q->world->callers[i].subject_token, token))
@@ -154,7 +186,7 @@ static void on_sts(const struct question *q, struct answer *a) {
 		answer_oauth(a, 400, "invalid_grant", "The given credential is rejected by the attribute condition.", NULL);
 	else
 		answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:i}", "access_token",
-					      world_mint(q->world, q->world->callers[i].name, 3600)->token,
+					      world_mint(q->world, q->world->callers[i].name, 3600, cloud)->token,
 					      "issued_token_type", "urn:ietf:params:oauth:token-type:access_token",
 					      "token_type", "Bearer", "expires_in", 3599));
 	evhttp_clear_headers(&fields);
@@ -162,16 +194,19 @@ static void on_sts(const struct question *q, struct answer *a) {
 
 static void on_tokeninfo(const struct question *q, struct answer *a) {
 	const char *token = q->query ? evhttp_find_header(q->query, "access_token") : NULL;
-	const char *holder = world_holder(q->world, token);
-	char seconds[32];
+	const struct minted *m = world_find(q->world, token);
+	char in[32], at[32];
 
-	if (!holder) {
+	if (!m) {
 		answer_oauth(a, 400, "invalid_token", "Invalid Value", NULL);
 		return;
 	}
-	snprintf(seconds, sizeof(seconds), "%d", 3599);
-	answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:s, s:s}", "azp", "standin-client", "aud", "standin-client",
-				      "scope", CLOUD_PLATFORM, "expires_in", seconds, "email", holder));
+	/* Numbers are strings there. */
+	snprintf(in, sizeof(in), "%lld", (long long)(m->expires_at - world_now(q->world)));
+	snprintf(at, sizeof(at), "%lld", (long long)m->expires_at);
+	answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "azp", "standin-client", "aud", "standin-client",
+				      "scope", m->cloud ? CLOUD_PLATFORM : "https://www.googleapis.com/auth/other", "exp", at,
+				      "expires_in", in, "email", m->holder, "email_verified", "true"));
 }
 
 /* --- IAM Credentials */
@@ -191,32 +226,51 @@ static bool only_members(const json_t *body, const char *const *names) {
 	return true;
 }
 
-/* The chain: the caller may delegate to the first, each to the next, the last to the target. */
-static bool delegates_ok(const struct question *q, const json_t *delegates, bool *form_ok) {
-	static const char prefix[] = "projects/-/serviceAccounts/";
+#define RESOURCE "projects/-/serviceAccounts/"
 
-	*form_ok = !delegates || json_is_null(delegates) || json_is_array(delegates);
-	for (size_t i = 0; *form_ok && i < json_array_size(delegates); i++) {
+static bool delegates_form_ok(const json_t *delegates) {
+	if (delegates && !json_is_null(delegates) && !json_is_array(delegates))
+		return false;
+	for (size_t i = 0; i < json_array_size(delegates); i++) {
 		const char *name = json_string_value(json_array_get(delegates, i));
-		const struct grant *g;
 
-		*form_ok = name && !strncmp(name, prefix, strlen(prefix));
-		g = *form_ok ? world_grant(q->world, "*", name + strlen(prefix)) : NULL;
-		if (*form_ok && (!g || !g->delegation))
+		if (!name || strncmp(name, RESOURCE, strlen(RESOURCE)) || !name[strlen(RESOURCE)] ||
+		    strchr(name + strlen(RESOURCE), '/'))
 			return false;
 	}
-	return *form_ok;
+	return true;
 }
 
-/* "900s", with up to nine decimals that must be zeros here. 0: not of the form. */
+/* The chain: the caller delegates to the first, each to the next; the last one's grant on the target counts. NULL: broken. */
+static const struct grant *chain_grant(const struct question *q, const char *actor, const json_t *delegates) {
+	for (size_t i = 0; i < json_array_size(delegates); i++) {
+		const char *next = json_string_value(json_array_get(delegates, i)) + strlen(RESOURCE);
+		const struct grant *g = world_grant(q->world, actor, next);
+
+		if (!g || !g->delegation)
+			return NULL;
+		actor = next;
+	}
+	return world_grant(q->world, actor, q->account);
+}
+
+/* protobuf's Duration in JSON: "900s", with up to nine decimals. -1: not of the form. */
 static int64_t parse_lifetime(const json_t *json) {
 	const char *s = json_string_value(json);
+	size_t decimals;
 	int64_t v = 0;
 
 	if (!s || !isdigit((unsigned char)*s))
 		return -1;
 	for (; isdigit((unsigned char)*s) && v < 100000000; s++)
 		v = v * 10 + (*s - '0');
+	if (*s == '.') {
+		decimals = strspn(++s, "0123456789");
+		if (decimals < 1 || decimals > 9)
+			return -1;
+		v += strspn(s, "0") < decimals; /* a part of a second is as long as a whole one */
+		s += decimals;
+	}
 	return strcmp(s, "s") ? -1 : v;
 }
 
@@ -245,7 +299,13 @@ static void generate_access_token(const struct question *q, const struct grant *
 	int64_t seconds = !lifetime || json_is_null(lifetime) ? 3600 : parse_lifetime(lifetime);
 	char expires[40];
 	const struct minted *m;
+	bool cloud = false;
 
+	for (size_t i = 0; i < json_array_size(json_object_get(body, "scope")); i++) {
+		const char *scope = json_string_value(json_array_get(json_object_get(body, "scope"), i));
+
+		cloud |= scope && may_call_iam(scope);
+	}
 	if (!only_members(body, members) || !scopes_ok(json_object_get(body, "scope")) || seconds < 0) {
 		answer_invalid(a, NULL);
 	} else if (seconds == 0) {
@@ -254,7 +314,7 @@ static void generate_access_token(const struct question *q, const struct grant *
 		answer_invalid(a, "Access tokens can not have lifetimes of more than 1 hour. Use the Org Policy Constraint "
 				  "constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours.");
 	} else {
-		m = world_mint(q->world, q->account, seconds);
+		m = world_mint(q->world, q->account, seconds, cloud);
 		format_time(m->expires_at, expires, sizeof(expires));
 		answer_json(a, 200, json_pack("{s:s, s:s}", "accessToken", m->token, "expireTime", expires));
 	}
@@ -263,22 +323,24 @@ static void generate_access_token(const struct question *q, const struct grant *
 static void generate_id_token(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
 	static const char *const members[] = { "delegates", "audience", "includeEmail", NULL };
 	const char *audience = json_string_value(json_object_get(body, "audience"));
+	const json_t *include = json_object_get(body, "includeEmail");
 	json_t *claims;
 	char *token;
 
 	(void)g;
-	if (!only_members(body, members) || !audience || !*audience) {
+	if (!only_members(body, members) || !audience || !*audience ||
+	    (include && !json_is_boolean(include) && !json_is_null(include))) {
 		answer_invalid(a, NULL);
 		return;
 	}
 	claims = json_pack("{s:s, s:s, s:s, s:I, s:I}", "iss", "https://accounts.google.com", "aud", audience, "sub",
 			   "100000000000000000002", "iat", (json_int_t)world_now(q->world), "exp",
 			   (json_int_t)world_now(q->world) + 3600);
-	if (json_is_true(json_object_get(body, "includeEmail"))) {
+	if (json_is_true(include)) {
 		json_object_set_new(claims, "email", json_string(q->account));
 		json_object_set_new(claims, "email_verified", json_true());
 	}
-	token = jwt_sign(q->world->signer, "standin-signer", claims);
+	token = jwt_sign(world_signer(q->world), "standin-signer", claims);
 	answer_json(a, 200, json_pack("{s:s}", "token", token));
 	free(token);
 	json_decref(claims);
@@ -296,7 +358,7 @@ static void sign_blob(const struct question *q, const struct grant *g, const jso
 		answer_invalid(a, NULL);
 		return;
 	}
-	sig = rs256(q->world->signer, data, n, false);
+	sig = rs256(world_signer(q->world), data, n, false);
 	answer_json(a, 200, json_pack("{s:s, s:s}", "keyId", "standin-signer", "signedBlob", sig));
 	free(sig);
 	free(data);
@@ -305,16 +367,18 @@ static void sign_blob(const struct question *q, const struct grant *g, const jso
 static void sign_jwt(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
 	static const char *const members[] = { "delegates", "payload", NULL };
 	const char *payload = json_string_value(json_object_get(body, "payload"));
-	json_t *claims = payload ? json_loads(payload, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *claims = payload ? json_loads(payload, JSON_REJECT_DUPLICATES, NULL) : NULL, *exp;
 	char *token;
 
 	(void)g;
-	if (!only_members(body, members) || !json_is_object(claims)) {
+	exp = json_object_get(claims, "exp");
+	if (!only_members(body, members) || !json_is_object(claims) ||
+	    (exp && (!json_is_integer(exp) || json_integer_value(exp) > world_now(q->world) + 43200))) {
 		answer_invalid(a, NULL);
 		json_decref(claims);
 		return;
 	}
-	token = jwt_sign(q->world->signer, "standin-signer", claims);
+	token = jwt_sign(world_signer(q->world), "standin-signer", claims);
 	answer_json(a, 200, json_pack("{s:s, s:s}", "keyId", "standin-signer", "signedJwt", token));
 	free(token);
 	json_decref(claims);
@@ -332,26 +396,49 @@ static const struct {
 	{ "signJwt", "iam.serviceAccounts.signJwt", offsetof(struct grant, sign), sign_jwt },
 };
 
+/* IAM's, for `gcloud iam service-accounts keys create`: always the one key, of the one account that has one. */
+static void create_key(const struct question *q, struct answer *a) {
+	const struct caller *caller = world_caller(q->world, q->account);
+	json_t *file = caller && caller->key ? world_key_file(q->world, caller) : NULL;
+	char *text = file ? json_dumps(file, JSON_INDENT(2)) : NULL, *data = text ? base64_encode(text, strlen(text), false) : NULL;
+
+	if (data)
+		answer_json(a, 200, json_pack("{s:s, s:s, s:s, s:s}", "name", "projects/acme-ml/serviceAccounts/standin/keys/standin",
+					      "privateKeyType", "TYPE_GOOGLE_CREDENTIALS_FILE", "privateKeyData", data, "keyAlgorithm",
+					      "KEY_ALG_RSA_2048"));
+	else
+		answer_error(a, 404, "NOT_FOUND", NULL, "Unknown service account");
+	free(data);
+	free(text);
+	json_decref(file);
+}
+
 static void on_iam(const struct question *q, struct answer *a) {
-	const char *holder = world_holder(q->world, q->bearer);
-	const struct grant *g = holder ? world_grant(q->world, holder, q->account) : NULL;
-	json_t *body = json_loads(q->body, JSON_REJECT_DUPLICATES, NULL);
-	bool form_ok, chain_ok;
+	const struct minted *bearer = world_find(q->world, q->bearer);
+	json_t *body = json_loads(q->body, JSON_REJECT_DUPLICATES, NULL), *delegates = json_object_get(body, "delegates");
+	const struct grant *g = NULL;
+	bool form_ok = delegates_form_ok(delegates);
 	char text[300];
 	size_t i = 0;
 
 	while (i < sizeof(verbs) / sizeof(verbs[0]) && strcmp(verbs[i].verb, q->verb))
 		i++;
-	chain_ok = delegates_ok(q, json_object_get(body, "delegates"), &form_ok);
-	if (i == sizeof(verbs) / sizeof(verbs[0])) {
+	if (bearer && form_ok)
+		g = chain_grant(q, bearer->holder, delegates);
+	if (i == sizeof(verbs) / sizeof(verbs[0]) && strcmp(q->verb, "keys")) {
 		answer_error(a, 404, "NOT_FOUND", NULL, "Method not found.");
-	} else if (!holder) {
+	} else if (!bearer) {
 		answer_error(a, 401, "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED",
 			     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
 			     "other valid authentication credential.");
+	} else if (!strcmp(q->verb, "keys")) {
+		create_key(q, a);
+	} else if (!bearer->cloud) {
+		answer_error(a, 403, "PERMISSION_DENIED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+			     "Request had insufficient authentication scopes.");
 	} else if (!json_is_object(body) || !form_ok) {
 		answer_invalid(a, NULL);
-	} else if (!g || !chain_ok || !*((const char *)g + verbs[i].granted)) {
+	} else if (!g || !*((const char *)g + verbs[i].granted)) {
 		snprintf(text, sizeof(text), "Permission '%s' denied on resource (or it may not exist).", verbs[i].permission);
 		answer_error(a, 403, "PERMISSION_DENIED", "IAM_PERMISSION_DENIED", text);
 	} else {
@@ -370,33 +457,52 @@ static void answer_text(struct answer *a, const char *text) {
 
 static void on_metadata(const struct question *q, struct answer *a) {
 	static const char base[] = "/computeMetadata/v1/";
-	static const char account[] = "instance/service-accounts/default/";
-	const char *email = q->world->callers[0].name, *leaf = q->path + strlen(base);
+	static const char accounts[] = "instance/service-accounts/";
+	const char *email = q->world->callers[0].name, *path = q->path + strlen(base), *leaf = NULL;
 	const char *audience = q->query ? evhttp_find_header(q->query, "audience") : NULL;
+	char text[600];
 	json_t *claims;
 
-	if (!q->metadata_flavor) {
-		answer_error(a, 403, "PERMISSION_DENIED", NULL, "Missing Metadata-Flavor:Google header.");
+	if (!q->metadata_flavor || q->forwarded) {
+		answer_error(a, 403, "PERMISSION_DENIED", NULL, q->forwarded ? "X-Forwarded-For is not allowed."
+									      : "Missing Metadata-Flavor:Google header.");
 		return;
 	}
-	if (!strcmp(leaf, "project/project-id")) {
+	/* One account, by its name or as the default one. */
+	if (!strncmp(path, accounts, strlen(accounts))) {
+		const char *account = path + strlen(accounts), *slash = strchr(account, '/');
+		size_t n = slash ? (size_t)(slash - account) : 0;
+
+		if (slash && ((n == 7 && !strncmp(account, "default", 7)) || (n == strlen(email) && !strncmp(account, email, n))))
+			leaf = slash + 1;
+	}
+	if (!strcmp(path, accounts)) {
+		snprintf(text, sizeof(text), "default/\n%s/\n", email);
+		answer_text(a, text);
+	} else if (!strcmp(path, "project/project-id")) {
 		answer_text(a, "acme-ml");
-	} else if (!strcmp(leaf, "project/numeric-project-id")) {
+	} else if (!strcmp(path, "project/numeric-project-id")) {
 		answer_text(a, "123456789012");
-	} else if (!strcmp(leaf, "universe/universe-domain")) {
+	} else if (!strcmp(path, "universe/universe-domain")) {
 		answer_text(a, "googleapis.com");
-	} else if (!strncmp(leaf, account, strlen(account)) && !strcmp(leaf + strlen(account), "email")) {
+	} else if (!leaf) {
+		answer_error(a, 404, "NOT_FOUND", NULL, "No such metadata.");
+	} else if (!strcmp(leaf, "email")) {
 		answer_text(a, email);
-	} else if (!strncmp(leaf, account, strlen(account)) && !strcmp(leaf + strlen(account), "token")) {
-		answer_token(a, world_mint(q->world, email, 3600), 3599);
-	} else if (!strncmp(leaf, account, strlen(account)) && !strcmp(leaf + strlen(account), "identity") && audience) {
+	} else if (!strcmp(leaf, "scopes")) {
+		answer_text(a, CLOUD_PLATFORM "\n");
+	} else if (!strcmp(leaf, "token")) {
+		answer_token(a, world_mint(q->world, email, 3600, true), 3599);
+	} else if (!strcmp(leaf, "identity") && !audience) {
+		answer_error(a, 400, "INVALID_ARGUMENT", NULL, "non-empty audience parameter required");
+	} else if (!strcmp(leaf, "identity")) {
 		claims = json_pack("{s:s, s:s, s:I, s:I}", "aud", audience, "email", email, "iat",
 				   (json_int_t)world_now(q->world), "exp", (json_int_t)world_now(q->world) + 3600);
 		a->status = 200;
 		a->type = "text/html";
-		a->body = jwt_sign(q->world->signer, "standin-signer", claims);
+		a->body = jwt_sign(world_signer(q->world), "standin-signer", claims);
 		json_decref(claims);
-	} else if (!strncmp(leaf, account, strlen(account)) && !leaf[strlen(account)]) {
+	} else if (!*leaf) {
 		answer_json(a, 200, json_pack("{s:[s], s:s, s:[s]}", "aliases", "default", "email", email, "scopes",
 					      CLOUD_PLATFORM));
 	} else {
@@ -442,26 +548,63 @@ static void on_clock(const struct question *q, struct answer *a) {
 	answer_text(a, "ok\n");
 }
 
+/* {"caller", "target", "may": ["accessToken", "idToken", "sign", "delegate", "extended"]}: all that the caller may do there. */
+static void on_grant(const struct question *q, struct answer *a) {
+	json_t *json = json_loads(q->body, 0, NULL), *may = json_object_get(json, "may");
+	const char *caller = json_string_value(json_object_get(json, "caller"));
+	const char *target = json_string_value(json_object_get(json, "target"));
+	struct grant *g = caller && target && json_is_array(may) ? world_grant_set(q->world, caller, target) : NULL;
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = { { "accessToken", g ? &g->access_token : NULL }, { "idToken", g ? &g->id_token : NULL },
+		      { "sign", g ? &g->sign : NULL }, { "delegate", g ? &g->delegation : NULL },
+		      { "extended", g ? &g->extended : NULL } };
+
+	for (size_t i = 0; g && i < sizeof(flags) / sizeof(flags[0]); i++) {
+		*flags[i].flag = false;
+		for (size_t k = 0; k < json_array_size(may); k++) {
+			const char *name = json_string_value(json_array_get(may, k));
+
+			*flags[i].flag |= name && !strcmp(name, flags[i].name);
+		}
+	}
+	json_decref(json);
+	if (g)
+		answer_text(a, "ok\n");
+	else
+		answer_invalid(a, "a grant is {caller, target, may: [...]}");
+}
+
+static void on_root(const struct question *q, struct answer *a) {
+	(void)q;
+	answer_text(a, "computeMetadata/\n");
+}
+
 static void on_reset(const struct question *q, struct answer *a) {
 	script_clear(q->world);
 	q->world->clock_offset = 0;
 	q->world->max_in_flight = q->world->in_flight;
 	json_object_clear(q->world->counters);
+	json_object_clear(q->world->last);
+	world_grants_reset(q->world);
 	answer_text(a, "ok\n");
 }
 
 const struct endpoint endpoints[] = {
-	{ "token", "/token", on_token },
-	{ "sts", "/sts/v1/token", on_sts },
-	{ "tokeninfo", "/tokeninfo", on_tokeninfo },
-	{ "iam", "/v1/projects/-/serviceAccounts/", on_iam }, /* named by its verb */
-	{ "metadata", "/computeMetadata/v1/", on_metadata },
-	{ "counters", "/standin/counters", on_counters },
-	{ "minted", "/standin/tokens", on_minted },
-	{ "script", "/standin/script", on_script },
-	{ "clock", "/standin/clock", on_clock },
-	{ "reset", "/standin/reset", on_reset },
-	{ NULL, NULL, NULL },
+	{ "token", "/token", "POST", on_token },
+	{ "sts", "/sts/v1/token", "POST", on_sts },
+	{ "tokeninfo", "/tokeninfo", NULL, on_tokeninfo },
+	{ "iam", "/v1/" RESOURCE, "POST", on_iam }, /* named by its verb */
+	{ "root", "/", "GET", on_root },	    /* the metadata server's */
+	{ "metadata", "/computeMetadata/v1/", "GET", on_metadata },
+	{ "counters", "/standin/counters", NULL, on_counters },
+	{ "minted", "/standin/tokens", NULL, on_minted },
+	{ "script", "/standin/script", "POST", on_script },
+	{ "grant", "/standin/grant", "POST", on_grant },
+	{ "clock", "/standin/clock", "POST", on_clock },
+	{ "reset", "/standin/reset", "POST", on_reset },
+	{ NULL, NULL, NULL, NULL },
 };
 
 const struct endpoint *endpoint_find(const char *path, char *account, size_t account_size, char *verb, size_t verb_size) {
@@ -469,12 +612,12 @@ const struct endpoint *endpoint_find(const char *path, char *account, size_t acc
 		size_t n = strlen(e->path);
 		const char *colon;
 
-		if (e->path[n - 1] != '/' && strcmp(path, e->path))
+		if ((e->path[n - 1] != '/' || n == 1) && strcmp(path, e->path))
 			continue;
 		if (strncmp(path, e->path, n))
 			continue;
 		if (!strcmp(e->name, "iam")) {
-			colon = strchr(path + n, ':');
+			colon = strpbrk(path + n, ":/"); /* EMAIL:verb, EMAIL/keys */
 			if (!colon || (size_t)(colon - path) - n >= account_size || strlen(colon + 1) >= verb_size)
 				return NULL;
 			snprintf(account, account_size, "%.*s", (int)(colon - path - (long)n), path + n);

@@ -28,7 +28,7 @@ struct caller {
 	char subject_token[128]; /* federated subjects */
 };
 
-/* A caller, or "*", may do these on a target. */
+/* A caller may do these on a target. */
 struct grant {
 	char caller[256], target[256];
 	bool access_token, id_token, sign, delegation, extended; /* extended: the 12 h org policy constraint */
@@ -38,6 +38,7 @@ struct minted {
 	char *token;
 	char sha256[65], holder[256]; /* whose identity it is */
 	int64_t expires_at;
+	bool cloud; /* its scopes allow it to call IAM Credentials */
 };
 
 struct rule;
@@ -52,7 +53,7 @@ struct world {
 	size_t n_grants;
 	struct minted *minted;
 	size_t n_minted;
-	EVP_PKEY *signer; /* of ID tokens and signBlob */
+	EVP_PKEY *signer; /* of ID tokens and signBlob, once it is needed */
 	json_t *counters; /* calls by endpoint */
 	json_t *last;	  /* last body by endpoint */
 	size_t in_flight, max_in_flight;
@@ -61,13 +62,18 @@ struct world {
 
 int64_t world_now(const struct world *world);
 int world_make(struct world *world);  /* keys, callers, targets */
+json_t *world_key_file(const struct world *world, const struct caller *caller); /* a new reference */
 int world_write(struct world *world); /* the credential files into dir, once the URL is known */
 struct caller *world_caller(struct world *world, const char *name);
 const struct grant *world_grant(const struct world *world, const char *caller, const char *target);
+EVP_PKEY *world_signer(struct world *world);
+void world_grants_reset(struct world *world); /* to what README.md says */
+/* Changes what a caller may do, or adds it. NULL: no room. */
+struct grant *world_grant_set(struct world *world, const char *caller, const char *target);
 /* A fresh token for holder. Borrowed. */
-const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s);
-/* Who holds this live token, or NULL. */
-const char *world_holder(const struct world *world, const char *token);
+const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s, bool cloud);
+/* This token while it lives, or NULL. */
+const struct minted *world_find(const struct world *world, const char *token);
 
 /* RS256. jwt_sign gives a malloc'd token. */
 char *jwt_sign(EVP_PKEY *key, const char *key_id, json_t *claims);
@@ -88,14 +94,14 @@ struct answer {
 /* What an endpoint is asked. */
 struct question {
 	struct world *world;
-	const char *path, *body, *bearer;
+	const char *method, *path, *body, *bearer;
 	const char *account, *verb; /* of IAM Credentials paths */
-	bool metadata_flavor;
+	bool metadata_flavor, forwarded;
 	struct evkeyvalq *query;
 };
 
 struct endpoint {
-	const char *name, *path;
+	const char *name, *path, *method; /* method NULL: any */
 	void (*answer)(const struct question *q, struct answer *a);
 };
 extern const struct endpoint endpoints[];

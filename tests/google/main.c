@@ -89,6 +89,12 @@ static char *body_of(struct evhttp_request *req) {
 	return body;
 }
 
+static const char *method_of(struct evhttp_request *req) {
+	enum evhttp_cmd_type command = evhttp_request_get_command(req);
+
+	return command == EVHTTP_REQ_POST ? "POST" : command == EVHTTP_REQ_GET ? "GET" : "other";
+}
+
 static void ask(struct pending *p, const char *path, struct evkeyvalq *query, char *body) {
 	struct evkeyvalq *headers = evhttp_request_get_input_headers(p->req);
 	const char *auth = evhttp_find_header(headers, "Authorization");
@@ -100,6 +106,7 @@ static void ask(struct pending *p, const char *path, struct evkeyvalq *query, ch
 		.world = p->world, .path = path, .body = body, .account = account, .verb = verb, .query = query,
 		.bearer = auth && !strncmp(auth, "Bearer ", 7) ? auth + 7 : NULL,
 		.metadata_flavor = flavor && !strcmp(flavor, "Google"),
+		.forwarded = evhttp_find_header(headers, "X-Forwarded-For") != NULL, .method = method_of(p->req),
 	};
 
 	p->ours = !strncmp(path, "/standin/", 9);
@@ -112,6 +119,8 @@ static void ask(struct pending *p, const char *path, struct evkeyvalq *query, ch
 	/* A call that a script makes fail mints nothing. */
 	if (!e)
 		answer_error(&p->answer, 404, "NOT_FOUND", NULL, "no such endpoint in the stand-in");
+	else if (e->method && strcmp(e->method, q.method) != 0)
+		answer_error(&p->answer, 405, "METHOD_NOT_ALLOWED", NULL, "not with this method");
 	else if (p->rule.status && p->rule.status != 200)
 		answer_json(&p->answer, p->rule.status, json_object());
 	else

@@ -8,12 +8,44 @@
 
 static const char *const mishap_names[] = { "none", "reset", "half", "huge", "garbage" };
 
+/* What a script may say. */
+static const struct {
+	const char *name;
+	bool is_text;
+} members[] = { { "endpoint", true },	  { "times", false },	 { "latency_ms", false }, { "status", false },
+		{ "retry_after", false }, { "lie_s", false }, { "mishap", true } };
+
+/* A misspelt script would make a test pass that tests nothing. */
+static const char *fault_of(const json_t *json) {
+	const char *key, *mishap = json_string_value(json_object_get(json, "mishap"));
+	json_t *value;
+
+	json_object_foreach((json_t *)json, key, value) {
+		size_t i = 0;
+
+		while (i < sizeof(members) / sizeof(members[0]) && strcmp(members[i].name, key))
+			i++;
+		if (i == sizeof(members) / sizeof(members[0]))
+			return "a script has endpoint, times, latency_ms, status, retry_after, lie_s and mishap";
+		if (members[i].is_text ? !json_is_string(value) : !json_is_integer(value))
+			return "endpoint and mishap are texts, all else are whole numbers";
+	}
+	for (size_t i = 0; mishap && i < sizeof(mishap_names) / sizeof(mishap_names[0]); i++)
+		if (!strcmp(mishap_names[i], mishap))
+			return NULL;
+	return mishap ? "mishap is none, reset, half, huge or garbage" : NULL;
+}
+
 const char *script_add(struct world *world, const json_t *json) {
 	const char *endpoint = json_string_value(json_object_get(json, "endpoint"));
 	const char *mishap = json_string_value(json_object_get(json, "mishap"));
 	const json_t *times = json_object_get(json, "times"), *lie = json_object_get(json, "lie_s");
-	struct rule *rule = calloc(1, sizeof(*rule)), **at = &world->rules;
+	const char *fault = json_is_object(json) ? fault_of(json) : "a script is an object";
+	struct rule *rule, **at = &world->rules;
 
+	if (fault)
+		return fault;
+	rule = calloc(1, sizeof(*rule));
 	snprintf(rule->endpoint, sizeof(rule->endpoint), "%s", endpoint ? endpoint : "*");
 	rule->times = times ? (int)json_integer_value(times) : -1;
 	rule->latency_ms = (unsigned)json_integer_value(json_object_get(json, "latency_ms"));
@@ -26,10 +58,6 @@ const char *script_add(struct world *world, const json_t *json) {
 	for (size_t i = 0; mishap && i < sizeof(mishap_names) / sizeof(mishap_names[0]); i++)
 		if (!strcmp(mishap_names[i], mishap))
 			rule->mishap = (enum mishap)i;
-	if (mishap && rule->mishap == MISHAP_NONE && strcmp(mishap, "none")) {
-		free(rule);
-		return "mishap is none, reset, half, huge or garbage";
-	}
 	while (*at)
 		at = &(*at)->next;
 	*at = rule;

@@ -10,7 +10,10 @@
 #include <time.h>
 #include "tests/google/google.h"
 
-#define BROKER "hallpass-broker@acme-ml.iam.gserviceaccount.com"
+#define SA(name) name "@acme-ml.iam.gserviceaccount.com"
+#define BROKER SA("hallpass-broker")
+#define DELEGATE SA("hallpass-delegate")
+#define BATCH SA("ml-batch-sa") /* under the organisation's 12 h constraint */
 #define USER "alice@example.com"
 #define SUBJECT "federated-subject"
 
@@ -143,18 +146,55 @@ const struct grant *world_grant(const struct world *world, const char *caller, c
 	if (is_bench_account(target))
 		return &world->grants[0];
 	for (size_t i = 0; i < world->n_grants; i++)
-		if (!strcmp(world->grants[i].target, target) &&
-		    (!strcmp(world->grants[i].caller, "*") || !strcmp(world->grants[i].caller, caller)))
+		if (!strcmp(world->grants[i].target, target) && !strcmp(world->grants[i].caller, caller))
 			return &world->grants[i];
 	return NULL;
 }
 
-static void grant_add(struct world *world, const char *target, bool extended) {
-	struct grant *g = &world->grants[world->n_grants++];
+struct grant *world_grant_set(struct world *world, const char *caller, const char *target) {
+	struct grant *g = (struct grant *)world_grant(world, caller, target);
 
-	*g = (struct grant){ .access_token = true, .id_token = true, .sign = true, .delegation = true, .extended = extended };
-	snprintf(g->caller, sizeof(g->caller), "*");
-	snprintf(g->target, sizeof(g->target), "%s@acme-ml.iam.gserviceaccount.com", target);
+	if (g)
+		return g;
+	if (world->n_grants == MAX_GRANTS)
+		return NULL;
+	g = &world->grants[world->n_grants++];
+	*g = (struct grant){ 0 };
+	snprintf(g->caller, sizeof(g->caller), "%s", caller);
+	snprintf(g->target, sizeof(g->target), "%s", target);
+	return g;
+}
+
+static void grant_all(struct world *world, const char *caller, const char *target, bool extended) {
+	struct grant *g = world_grant_set(world, caller, target);
+
+	g->access_token = g->id_token = g->sign = g->delegation = true;
+	g->extended = extended;
+}
+
+/* Each caller may use the same accounts, one of them alone one more, and some go only through others. */
+void world_grants_reset(struct world *world) {
+	static const char *const targets[] = { SA("ml-training-dev-sa"), SA("ml-training-prod-sa"), SA("ml-labeling-dev-sa"), BATCH };
+
+	world->n_grants = 0;
+	for (size_t i = 0; i <= world->n_callers; i++) {
+		const char *caller = i < world->n_callers ? world->callers[i].name : DELEGATE;
+
+		for (size_t k = 0; k < sizeof(targets) / sizeof(targets[0]); k++)
+			grant_all(world, caller, targets[k], !strcmp(targets[k], BATCH));
+		if (i < world->n_callers)
+			grant_all(world, caller, DELEGATE, false);
+	}
+	grant_all(world, BROKER, SA("ml-broker-only-sa"), false);
+	grant_all(world, DELEGATE, SA("hallpass-delegate-2"), false);
+	grant_all(world, SA("hallpass-delegate-2"), SA("ml-delegated-sa"), false);
+}
+
+/* Made late: most tests sign nothing, and a key takes its time. */
+EVP_PKEY *world_signer(struct world *world) {
+	if (!world->signer)
+		world->signer = EVP_RSA_gen(2048);
+	return world->signer;
 }
 
 int world_make(struct world *world) {
@@ -163,7 +203,6 @@ int world_make(struct world *world) {
 	world->minted = calloc(MAX_MINTED, sizeof(*world->minted));
 	world->counters = json_object();
 	world->last = json_object();
-	world->signer = EVP_RSA_gen(2048);
 	snprintf(c->name, sizeof(c->name), BROKER);
 	snprintf(c->key_id, sizeof(c->key_id), "standin0123456789abcdef");
 	c->key = EVP_RSA_gen(2048);
@@ -172,12 +211,8 @@ int world_make(struct world *world) {
 	snprintf(c[2].name, sizeof(c[2].name), SUBJECT);
 	snprintf(c[2].subject_token, sizeof(c[2].subject_token), "standin-subject-token");
 	world->n_callers = 3;
-	grant_add(world, "ml-training-dev-sa", false);
-	grant_add(world, "ml-training-prod-sa", false);
-	grant_add(world, "ml-labeling-dev-sa", false);
-	grant_add(world, "ml-batch-sa", true);
-	grant_add(world, "hallpass-delegate", false);
-	return world->minted && world->signer && c->key ? 0 : -1;
+	world_grants_reset(world);
+	return world->minted && c->key ? 0 : -1;
 }
 
 /* --- files */
@@ -205,7 +240,7 @@ static int write_text(const struct world *world, const char *name, const char *t
 	return fclose(f);
 }
 
-static json_t *key_file(const struct world *world, const struct caller *c) {
+json_t *world_key_file(const struct world *world, const struct caller *c) {
 	BIO *bio = BIO_new(BIO_s_mem());
 	json_t *json;
 	char *pem, uri[200];
@@ -229,7 +264,7 @@ int world_write(struct world *world) {
 	snprintf(path, sizeof(path), "%s/subject-token", world->dir);
 	snprintf(sts, sizeof(sts), "%s/sts/v1/token", world->url);
 	snprintf(subject, sizeof(subject), "%s", world->callers[2].subject_token);
-	r = write_json(world, "broker-key.json", key_file(world, &world->callers[0]));
+	r = write_json(world, "broker-key.json", world_key_file(world, &world->callers[0]));
 	r |= write_json(world, "authorized_user.json",
 			json_pack("{s:s, s:s, s:s, s:s}", "type", "authorized_user", "client_id", "standin-client",
 				  "client_secret", "standin-secret", "refresh_token", world->callers[1].refresh_token));
@@ -248,7 +283,7 @@ int world_write(struct world *world) {
 
 /* --- tokens */
 
-const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s) {
+const struct minted *world_mint(struct world *world, const char *holder, int64_t lifetime_s, bool cloud) {
 	struct minted *m = &world->minted[world->n_minted % MAX_MINTED];
 	unsigned char random[24], md[32];
 
@@ -264,15 +299,16 @@ const struct minted *world_mint(struct world *world, const char *holder, int64_t
 		sprintf(m->sha256 + 2 * i, "%02x", md[i]);
 	snprintf(m->holder, sizeof(m->holder), "%s", holder);
 	m->expires_at = world_now(world) + lifetime_s;
+	m->cloud = cloud;
 	return m;
 }
 
-const char *world_holder(const struct world *world, const char *token) {
+const struct minted *world_find(const struct world *world, const char *token) {
 	size_t n = world->n_minted < MAX_MINTED ? world->n_minted : MAX_MINTED;
 
 	/* The broker's own tokens are few and early; minted ones are many and late. */
 	for (size_t i = 0; token && i < n; i++)
 		if (!strcmp(world->minted[i].token, token))
-			return world->minted[i].expires_at > world_now(world) ? world->minted[i].holder : NULL;
+			return world->minted[i].expires_at > world_now(world) ? &world->minted[i] : NULL;
 	return NULL;
 }

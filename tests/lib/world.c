@@ -134,17 +134,17 @@ void world_policy(struct world *w, const char *yaml) {
 }
 
 static void write_config(struct world *w) {
-	char text[4096];
+	char text[4096], upstream[1024];
 
+	snprintf(upstream, sizeof(upstream), "credential: {file: google/broker-key.json}\nendpoints: {iamCredentials: \"%s\"}\n", w->url);
 	snprintf(text, sizeof(text),
 		 "listeners: [{unix: hp.sock}]\n"
 		 "peers: [{uid: %u, principal: \"" ME "\"}]\n"
-		 "credential: {file: google/broker-key.json}\n"
 		 "policy: policy.yaml\n"
 		 "audit: {directory: audit, segmentSize: 512KiB%s}\n"
-		 "endpoints: {iamCredentials: \"%s\"}\n"
-		 "%s",
-		 geteuid(), w->audit_more[0] ? w->audit_more : ", lowWater: 0", w->url, w->config_more);
+		 "%s%s",
+		 geteuid(), w->audit_more[0] ? w->audit_more : ", lowWater: 0", w->upstream[0] ? w->upstream : upstream,
+		 w->config_more);
 	write_file(w, "hallpassd.yaml", text);
 }
 
