@@ -147,7 +147,7 @@ coverage:
 	@tests/coverage.sh $(BUILD)-cov
 
 # What README and the man pages say of configuration and commands is what the tables say.
-check-docs: all
+check-docs: all pages
 	@tests/docs.sh $(BUILD)
 
 # --- set-up
@@ -174,10 +174,40 @@ $(BENCH): %: %.o
 bench: all $(BUILD)/google-standin $(BENCH)
 	@tests/bench/bench.sh $(BUILD) $(ROUNDS)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	install -m 755 $(BUILD)/hallpass $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/sbin/
+# Manual pages and completion are printed by the programs themselves, from the tables that they run by.
+PAGES = $(BUILD)/share/hallpass.1 $(BUILD)/share/hallpassd.8 $(BUILD)/share/hallpassd.yaml.5 \
+	$(patsubst %,$(BUILD)/share/completion.%,bash zsh fish)
+UNITS = $(BUILD)/share/system.service $(BUILD)/share/user.service
+$(BUILD)/share/hallpass.1: $(BUILD)/hallpass
+	$(Q)mkdir -p $(@D) && $< help --man > $@
+$(BUILD)/share/hallpassd.8: $(BUILD)/hallpassd
+	$(Q)mkdir -p $(@D) && $< --man > $@
+$(BUILD)/share/hallpassd.yaml.5: $(BUILD)/hallpassd
+	$(Q)mkdir -p $(@D) && $< --help-config=man > $@
+$(BUILD)/share/completion.%: $(BUILD)/hallpass
+	$(Q)mkdir -p $(@D) && $< help --completion $* > $@
+# The units name the programs by their installed paths, whatever PREFIX was the last time.
+$(BUILD)/share/%.service: contrib/systemd/%.service FORCE
+	$(Q)mkdir -p $(@D) && sed 's|@bindir@|$(PREFIX)/bin|g' $< > $@
+FORCE:
+pages: $(PAGES) $(UNITS)
+
+install: all pages
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/man/man1 share/man/man5 share/man/man8 \
+		share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d \
+		share/doc/hallpass/examples lib/systemd/system lib/systemd/user lib/sysusers.d)
+	install -m 755 $(BUILD)/hallpass $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/share/hallpass.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/share/hallpassd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 $(BUILD)/share/hallpassd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 $(BUILD)/share/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hallpass
+	install -m 644 $(BUILD)/share/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hallpass
+	install -m 644 $(BUILD)/share/completion.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hallpass.fish
+	install -m 644 $(BUILD)/share/system.service $(DESTDIR)$(PREFIX)/lib/systemd/system/hallpassd.service
+	install -m 644 $(BUILD)/share/user.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hallpassd.service
+	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/hallpass.conf
+	install -m 644 README.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
+	install -m 644 contrib/policies/*.yaml contrib/systemd/hallpassd.yaml $(DESTDIR)$(PREFIX)/share/doc/hallpass/examples/
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -187,7 +217,7 @@ help:
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench install clean help
+.PHONY: all check test mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers deps deps-check demo run bench pages install clean help FORCE
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

@@ -3,8 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "broker/cli/cli.h"
+#include "broker/mdoc.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/nearest.h"
 
@@ -83,28 +83,23 @@ static int help_json(const struct command *only) {
 	return r;
 }
 
+/* Calls one for each word of a text. */
+static void each_word(const char *text, void (*one)(const char *word)) {
+	char copy[256], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		one(word);
+}
+
 /* --- the manual page (mdoc) */
 
-/* Text between macros: each sentence on a line of its own, nothing taken for a macro. */
 static void man_text(const char *text) {
-	for (const char *s = text; *s; s++) {
-		if ((s == text || s[-1] == '\n') && (*s == '.' || *s == '\''))
-			printf("\\&");
-		if (*s == '.' && s[1] == ' ') {
-			puts(".");
-			s++;
-		} else if (*s == '\\') {
-			printf("\\e");
-		} else if (*s == '-' && (s == text || s[-1] == ' ' || s[-1] == '-')) {
-			printf("\\-");
-		} else if (!strncmp(s, "…", strlen("…"))) {
-			printf("...");
-			s += strlen("…") - 1;
-		} else {
-			putchar(*s);
-		}
-	}
-	putchar('\n');
+	struct buf out = BUF_INIT(8192);
+
+	mdoc_text(text, &out);
+	fputs(out.data, stdout);
+	buf_fini(&out);
 }
 
 static void man_opt(enum opt opt) {
@@ -120,33 +115,24 @@ static void man_opt(enum opt opt) {
 	man_text(o->sentence);
 }
 
-/* The arguments of a command as mdoc: brackets become Op, words in capitals Ar. */
-static void man_args(const char *args) {
-	char copy[128], *save = NULL;
+/* One word of a command's arguments as mdoc: brackets become Op, words in capitals Ar, others Cm. */
+static void man_word(const char *word) {
+	bool optional = *word == '[';
+	size_t n = strcspn(word + optional, "]");
 
-	snprintf(copy, sizeof(copy), "%s", args);
-	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-		bool open = *word == '[';
-		size_t n = strcspn(word + open, "]");
-
-		if (!strncmp(word + open, "…", strlen("…")))
-			printf(" ...");
-		else if (!strcmp(word, "--"))
-			printf(" Fl -");
-		else
-			printf(" %s%s %.*s", open ? "Op " : "", word[open] >= 'a' ? "Cm" : "Ar", (int)n, word + open);
-	}
-	putchar('\n');
+	if (!strcmp(word, "--"))
+		puts(".Fl -");
+	else if (!strncmp(word + optional, "…", strlen("…")))
+		puts("\\&...");
+	else
+		printf(".%s%s %.*s\n", optional ? "Op " : "", word[optional] >= 'a' ? "Cm" : "Ar", (int)n, word + optional);
 }
 
 static void man_command(const struct command *c) {
 	printf(".It Xo\n.Cm %s\n", c->name);
 	if (c->n_opts)
 		puts(".Op Ar options");
-	if (*c->args) {
-		printf(".No");
-		man_args(c->args);
-	}
+	each_word(c->args, man_word);
 	puts(".Xc");
 	man_text(c->text);
 	if (!c->n_opts)
@@ -183,15 +169,6 @@ static void opt_words(const struct command *c) {
 		printf("--%s ", opt_defs[c->opts[i]].name);
 	for (size_t i = 0; i < help_n_global_opts; i++)
 		printf("--%s ", opt_defs[help_global_opts[i]].name);
-}
-
-/* Calls one for each word of a values or operands text. */
-static void each_word(const char *text, void (*one)(const char *word)) {
-	char copy[256], *save = NULL;
-
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
-		one(word);
 }
 
 static void bash_value(const char *word) {
