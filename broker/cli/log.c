@@ -135,6 +135,20 @@ static int read_all(struct view *v, struct audit_reader *reader, struct error *e
 
 	while ((r = audit_reader_next(reader, &record, &index, err)) > 0)
 		consider(v, record);
+	return r;
+}
+
+/* What looks damaged may be a frame that was being written: it is whole by the second look. */
+static int read_to_the_end(struct view *v, struct audit_reader *reader, struct error *err) {
+	int r = read_all(v, reader, err);
+
+	if (r < 0 || audit_reader_check_end(reader, err) == 0)
+		return r;
+	r = read_all(v, reader, err);
+	return r < 0 ? r : audit_reader_check_end(reader, err);
+}
+
+static void flush(struct view *v) {
 	for (size_t i = 0; i < json_array_size(v->last); i++)
 		show(v, json_array_get(v->last, i));
 	json_array_clear(v->last);
@@ -142,7 +156,6 @@ static int read_all(struct view *v, struct audit_reader *reader, struct error *e
 	if (!v->cli->json)
 		table_print(&v->table);
 	fflush(stdout);
-	return r;
 }
 
 /* Where a broker of one's own, or the machine's, keeps it by default: for reading while none runs. */
@@ -212,8 +225,13 @@ int cmd_log(struct cli *cli) {
 	v.last = json_array();
 	if (!cli->json)
 		table_init(&v.table, cli, heads, ARRAY_SIZE(heads));
-	while ((r = read_all(&v, reader, &err)) == 0 && cli->values[OPT_FOLLOW])
+	r = read_to_the_end(&v, reader, &err);
+	flush(&v);
+	while (r == 0 && cli->values[OPT_FOLLOW]) {
 		nanosleep(&(struct timespec){ 0, FOLLOW_MS * 1000000 }, NULL);
+		r = read_all(&v, reader, &err);
+		flush(&v);
+	}
 	audit_reader_free(reader);
 	json_decref(v.last);
 	return r < 0 ? fail(cli, &err) : API_EXIT_OK;
