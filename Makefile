@@ -29,7 +29,7 @@ LIBS_BROKER = -lcurl -levent_core -levent_pthreads -lssl -lcrypto
 POLICY    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard policy/*.c)) $(patsubst %.cc,$(BUILD)/%.o,$(wildcard policy/*.cc))
 BROKER    = $(patsubst %.c,$(BUILD)/%.o,$(filter-out broker/main.c,$(wildcard broker/*.c)) \
 	    $(filter-out $(wildcard broker/cli/*.c),$(wildcard broker/*/*.c)))
-CLI       = $(patsubst %.c,$(BUILD)/%.o,$(wildcard broker/cli/*.c))
+CLI       = $(patsubst %.c,$(BUILD)/%.o,$(filter-out broker/cli/main.c,$(wildcard broker/cli/*.c)))
 GOOGLE    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/google/*.c))
 TESTLIB   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 TESTS_POLICY = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/policy/test_*.c))
@@ -48,7 +48,7 @@ all: $(BUILD)/hallpassd $(BUILD)/hallpass
 $(BUILD)/hallpassd: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
-$(BUILD)/hallpass: $(CLI) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+$(BUILD)/hallpass: $(BUILD)/broker/cli/main.o $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
 # The Google stand-in: a test tool, never installed.
@@ -60,6 +60,10 @@ $(BUILD)/libpolicy.a: $(POLICY)
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $^
 $(BUILD)/libtest.a: $(TESTLIB)
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
+$(BUILD)/libcli.a: $(CLI)
 	@rm -f $@
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $^
@@ -80,7 +84,7 @@ $(BUILD)/%.o: %.cc Makefile
 $(TESTS_POLICY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_POLICY)
-$(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+$(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
 $(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so
