@@ -27,7 +27,7 @@
 #include "hallpass/cleanup.h"
 
 #define RENEW_BEFORE_S 300 /* clients want 300 s left; shorter lives are renewed at three quarters */
-#define RETRY_S 5
+#define RETRY_MAX_S 30
 #define WARN_BEFORE_S 300
 #define DIR_PREFIX "hallpass-run."
 
@@ -52,6 +52,7 @@ struct run {
 	char dir[256], file[300];
 	int dir_fd; /* holds the lock */
 	struct lease lease;
+	int64_t retry_s; /* pause before the next attempt, should this one fail: 1, 2, 4, … */
 	bool warned, told_failure, ended; /* ended: the policy says no; nothing more is tried */
 	pid_t child, renewer;		  /* renewer 0: none under way */
 	int news;			  /* from the renewer; -1: none */
@@ -211,7 +212,10 @@ static void renew(struct run *run) {
 	pid_t parent = getpid();
 	int ends[2];
 
-	run->lease.renew_at = now_s() + RETRY_S;
+	run->retry_s = run->retry_s ? run->retry_s * 2 : 1;
+	if (run->retry_s > RETRY_MAX_S)
+		run->retry_s = RETRY_MAX_S;
+	run->lease.renew_at = now_s() + run->retry_s;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
 	run->renewer = fork();
@@ -239,6 +243,7 @@ static void tell_failure(struct run *run, const struct news *news) {
 		tell(run, COLOR_RED, text);
 		return;
 	}
+	run->lease.renew_at = now_s() + run->retry_s;
 	if (!run->told_failure) {
 		snprintf(text, sizeof(text), "cannot renew the token yet, trying on: %s", out_safe(news->message));
 		tell(run, COLOR_YELLOW, text);
@@ -251,6 +256,7 @@ static void take_lease(struct run *run, const struct lease *lease) {
 	if (lease->closes_at && lease->closes_at != run->lease.closes_at)
 		run->warned = false;
 	run->lease = *lease;
+	run->retry_s = 0;
 	if (run->told_failure)
 		tell(run, COLOR_GREEN, "the token is renewed again");
 	run->told_failure = false;
