@@ -10,11 +10,11 @@ finish() {
 	rm -rf "$dir"
 }
 trap finish EXIT
-if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' cyan=$'\e[36m' off=$'\e[0m' color=always; else bold='' dim='' cyan='' off='' color=never; fi
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' cyan=$'\e[36m' off=$'\e[0m'; else bold='' dim='' cyan='' off=''; fi
 say() { printf '%s\n' "${bold}$*${off}"; }
 show() {
 	printf '%s\n' "${cyan}\$ hallpass $*${off}"
-	HALLPASS_SOCKET="$dir/hallpass.sock" "$build/hallpass" --color "$color" "$@" 2>&1 | sed 's/^/  /' || true
+	HALLPASS_SOCKET="$dir/hallpass.sock" "$build/hallpass" "$@" 2>&1 || true
 }
 
 # Google's place is taken by a test tool on loopback; everything else is the real thing.
@@ -62,7 +62,7 @@ for _ in $(seq 200); do [ -S "$dir/hallpass.sock" ] && break; sleep 0.05; done
 say "hallpass demo ${off}${dim}(Google is played by a stand-in on loopback; the broker is the real one)${off}"
 say "1. A token, for half an hour:"
 show token ml-training-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 30m
-say "2. One that its condition caps: the window closes at ${closes:11:5} UTC"
+say "2. One that its condition caps: the window closes at $(date -d "$closes" +%H:%M)"
 show token ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 1h
 say "3. One that is denied, and why:"
 show token ml-training-prod-sa@acme-ml.iam.gserviceaccount.com

@@ -365,6 +365,7 @@ const char *decide_begin(struct decide *d, const struct policy *policy, const st
 	d->q = *query;
 	d->until = INT64_MAX;
 	d->until_by = BOUND_BY_NONE;
+	d->look_s = 0;
 	d->watcher = watcher;
 	if ((fault = take_names(d, query, pattern)) || (fault = numbers_fault(query)) ||
 	    (fault = scopes_fault(query)) || (fault = delegates_fault(query)))
