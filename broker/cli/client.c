@@ -88,8 +88,7 @@ static int server_check(int fd, const char *path, struct error *err) {
 	if (slash && stat(*dir ? dir : "/", &st) == 0 && (st.st_uid == cred.uid || st.st_uid == 0) &&
 	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return 0;
-	return error_set(err, ERR_UNAVAILABLE, "%s is served by uid %u, who is neither root nor you: not trusted", path,
-			 cred.uid);
+	return error_set(err, ERR_NOT_FOUND, "%s is served by uid %u, who is neither root nor you: not trusted", path, cred.uid);
 }
 
 static int dial(const struct cli *cli, struct error *err) {

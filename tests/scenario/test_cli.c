@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -433,6 +435,9 @@ static void test_cli_log_reads_without_a_broker_and_checks_its_options(void **st
 	assert_non_null(strstr(out, "30m by maxLifetime"));
 	assert_non_null(strstr(out, "stop"));
 	assert_int_equal(CLI("log", "--dir", w.dir), 69);
+	setenv("HOME", "/nonexistent", 1);
+	if (access("/var/lib/hallpass/audit", F_OK) < 0)
+		assert_int_equal(CLI("log"), 69); /* no broker, and no record where one would keep it */
 	setenv("XDG_STATE_HOME", w.dir, 1);
 	setenv("HOME", w.dir, 1);
 	snprintf(dir, sizeof(dir), "%s/hallpass", w.dir);
@@ -697,6 +702,106 @@ static void test_cli_completion_completes(void **state) {
 	assert_non_null(strstr(r.text, "\nissued\ncheck\n\n"));
 }
 
+/* --- brokers that are none */
+
+/* Answers one connection at path with a text and goes; as: the uid that it has then. */
+static pid_t start_liar(const char *path, const char *answer, uid_t as) {
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char request[4096];
+	pid_t pid;
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%.100s", path);
+	unlink(path);
+	pid = fork(); /* who listens is who the kernel names to those who connect */
+	if (pid) {
+		close(fd);
+		while (access(path, F_OK) < 0)
+			poll(NULL, 0, 2);
+		return pid;
+	}
+	if (setuid(as) < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fd, 4) < 0)
+		_exit(1);
+	chmod(path, 0777);
+	fd = accept(fd, NULL, NULL);
+	if (recv(fd, request, sizeof(request), 0) > 0)
+		send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+	_exit(0);
+}
+
+static void test_cli_believes_no_broken_answer(void **state) {
+	static const struct {
+		const char *answer;
+		int code;
+		const char *says;
+	} cases[] = {
+		{ "", 75, "without an answer" },
+		{ "HTTP/1.1 200 OK\r\n", 75, "without an answer" },
+		{ "SSH-2.0-OpenSSH_9.2\r\n\r\n", 75, "without an answer" },
+		{ "HTTP/1.1 200 OK\r\n\r\n<html>", 70, "no JSON" },
+		{ "HTTP/1.1 418 Teapot\r\n\r\n{}", 70, "says nothing" },
+		{ "HTTP/1.1 200 OK\r\n\r\n{}", 70, "no token" },
+		{ "HTTP/1.1 429 Slow\r\n\r\n{\"error\": {\"message\": \"too many \\u001b[2J\"}}", 75, "too many \\x1b[2J" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		pid_t liar = start_liar(w.socket, cases[i].answer, geteuid());
+
+		assert_int_equal(CLI("run", "--as", SA_DEV, "--", "true"), cases[i].code);
+		if (!strstr(err, cases[i].says))
+			fail_msg("to \"%s\" it says: %s", cases[i].answer, err);
+		waitpid(liar, NULL, 0);
+	}
+}
+
+/* Where others may make sockets, one that a stranger serves gets no request. */
+static void test_cli_trusts_no_strangers_socket(void **state) {
+	char dir[128], path[160];
+	pid_t liar;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("skipped: only root can be two users\n");
+		skip();
+	}
+	snprintf(dir, sizeof(dir), "%s/open", w.dir);
+	assert_int_equal(mkdir(dir, 0777), 0);
+	assert_int_equal(chmod(dir, 0777), 0);
+	assert_int_equal(chmod(w.dir, 0711), 0);
+	snprintf(path, sizeof(path), "%s/x.sock", dir);
+	liar = start_liar(path, "HTTP/1.1 200 OK\r\n\r\n{\"principal\": \"user:you@example.com\"}", 12345);
+	assert_int_equal(CLI("whoami", "--socket", path), 69);
+	assert_non_null(strstr(err, "is served by uid 12345"));
+	waitpid(liar, NULL, 0);
+}
+
+static void test_cli_finds_the_broker_by_itself(void **state) {
+	char runtime[100], dir[128], command[400], longer[200];
+	struct running r;
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(CLI("whoami", "--socket", longer), 64);
+	world_daemon(&w);
+	snprintf(runtime, sizeof(runtime), "XDG_RUNTIME_DIR=%s/run", w.dir);
+	snprintf(command, sizeof(command), "mkdir -p %s/run/hallpass", w.dir);
+	assert_int_equal(system(command), 0);
+	start(&r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
+	if (access("/run/hallpass/hallpass.sock", F_OK) < 0) {
+		assert_int_equal(finish(&r), 69);
+		assert_non_null(strstr(r.text, "/run/hallpass/hallpass.sock nor at /run/hallpass/hallpass.sock"));
+	} else {
+		finish(&r);
+	}
+	snprintf(dir, sizeof(dir), "%s/run/hallpass/hallpass.sock", w.dir);
+	assert_int_equal(symlink(w.socket, dir), 0);
+	start(&r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, ME));
+}
+
 /* hallpassd's own arguments. */
 static void test_cli_daemon_arguments(void **state) {
 	static const struct {
@@ -732,18 +837,21 @@ static void test_cli_daemon_arguments(void **state) {
 }
 
 static void test_cli_daemon_checks_everything_in_one_run(void **state) {
-	char config[200];
+	char config[200], good[200];
 	struct running r;
+	FILE *f;
 
 	(void)state;
 	snprintf(config, sizeof(config), "%s/c.yaml", w.dir);
-	{
-		FILE *f = fopen(config, "w");
-
-		assert_non_null(f);
-		fputs("polcy: x\nlimits: {maxLifetime: soon, burst: 0}\nlisteners: []\npeers: [{uid: 1}]\nlog: {level: loud}\n", f);
-		fclose(f);
-	}
+	f = fopen(config, "w");
+	assert_non_null(f);
+	fputs("polcy: x\nlimits: {maxLifetime: soon, burst: 0}\nlisteners: []\npeers: [{uid: 1}]\nlog: {level: loud}\n", f);
+	fclose(f);
+	world_daemon(&w); /* which writes a good one */
+	snprintf(good, sizeof(good), "%s/hallpassd.yaml", w.dir);
+	start(&r, (const char *const[]){ program("hallpassd"), "--check", "--config", good, NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, "hallpassd: valid: "));
 	start(&r, (const char *const[]){ program("hallpassd"), "--check", "--config", config, NULL });
 	assert_int_equal(finish(&r), 78);
 	assert_non_null(strstr(r.text, "c.yaml:1:1: error: unknown key `polcy`"));
@@ -825,6 +933,9 @@ int main(void) {
 		SCENARIO(test_cli_run_is_one_job),
 		SCENARIO(test_cli_man_page_and_completion_come_from_the_table),
 		SCENARIO(test_cli_completion_completes),
+		SCENARIO(test_cli_believes_no_broken_answer),
+		SCENARIO(test_cli_trusts_no_strangers_socket),
+		SCENARIO(test_cli_finds_the_broker_by_itself),
 		SCENARIO(test_cli_daemon_arguments),
 		SCENARIO(test_cli_daemon_checks_everything_in_one_run),
 		SCENARIO(test_cli_daemon_without_a_file_is_one_users_helper),
