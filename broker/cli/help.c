@@ -341,34 +341,64 @@ static void fish_text(const char *s) {
 	putchar('\'');
 }
 
+static void fish_value(const char *word) {
+	if (!strcmp(word, COMPLETE_ACCOUNT))
+		printf("(hallpass list --names 2>/dev/null) ");
+	else if (!strcmp(word, COMPLETE_DIR))
+		printf("(__fish_complete_directories) ");
+	else if (!strcmp(word, COMPLETE_COMMAND))
+		for (size_t i = 0; i < n_commands; i++)
+			printf("%s ", commands[i].name);
+	else if (strcmp(word, COMPLETE_FILE))
+		printf("%s ", word);
+}
+
 static void fish_values(const char *values) {
-	if (!strcmp(values, COMPLETE_ACCOUNT))
-		printf(" -a '(hallpass list --names 2>/dev/null)'");
-	else if (!strcmp(values, COMPLETE_DIR))
-		printf(" -a '(__fish_complete_directories)'");
-	else if (strstr(values, COMPLETE_FILE))
-		printf(" -F");
-	else if (strcmp(values, COMPLETE_COMMAND))
-		printf(" -a '%s'", values);
+	printf("%s -a '", strstr(values, COMPLETE_FILE) ? " -F" : "");
+	each_word(values, fish_value);
+	putchar('\'');
 }
 
 static void fish_opt(const char *when, enum opt opt) {
 	const struct opt_def *o = &opt_defs[opt];
+	bool files = o->values && !strcmp(o->values, COMPLETE_FILE);
 
 	printf("complete -c hallpass %s -l %s", when, o->name);
 	if (o->letter)
 		printf(" -s %c", o->letter);
-	printf("%s -d ", o->arg ? " -r" : "");
+	printf("%s -d ", !o->arg ? "" : files ? " -r" : " -x");
 	fish_text(o->sentence);
 	if (o->values)
 		fish_values(o->values);
 	putchar('\n');
 }
 
-static void complete_fish(void) {
+static void fish_command(const struct command *c) {
 	char when[128];
 
-	puts("# printed by `hallpass help --completion fish`\ncomplete -c hallpass -f");
+	snprintf(when, sizeof(when), "-n '__fish_seen_subcommand_from %s'", c->name);
+	for (size_t k = 0; k < c->n_opts; k++)
+		fish_opt(when, c->opts[k]);
+	if (c->operands) {
+		printf("complete -c hallpass %s", when);
+		fish_values(c->operands);
+		putchar('\n');
+	}
+	if (c->rest)
+		printf("complete -c hallpass %s -a '(__hallpass_rest)'\n", when);
+}
+
+static void complete_fish(void) {
+	puts("# printed by `hallpass help --completion fish`\n"
+	     "# Behind -- stands somebody else's command line.\n"
+	     "function __hallpass_rest\n"
+	     "  set -l words (commandline -opc)\n"
+	     "  set -l at (contains -i -- -- $words); or return\n"
+	     "  set -l rest\n"
+	     "  test $at -lt (count $words); and set rest $words[(math $at + 1)..-1]\n"
+	     "  complete -C (string join ' ' -- $rest (commandline -ct))\n"
+	     "end\n"
+	     "complete -c hallpass -f");
 	for (size_t i = 0; i < n_commands; i++) {
 		printf("complete -c hallpass -n __fish_use_subcommand -a %s -d ", commands[i].name);
 		fish_text(commands[i].sentence);
@@ -376,17 +406,8 @@ static void complete_fish(void) {
 	}
 	for (size_t i = 0; i < help_n_global_opts; i++)
 		fish_opt("", help_global_opts[i]);
-	for (size_t i = 0; i < n_commands; i++) {
-		snprintf(when, sizeof(when), "-n '__fish_seen_subcommand_from %s'", commands[i].name);
-		for (size_t k = 0; k < commands[i].n_opts; k++)
-			fish_opt(when, commands[i].opts[k]);
-		if (!commands[i].operands)
-			continue;
-		printf("complete -c hallpass %s", when);
-		fish_values(commands[i].operands);
-		putchar('\n');
-	}
-	puts("complete -c hallpass -n '__fish_seen_subcommand_from run' -a '(__fish_complete_subcommand --fcs-skip=2)'");
+	for (size_t i = 0; i < n_commands; i++)
+		fish_command(&commands[i]);
 }
 
 static const struct {

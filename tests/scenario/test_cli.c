@@ -4,15 +4,11 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,9 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
+#include "tests/lib/running.h"
 #include "tests/lib/world.h"
-
-#define PATIENCE_MS 30000
 
 static struct world w;
 static char out[65536], err[65536];
@@ -41,93 +36,6 @@ static int teardown(void **state) {
 	return 0;
 }
 
-/* --- a command that goes on while the test does something */
-
-struct running {
-	pid_t pid;
-	int fd; /* what it writes: a pipe of stdout and stderr, or its terminal */
-	char text[65536];
-	size_t n;
-};
-
-static const char *program(const char *name) {
-	static char path[2][256];
-	static unsigned turn;
-	const char *build = getenv("HALLPASS_BUILD");
-	char *p = path[turn++ % 2];
-
-	snprintf(p, sizeof(path[0]), "%s/%s", build ? build : "build", name);
-	return p;
-}
-
-static void exec_argv(const char *const *argv) {
-	setenv("HALLPASS_SOCKET", w.socket, 1);
-	execv(argv[0], (char *const *)argv);
-	_exit(127);
-}
-
-static void start(struct running *r, const char *const *argv) {
-	int ends[2];
-
-	memset(r, 0, sizeof(*r));
-	assert_int_equal(pipe(ends), 0);
-	r->pid = fork();
-	if (r->pid == 0) {
-		dup2(ends[1], STDOUT_FILENO);
-		dup2(ends[1], STDERR_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		exec_argv(argv);
-	}
-	close(ends[1]);
-	r->fd = ends[0];
-}
-
-static void start_on_terminal(struct running *r, unsigned short columns, const char *const *argv) {
-	struct winsize size = { .ws_row = 50, .ws_col = columns };
-
-	memset(r, 0, sizeof(*r));
-	r->pid = forkpty(&r->fd, NULL, NULL, &size);
-	assert_true(r->pid >= 0);
-	if (r->pid == 0) {
-		setenv("TERM", "xterm", 1);
-		exec_argv(argv);
-	}
-}
-
-/* Reads on until text appears, or (NULL) until the end. */
-static bool wait_for(struct running *r, const char *text) {
-	while (!text || !strstr(r->text, text)) {
-		struct pollfd p = { .fd = r->fd, .events = POLLIN };
-		ssize_t n = poll(&p, 1, PATIENCE_MS) > 0 ? read(r->fd, r->text + r->n, sizeof(r->text) - 1 - r->n) : -1;
-
-		if (n <= 0)
-			return !text;
-		r->n += (size_t)n;
-		r->text[r->n] = '\0';
-	}
-	return true;
-}
-
-/* What is left of its output, and its exit code; 128 + the signal's number where that ended it. */
-static int finish(struct running *r) {
-	int status;
-
-	wait_for(r, NULL);
-	close(r->fd);
-	assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static size_t occurrences(const char *text, const char *what) {
-	size_t n = 0;
-
-	for (; (text = strstr(text, what)); text += strlen(what))
-		n++;
-	return n;
-}
-
-#define RUN(...) ((const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, __VA_ARGS__, NULL })
 #define HALLPASS(...) ((const char *const[]){ program("hallpass"), __VA_ARGS__, NULL })
 
 static void test_cli_token_is_alone_on_stdout(void **state) {
@@ -158,41 +66,6 @@ static void test_cli_exit_codes(void **state) {
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
 	assert_int_equal(CLI("token", "--lifetime", "3m", SA_DEV), 75);
 	assert_non_null(strstr(err, "roles/iam.serviceAccountTokenCreator"));
-}
-
-static void test_cli_run_gives_the_command_a_fresh_private_file(void **state) {
-	(void)state;
-	world_daemon(&w);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c",
-			     "stat -c %a \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; stat -f -c %T \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; "
-			     "head -c 5 \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; echo; echo $CLOUDSDK_CORE_PROJECT; "
-			     "echo \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\" >&2; env | grep -c ya29"),
-			 1); /* grep -c finds none: the exit code is the command's */
-	assert_string_equal(out, "600\ntmpfs\nya29.\nacme-ml\n0\n");
-	err[strcspn(err, "\n")] = '\0';
-	assert_int_equal(access(err, F_OK), -1); /* removed afterwards */
-}
-
-static void test_cli_run_renews_before_expiry(void **state) {
-	(void)state;
-	world_daemon(&w);
-	/* Four seconds to live: renewed at three quarters, while the command waits for the change. */
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--lifetime", "4s", "--", "sh", "-c",
-			     "f=$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; a=$(cat $f); i=0; while [ \"$(cat $f)\" = \"$a\" ] && [ $i -lt 200 ]; do "
-			     "sleep 0.05; i=$((i+1)); done; [ \"$(cat $f)\" != \"$a\" ]"),
-			 0);
-}
-
-static void test_cli_run_keeps_codes_and_passes_signals(void **state) {
-	(void)state;
-	world_daemon(&w);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "exit 42"), 42);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "kill -TERM $$"), 128 + SIGTERM);
-	/* A signal for hallpass is one for the command. */
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "trap 'exit 7' USR1; kill -USR1 $PPID; sleep 20 & wait"), 7);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "/no/such/command"), 127);
-	assert_int_equal(CLI("run", "--as", SA_PROD, "--", "touch", "/tmp/hallpass-must-not-run"), 77);
-	assert_int_equal(access("/tmp/hallpass-must-not-run", F_OK), -1);
 }
 
 static void test_cli_tells_who_what_and_why(void **state) {
@@ -408,7 +281,7 @@ static void test_cli_does_not_keep_silent_of_a_full_disk(void **state) {
 	struct running r;
 
 	(void)state;
-	start(&r, (const char *const[]){ "/bin/sh", "-c", line, program("hallpass"), NULL });
+	start(&w, &r, (const char *const[]){ "/bin/sh", "-c", line, program("hallpass"), NULL });
 	assert_int_equal(finish(&r), 70);
 	assert_non_null(strstr(r.text, "standard output"));
 }
@@ -471,7 +344,7 @@ static void test_cli_log_follows(void **state) {
 
 	(void)state;
 	world_daemon(&w);
-	start(&r, HALLPASS("log", "--follow"));
+	start(&w, &r, HALLPASS("log", "--follow"));
 	assert_true(wait_for(&r, "start"));
 	assert_int_equal(CLI("token", SA_DEV), 0);
 	assert_true(wait_for(&r, "issued"));
@@ -489,172 +362,27 @@ static void test_cli_on_a_terminal(void **state) {
 	(void)state;
 	world_daemon(&w);
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"times\": 1, \"latency_ms\": 700}");
-	start_on_terminal(&r, 60, HALLPASS("token", SA_DEV));
+	start_on_terminal(&w, &r, 60, HALLPASS("token", SA_DEV));
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "waiting for the broker"));
 	assert_non_null(strstr(r.text, "\r\x1b[K")); /* and gone when the token comes */
 	assert_non_null(strstr(r.text, "ya29."));
 	assert_non_null(strstr(r.text, "hallpass: dev, for ")); /* the note, since a person is looking */
-	start_on_terminal(&r, 60, HALLPASS("list"));
+	start_on_terminal(&w, &r, 60, HALLPASS("list"));
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "\x1b[32m"));
 	assert_non_null(strstr(r.text, SA_DEV)); /* whole, on a line of its own part */
 	assert_true(occurrences(r.text, "\r\n") >= 4);
-	start_on_terminal(&r, 0, HALLPASS("list", "--json"));
+	start_on_terminal(&w, &r, 0, HALLPASS("list", "--json"));
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "\n  \"accounts\"")); /* pretty */
 	setenv("NO_COLOR", "1", 1);
-	start_on_terminal(&r, 40, HALLPASS("help", "run"));
+	start_on_terminal(&w, &r, 40, HALLPASS("help", "run"));
 	assert_int_equal(finish(&r), 0);
 	assert_null(strstr(r.text, "\x1b["));
 	for (const char *line = r.text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n'))
 		assert_true(!strncmp(line, "usage", 5) || !strncmp(line, "  ", 2) || strcspn(line, "\r\n") < 40);
 	unsetenv("NO_COLOR");
-}
-
-/* Starts a run that prints its token's file and its own pid, and then waits. */
-static void start_run(struct running *r, char *file, size_t size, pid_t *command) {
-	char *end;
-
-	start(r, RUN("--", "sh", "-c", "echo $CLOUDSDK_AUTH_ACCESS_TOKEN_FILE $$ .; exec sleep 60"));
-	assert_true(wait_for(r, " .\n"));
-	end = strchr(r->text, ' ');
-	snprintf(file, size, "%.*s", (int)(end - r->text), r->text);
-	*command = atoi(end);
-	assert_int_equal(access(file, F_OK), 0);
-}
-
-static void assert_gone(const char *file) {
-	char dir[256];
-
-	assert_int_equal(access(file, F_OK), -1);
-	snprintf(dir, sizeof(dir), "%s", file);
-	*strrchr(dir, '/') = '\0';
-	assert_int_equal(access(dir, F_OK), -1);
-}
-
-static void test_cli_run_removes_its_file_whatever_ends_it(void **state) {
-	static const int signals[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
-	char file[256];
-	struct running r;
-	pid_t command;
-
-	(void)state;
-	world_daemon(&w);
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-		start_run(&r, file, sizeof(file), &command);
-		kill(r.pid, signals[i]);
-		assert_int_equal(finish(&r), 128 + signals[i]); /* it reached the command, and its end is ours */
-		assert_gone(file);
-	}
-}
-
-static void test_cli_run_removes_what_a_killed_run_left(void **state) {
-	char dead[256], living[256];
-	struct running killed, alive;
-	pid_t of_killed, of_alive;
-
-	(void)state;
-	world_daemon(&w);
-	start_run(&alive, living, sizeof(living), &of_alive);
-	start_run(&killed, dead, sizeof(dead), &of_killed);
-	kill(killed.pid, SIGKILL);
-	assert_int_equal(waitpid(killed.pid, NULL, 0), killed.pid);
-	kill(of_killed, SIGKILL);
-	close(killed.fd);
-	assert_int_equal(access(dead, F_OK), 0);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "true"), 0);
-	assert_gone(dead);
-	assert_int_equal(access(living, F_OK), 0); /* its owner lives */
-	kill(alive.pid, SIGTERM);
-	assert_int_equal(finish(&alive), 128 + SIGTERM);
-	assert_gone(living);
-}
-
-static void test_cli_run_warns_before_the_window_closes(void **state) {
-	char policy[1024], until[32];
-	time_t t = (time_t)now_s() + 60;
-	struct tm tm;
-
-	(void)state;
-	strftime(until, sizeof(until), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
-	snprintf(policy, sizeof(policy), "version: 1\nbindings:\n  - {name: shift, members: [\"" ME "\"], serviceAccounts: [" SA_DEV
-					 "], condition: {title: This shift, expression: 'request.time < timestamp(\"%s\")'}}\n",
-		 until);
-	world_policy(&w, policy);
-	world_daemon(&w);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "true"), 0);
-	assert_non_null(strstr(err, "the window for " SA_DEV " closes in "));
-	assert_non_null(strstr(err, "(This shift)"));
-	assert_int_equal(occurrences(err, "closes in"), 1);
-}
-
-static void test_cli_run_tells_when_the_policy_ends_it(void **state) {
-	struct running r;
-
-	(void)state;
-	world_daemon(&w);
-	start(&r, RUN("-l", "4s", "--", "sleep", "60"));
-	while (google_calls(&w, "generateAccessToken") == 0)
-		poll(NULL, 0, 5);
-	world_policy(&w, "version: 1\n");
-	assert_int_equal(CLI("reload"), 0);
-	assert_true(wait_for(&r, "no further token for " SA_DEV));
-	kill(r.pid, SIGTERM);
-	assert_int_equal(finish(&r), 128 + SIGTERM);
-	assert_int_equal(occurrences(r.text, "no further token"), 1);
-}
-
-static void test_cli_run_tells_failed_renewals_once(void **state) {
-	struct running r;
-
-	(void)state;
-	world_daemon(&w);
-	start(&r, RUN("-l", "4s", "--", "sleep", "60"));
-	while (google_calls(&w, "generateAccessToken") == 0)
-		poll(NULL, 0, 5);
-	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
-	assert_true(wait_for(&r, "cannot renew the token yet"));
-	while (google_calls(&w, "generateAccessToken") < 3) /* it tried again */
-		poll(NULL, 0, 5);
-	google_reset(&w);
-	assert_true(wait_for(&r, "renewed again"));
-	kill(r.pid, SIGTERM);
-	assert_int_equal(finish(&r), 128 + SIGTERM);
-	assert_int_equal(occurrences(r.text, "cannot renew"), 1);
-}
-
-/* A broker that hangs does not keep the command's end, or a signal, from coming through. */
-static void test_cli_run_is_not_held_up_by_a_renewal(void **state) {
-	struct running r;
-	int64_t began = now_s();
-
-	(void)state;
-	world_daemon(&w);
-	start(&r, RUN("-l", "4s", "--", "sleep", "60"));
-	while (google_calls(&w, "generateAccessToken") == 0)
-		poll(NULL, 0, 5);
-	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"latency_ms\": 15000}");
-	while (google_calls(&w, "generateAccessToken") == 1)
-		poll(NULL, 0, 5);
-	kill(r.pid, SIGTERM); /* in the middle of the renewal */
-	assert_int_equal(finish(&r), 128 + SIGTERM);
-	assert_true(now_s() - began < 15);
-}
-
-/* Ctrl-Z stops the command and hallpass, as a shell expects of one job; fg goes on with both. */
-static void test_cli_run_is_one_job(void **state) {
-	const char *line = "set -m; \"$0\" run --as " SA_DEV " -- sh -c 'kill -STOP $$; echo went on' & wait %1; echo stopped: "
-			   "$(jobs | grep -c Stopped); fg >/dev/null; echo code $?";
-	struct running r;
-
-	(void)state;
-	world_daemon(&w);
-	start_on_terminal(&r, 200, (const char *const[]){ "/bin/bash", "-c", line, program("hallpass"), NULL });
-	assert_int_equal(finish(&r), 0);
-	assert_non_null(strstr(r.text, "stopped: 1"));
-	assert_non_null(strstr(r.text, "went on"));
-	assert_non_null(strstr(r.text, "code 0"));
 }
 
 static void test_cli_man_page_and_completion_come_from_the_table(void **state) {
@@ -695,7 +423,7 @@ static void test_cli_completion_completes(void **state) {
 	(void)state;
 	world_daemon(&w);
 	assert_non_null(realpath(program("."), build));
-	start(&r, (const char *const[]){ "/bin/bash", "-c", script, "bash", build, NULL });
+	start(&w, &r, (const char *const[]){ "/bin/bash", "-c", script, "bash", build, NULL });
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "whoami\n--lifetime\nalways\n" SA_DEV "\n" SA_DEV "\n"));
 	assert_non_null(strstr(r.text, "true"));
@@ -788,7 +516,7 @@ static void test_cli_finds_the_broker_by_itself(void **state) {
 	snprintf(runtime, sizeof(runtime), "XDG_RUNTIME_DIR=%s/run", w.dir);
 	snprintf(command, sizeof(command), "mkdir -p %s/run/hallpass", w.dir);
 	assert_int_equal(system(command), 0);
-	start(&r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
+	start(&w, &r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
 	if (access("/run/hallpass/hallpass.sock", F_OK) < 0) {
 		assert_int_equal(finish(&r), 69);
 		assert_non_null(strstr(r.text, "/run/hallpass/hallpass.sock nor at /run/hallpass/hallpass.sock"));
@@ -797,7 +525,7 @@ static void test_cli_finds_the_broker_by_itself(void **state) {
 	}
 	snprintf(dir, sizeof(dir), "%s/run/hallpass/hallpass.sock", w.dir);
 	assert_int_equal(symlink(w.socket, dir), 0);
-	start(&r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
+	start(&w, &r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, ME));
 }
@@ -829,7 +557,7 @@ static void test_cli_daemon_arguments(void **state) {
 		struct running r;
 		const char *const *c = cases[i].words;
 
-		start(&r, (const char *const[]){ program("hallpassd"), c[0], c[1], c[2], NULL });
+		start(&w, &r, (const char *const[]){ program("hallpassd"), c[0], c[1], c[2], NULL });
 		assert_int_equal(finish(&r), cases[i].code);
 		if (!strstr(r.text, cases[i].says))
 			fail_msg("hallpassd %s says: %s", c[0], r.text);
@@ -849,10 +577,10 @@ static void test_cli_daemon_checks_everything_in_one_run(void **state) {
 	fclose(f);
 	world_daemon(&w); /* which writes a good one */
 	snprintf(good, sizeof(good), "%s/hallpassd.yaml", w.dir);
-	start(&r, (const char *const[]){ program("hallpassd"), "--check", "--config", good, NULL });
+	start(&w, &r, (const char *const[]){ program("hallpassd"), "--check", "--config", good, NULL });
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "hallpassd: valid: "));
-	start(&r, (const char *const[]){ program("hallpassd"), "--check", "--config", config, NULL });
+	start(&w, &r, (const char *const[]){ program("hallpassd"), "--check", "--config", config, NULL });
 	assert_int_equal(finish(&r), 78);
 	assert_non_null(strstr(r.text, "c.yaml:1:1: error: unknown key `polcy`"));
 	assert_non_null(strstr(r.text, "did you mean `policy`?"));
@@ -882,7 +610,7 @@ static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
 	unsetenv("XDG_STATE_HOME");
 	snprintf(path, sizeof(path), "mkdir -p %s/.config/hallpass", w.dir);
 	assert_int_equal(system(path), 0);
-	start(&r, (const char *const[]){ program("hallpassd"), "--check", NULL });
+	start(&w, &r, (const char *const[]){ program("hallpassd"), "--check", NULL });
 	assert_int_equal(finish(&r), 78);
 	assert_non_null(strstr(r.text, ".config/hallpass/policy.yaml"));
 	snprintf(path, sizeof(path), "%s/.config/hallpass/policy.yaml", w.dir);
@@ -891,7 +619,7 @@ static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
 	fputs("version: 1\n", f);
 	fclose(f);
 	setenv("GCE_METADATA_HOST", "127.0.0.1:1", 1);
-	start(&daemon, (const char *const[]){ program("hallpassd"), NULL });
+	start(&w, &daemon, (const char *const[]){ program("hallpassd"), NULL });
 	assert_true(wait_for(&daemon, "started"));
 	snprintf(w.socket, sizeof(w.socket), "%.70s/hallpass/hallpass.sock", runtime);
 	assert_int_equal(CLI("whoami"), 0);
@@ -908,9 +636,6 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_cli_token_is_alone_on_stdout),
 		SCENARIO(test_cli_exit_codes),
-		SCENARIO(test_cli_run_gives_the_command_a_fresh_private_file),
-		SCENARIO(test_cli_run_renews_before_expiry),
-		SCENARIO(test_cli_run_keeps_codes_and_passes_signals),
 		SCENARIO(test_cli_tells_who_what_and_why),
 		SCENARIO(test_cli_log_shows_and_filters),
 		SCENARIO(test_cli_policy_check),
@@ -924,13 +649,6 @@ int main(void) {
 		SCENARIO(test_cli_log_tells_of_a_damaged_record),
 		SCENARIO(test_cli_log_follows),
 		SCENARIO(test_cli_on_a_terminal),
-		SCENARIO(test_cli_run_removes_its_file_whatever_ends_it),
-		SCENARIO(test_cli_run_removes_what_a_killed_run_left),
-		SCENARIO(test_cli_run_warns_before_the_window_closes),
-		SCENARIO(test_cli_run_tells_when_the_policy_ends_it),
-		SCENARIO(test_cli_run_tells_failed_renewals_once),
-		SCENARIO(test_cli_run_is_not_held_up_by_a_renewal),
-		SCENARIO(test_cli_run_is_one_job),
 		SCENARIO(test_cli_man_page_and_completion_come_from_the_table),
 		SCENARIO(test_cli_completion_completes),
 		SCENARIO(test_cli_believes_no_broken_answer),
