@@ -36,8 +36,8 @@ TESTS_POLICY = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/policy/test_*.c))
 TESTS_BROKER = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/broker/test_*.c))
 TESTS_SCENARIO = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/scenario/test_*.c))
 
-# All cores, unless the caller says otherwise; commands in full with V=1.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# All cores, unless the caller says otherwise (a make below this one has the jobs of its caller); commands in full with V=1.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
 Q = $(if $(V),,@)
