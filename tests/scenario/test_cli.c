@@ -88,6 +88,22 @@ static void test_cli_tells_who_what_and_why(void **state) {
 	assert_non_null(strstr(out, "did you mean"));
 }
 
+/* Who runs the broker may look after it, and may have nothing from it, where `peers:` does not name that uid. */
+static void test_cli_the_brokers_own_uid_may_reload(void **state) {
+	(void)state;
+	snprintf(w.peers, sizeof(w.peers), "[{uid: 4294967293, principal: \"user:other@example.com\"}]");
+	world_daemon(&w);
+	assert_int_equal(CLI("reload"), 0);
+	assert_int_equal(CLI("status"), 0);
+	assert_int_equal(CLI("log", "--result", "reload", "--json"), 0);
+	assert_non_null(strstr(out, "\"principal\":\"uid:"));
+	assert_int_equal(CLI("whoami"), 77);
+	assert_int_equal(CLI("list"), 77);
+	assert_int_equal(CLI("why", SA_DEV), 77);
+	assert_int_equal(CLI("token", SA_DEV), 77);
+	assert_non_null(strstr(err, "is nobody here"));
+}
+
 static void test_cli_log_shows_and_filters(void **state) {
 	(void)state;
 	world_daemon(&w);
@@ -637,6 +653,7 @@ int main(void) {
 		SCENARIO(test_cli_token_is_alone_on_stdout),
 		SCENARIO(test_cli_exit_codes),
 		SCENARIO(test_cli_tells_who_what_and_why),
+		SCENARIO(test_cli_the_brokers_own_uid_may_reload),
 		SCENARIO(test_cli_log_shows_and_filters),
 		SCENARIO(test_cli_policy_check),
 		SCENARIO(test_cli_json_parses_everywhere),
