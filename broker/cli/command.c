@@ -13,6 +13,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_JSON] = { "json", 0, NULL, "print JSON, for programs", NULL },
 	[OPT_COLOR] = { "color", 0, "WHEN", "auto, always or never", "auto always never" },
 	[OPT_HELP] = { "help", 'h', NULL, "print help", NULL },
+	[OPT_VERSION] = { "version", 0, NULL, "print the version", NULL },
 	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be", COMPLETE_ACCOUNT },
 	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's",
 			 "cloud-platform devstorage.read_only devstorage.read_write bigquery logging.read openid" },
@@ -202,8 +203,8 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	}
 	if ((r = take_colors(cli)) >= 0)
 		return r;
-	if (!cli->command || cli->values[OPT_HELP])
-		return -1; /* main() shows help */
+	if (!cli->command || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
+		return -1; /* main() shows help, or the version */
 	if (cli->command->rest) {
 		cli->rest = argv + i;
 		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,

@@ -8,7 +8,7 @@
 #include "hallpass/cleanup.h"
 #include "hallpass/nearest.h"
 
-const enum opt help_global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP };
+const enum opt help_global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP, OPT_VERSION };
 const size_t help_n_global_opts = ARRAY_SIZE(help_global_opts);
 
 #define EXIT_CODES "0 ok, 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad configuration"

@@ -30,6 +30,8 @@ int main(int argc, char **argv) {
 	r = cli_parse(&cli, argc, argv);
 	if (r >= 0)
 		return finish(r);
+	if (cli.values[OPT_VERSION])
+		return finish(cmd_version(&cli));
 	if (!cli.command || cli.values[OPT_HELP])
 		return finish(cmd_help(&cli));
 	return finish(cli.command->run(&cli));

@@ -284,6 +284,8 @@ static void test_cli_parses_its_options(void **state) {
 	assert_non_null(strstr(out, "usage: hallpass token"));
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), NULL), 64); /* nothing at all */
 	assert_non_null(strstr(out, "usage: "));
+	assert_int_equal(CLI("--version"), 0);
+	assert_int_equal(strncmp(out, "hallpass ", 9), 0);
 	assert_int_equal(CLI("list", "--color", "always"), 0);
 	assert_non_null(strstr(out, "\x1b["));
 	assert_int_equal(CLI("list"), 0);
