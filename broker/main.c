@@ -68,6 +68,10 @@ static char *default_config(void) {
 	return path;
 }
 
+static const char *plural(size_t n) {
+	return n == 1 ? "" : "s";
+}
+
 static int check(const char *config_path) {
 	struct snapshot_notes notes = { 0 };
 	struct snapshot *snapshot = NULL;
@@ -82,9 +86,10 @@ static int check(const char *config_path) {
 	}
 	printf("%s", notes.text.data ? notes.text.data : "");
 	policy_stats(snapshot->policy, &stats);
-	printf("hallpassd: valid: %s and %s (%zu bindings, %zu deny rules, %zu tests passed, %zu warnings)\n",
+	printf("hallpassd: valid: %s and %s (%zu binding%s, %zu deny rule%s, %zu test%s passed, %zu warning%s)\n",
 	       config_path ? config_path : "built-in configuration", snapshot->config->policy_path, stats.bindings,
-	       stats.deny_rules, stats.tests, notes.n_warnings);
+	       plural(stats.bindings), stats.deny_rules, plural(stats.deny_rules), stats.tests, plural(stats.tests),
+	       notes.n_warnings, plural(notes.n_warnings));
 	snapshot_notes_fini(&notes);
 	snapshot_unref(snapshot);
 	return EX_OK;
