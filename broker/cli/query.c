@@ -284,7 +284,8 @@ int cmd_why(struct cli *cli) {
 /* --- status, reload */
 
 static void status_line(const struct cli *cli, const char *label, const char *value) {
-	printf("%s%-11s%s %s\n", out_color(cli, COLOR_DIM), label, out_color(cli, COLOR_NONE), out_safe(value));
+	printf("%s%-11s%s ", out_color(cli, COLOR_DIM), label, out_color(cli, COLOR_NONE));
+	out_folded(stdout, 12, out_safe(value));
 }
 
 static long long number(const json_t *object, const char *key) {
