@@ -9,9 +9,10 @@ CC       ?= cc
 CXX      ?= c++
 PREFIX   ?= /usr/local
 VERSION  := 0.1.0
+DATE     := November 26, 2026
 PKGS      = libcurl libevent_core libevent_pthreads jansson openssl yaml-0.1
 
-CPPFLAGS += -D_GNU_SOURCE -DHALLPASS_VERSION='"$(VERSION)"' -Iinclude -I.
+CPPFLAGS += -D_GNU_SOURCE -DHALLPASS_VERSION='"$(VERSION)"' -DHALLPASS_DATE='"$(DATE)"' -Iinclude -I.
 CFLAGS   ?= -O2 -g -fno-omit-frame-pointer
 WARNINGS  = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wvla -Wundef
 CFLAGS_C  = -std=gnu17 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -fno-strict-aliasing \
@@ -30,15 +31,15 @@ LIBS_BROKER = -lcurl -levent_core -levent_pthreads -lssl -lcrypto
 POLICY    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard policy/*.c)) $(patsubst %.cc,$(BUILD)/%.o,$(wildcard policy/*.cc))
 BROKER    = $(patsubst %.c,$(BUILD)/%.o,$(filter-out broker/main.c,$(wildcard broker/*.c)) \
 	    $(filter-out $(wildcard broker/cli/*.c),$(wildcard broker/*/*.c)))
-CLI       = $(patsubst %.c,$(BUILD)/%.o,$(wildcard broker/cli/*.c))
+CLI       = $(patsubst %.c,$(BUILD)/%.o,$(filter-out broker/cli/main.c,$(wildcard broker/cli/*.c)))
 GOOGLE    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/google/*.c))
 TESTLIB   = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 TESTS_POLICY = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/policy/test_*.c))
 TESTS_BROKER = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/broker/test_*.c))
 TESTS_SCENARIO = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/scenario/test_*.c))
 
-# All cores, unless the caller says otherwise; commands in full with V=1.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# All cores, unless the caller says otherwise (a make below this one has the jobs of its caller); commands in full with V=1.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
 Q = $(if $(V),,@)
@@ -49,7 +50,7 @@ all: $(BUILD)/hallpassd $(BUILD)/hallpass
 $(BUILD)/hallpassd: $(BUILD)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
-$(BUILD)/hallpass: $(CLI) $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+$(BUILD)/hallpass: $(BUILD)/broker/cli/main.o $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ $(LIBS_CLI)
 # The Google stand-in: a test tool, never installed.
@@ -61,6 +62,10 @@ $(BUILD)/libpolicy.a: $(POLICY)
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $^
 $(BUILD)/libtest.a: $(TESTLIB)
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
+$(BUILD)/libcli.a: $(CLI)
 	@rm -f $@
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $^
@@ -82,7 +87,7 @@ $(TESTS_POLICY) $(BUILD)/tests/policy/conformance: $(BUILD)/%: $(BUILD)/%.o $(BU
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_POLICY)
 $(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance: $(BUILD)/tests/policy/suite.o
-$(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+$(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_BROKER) $(LIBS_POLICY)
 $(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so
@@ -159,7 +164,7 @@ coverage:
 	@tests/coverage.sh $(BUILD)-cov
 
 # What README and the man pages say of configuration and commands is what the tables say.
-check-docs: all
+check-docs: all pages
 	@tests/docs.sh $(BUILD)
 
 # The CEL conformance suite: a table per file. V=1 shows the tests that fail.
@@ -190,10 +195,40 @@ $(BENCH): %: %.o
 bench: all $(BUILD)/google-standin $(BENCH)
 	@tests/bench/bench.sh $(BUILD) $(ROUNDS)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	install -m 755 $(BUILD)/hallpass $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/sbin/
+# Manual pages and completion are printed by the programs themselves, from the tables that they run by.
+PAGES = $(BUILD)/share/hallpass.1 $(BUILD)/share/hallpassd.8 $(BUILD)/share/hallpassd.yaml.5 \
+	$(patsubst %,$(BUILD)/share/completion.%,bash zsh fish)
+UNITS = $(BUILD)/share/system.service $(BUILD)/share/user.service
+$(BUILD)/share/hallpass.1: $(BUILD)/hallpass
+	$(Q)mkdir -p $(@D) && $< help --man > $@
+$(BUILD)/share/hallpassd.8: $(BUILD)/hallpassd
+	$(Q)mkdir -p $(@D) && $< --man > $@
+$(BUILD)/share/hallpassd.yaml.5: $(BUILD)/hallpassd
+	$(Q)mkdir -p $(@D) && $< --help-config=man > $@
+$(BUILD)/share/completion.%: $(BUILD)/hallpass
+	$(Q)mkdir -p $(@D) && $< help --completion $* > $@
+# The units name the programs by their installed paths, whatever PREFIX was the last time.
+$(BUILD)/share/%.service: contrib/systemd/%.service FORCE
+	$(Q)mkdir -p $(@D) && sed 's|@bindir@|$(PREFIX)/bin|g' $< > $@
+FORCE:
+pages: $(PAGES) $(UNITS)
+
+install: all pages
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/man/man1 share/man/man5 share/man/man8 \
+		share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d \
+		share/doc/hallpass/examples lib/systemd/system lib/systemd/user lib/sysusers.d)
+	install -m 755 $(BUILD)/hallpass $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/share/hallpass.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/share/hallpassd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 $(BUILD)/share/hallpassd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 $(BUILD)/share/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hallpass
+	install -m 644 $(BUILD)/share/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hallpass
+	install -m 644 $(BUILD)/share/completion.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hallpass.fish
+	install -m 644 $(BUILD)/share/system.service $(DESTDIR)$(PREFIX)/lib/systemd/system/hallpassd.service
+	install -m 644 $(BUILD)/share/user.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hallpassd.service
+	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/hallpass.conf
+	install -m 644 README.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
+	install -m 644 contrib/policies/*.yaml contrib/systemd/hallpassd.yaml $(DESTDIR)$(PREFIX)/share/doc/hallpass/examples/
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -204,7 +239,7 @@ help:
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench install clean help
+.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench pages install clean help FORCE
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

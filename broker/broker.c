@@ -371,8 +371,10 @@ int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes
 	struct snapshot *snapshot = NULL;
 	struct source *source = NULL;
 	struct conn_limits limits;
-	int r = reload_prepare(b, &snapshot, &source, notes, err);
+	int r;
 
+	notify_reloading(clock_monotonic_us());
+	r = reload_prepare(b, &snapshot, &source, notes, err);
 	if (r == 0) {
 		snapshot_unref(b->requests.snapshot);
 		b->requests.snapshot = snapshot;
@@ -395,6 +397,7 @@ int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes
 		log_info(b->log, "reloaded", "by=%s sha256=%s", by, b->requests.snapshot->policy_sha256);
 	else
 		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by, err->message);
+	notify_service_manager("READY=1");
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include "broker/authn/principals.h"
 #include "broker/config.h"
 #include "broker/file.h"
+#include "broker/mdoc.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/nearest.h"
 #include "hallpass/yaml.h"
@@ -47,8 +48,8 @@ static const struct key {
 	  "The broker's own credential: a service-account key, authorized_user, external_account or "
 	  "impersonated_service_account file. Without it: whatever Application Default Credentials pick." },
 	{ "audit.directory", TYPE_PATH, FIELD(audit_dir), NULL, 0, 0, false,
-	  "Where the record is kept, mode 0700. Without it: /var/lib/hallpass/audit for root and system users, "
-	  "~/.local/state/hallpass/audit for one user's helper." },
+	  "Where the record is kept, mode 0700. Without it: /var/lib/hallpass/audit for root, "
+	  "$XDG_STATE_HOME/hallpass/audit (~/.local/state) else." },
 	{ "audit.segmentSize", TYPE_BYTES, FIELD(audit_segment_bytes), "16MiB", 65536, 1073741824, false,
 	  "Size of one preallocated journal segment." },
 	{ "audit.lowWater", TYPE_BYTES, FIELD(audit_low_water_bytes), "64MiB", 0, 1099511627776, false,
@@ -658,22 +659,39 @@ bool config_needs_restart(const struct config *running, const struct config *loa
 
 /* --- help */
 
-static const struct {
-	const char *list, *scalar; /* name, default or item, sentence, reloadable */
-} help_forms[] = {
-	[CONFIG_HELP_TEXT] = { "%s: [%s]\n    %s%s\n", "%s: %s\n    %s%s\n" },
-	[CONFIG_HELP_MAN] = { ".It Cm %s : Ar [%s]\n%s%s\n", ".It Cm %s : Ar %s\n%s%s\n" },
-	[CONFIG_HELP_MARKDOWN] = { "| `%s` | `[%s]` | %s%s |\n", "| `%s` | `%s` | %s%s |\n" },
-};
+/* One key as each form shows it; def NULL: none. */
+static void help_text(struct buf *out, const char *name, const char *def, const char *sentence, bool reloadable) {
+	buf_addf(out, "%s: %s\n    %s%s\n", name, def ? def : "-", sentence, reloadable ? "" : " (Restart.)");
+}
+
+static void help_man(struct buf *out, const char *name, const char *def, const char *sentence, bool reloadable) {
+	buf_addf(out, ".It Cm %s\n", name);
+	mdoc_text(sentence, out);
+	if (def) {
+		buf_adds(out, def[0] == '[' ? "Its form is " : "The default is ");
+		buf_addf(out, "%s.\n", def);
+	}
+	if (!reloadable)
+		buf_adds(out, "(Restart.)\n");
+}
+
+static void help_markdown(struct buf *out, const char *name, const char *def, const char *sentence, bool reloadable) {
+	buf_addf(out, "| `%s` | `%s` | %s%s |\n", name, def ? def : "-", sentence, reloadable ? "" : " (Restart.)");
+}
 
 void config_help(enum config_help form, struct buf *out) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++)
-		buf_addf(out, help_forms[form].list, list_keys[i].name, list_keys[i].item, list_keys[i].sentence,
-			 list_keys[i].reloadable ? "" : " (Restart.)");
+	static void (*const forms[])(struct buf *out, const char *name, const char *def, const char *sentence,
+				     bool reloadable) = {
+		[CONFIG_HELP_TEXT] = help_text,
+		[CONFIG_HELP_MAN] = help_man,
+		[CONFIG_HELP_MARKDOWN] = help_markdown,
+	};
+	char item[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++) {
+		snprintf(item, sizeof(item), "[%s]", list_keys[i].item);
+		forms[form](out, list_keys[i].name, item, list_keys[i].sentence, list_keys[i].reloadable);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		buf_addf(out, help_forms[form].scalar, keys[i].name, keys[i].def ? keys[i].def : "-", keys[i].sentence,
-			 keys[i].reloadable ? "" : " (Restart.)");
-#pragma GCC diagnostic pop
+		forms[form](out, keys[i].name, keys[i].def, keys[i].sentence, keys[i].reloadable);
 }

@@ -1,6 +1,5 @@
 /* hallpassd: arguments, hardening, and the exit code. */
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -12,18 +11,8 @@
 #include "broker/clock.h"
 #include "broker/config.h"
 #include "broker/log.h"
+#include "broker/usage.h"
 #include "hallpass/cleanup.h"
-
-static const char usage[] =
-	"usage: hallpassd [--config FILE] [--check] [--help-config[=FORM]] [--version]\n"
-	"\n"
-	"  --config FILE   read FILE; without it /etc/hallpass/hallpassd.yaml for root,\n"
-	"                  ~/.config/hallpass/hallpassd.yaml else, or no file: one user's helper\n"
-	"  --check         validate configuration and policy, print what is found, exit 0 or 78\n"
-	"  --help-config   every configuration key, its default and what it is for, as text, man or markdown\n"
-	"  --version       print the version\n";
-
-enum { OPT_CONFIG = 1000, OPT_CHECK, OPT_HELP_CONFIG, OPT_VERSION, OPT_HELP };
 
 struct arguments {
 	const char *config;
@@ -79,6 +68,10 @@ static char *default_config(void) {
 	return path;
 }
 
+static const char *plural(size_t n) {
+	return n == 1 ? "" : "s";
+}
+
 static int check(const char *config_path) {
 	struct snapshot_notes notes = { 0 };
 	struct snapshot *snapshot = NULL;
@@ -93,9 +86,10 @@ static int check(const char *config_path) {
 	}
 	printf("%s", notes.text.data ? notes.text.data : "");
 	policy_stats(snapshot->policy, &stats);
-	printf("hallpassd: valid: %s and %s (%zu bindings, %zu deny rules, %zu tests passed, %zu warnings)\n",
+	printf("hallpassd: valid: %s and %s (%zu binding%s, %zu deny rule%s, %zu test%s passed, %zu warning%s)\n",
 	       config_path ? config_path : "built-in configuration", snapshot->config->policy_path, stats.bindings,
-	       stats.deny_rules, stats.tests, notes.n_warnings);
+	       plural(stats.bindings), stats.deny_rules, plural(stats.deny_rules), stats.tests, plural(stats.tests),
+	       notes.n_warnings, plural(notes.n_warnings));
 	snapshot_notes_fini(&notes);
 	snapshot_unref(snapshot);
 	return EX_OK;
@@ -116,59 +110,77 @@ static int run(const char *config_path) {
 	return EX_OK;
 }
 
-static int print_config_help(const char *form) {
-	static const char *const forms[] = {
-		[CONFIG_HELP_TEXT] = "text", [CONFIG_HELP_MAN] = "man", [CONFIG_HELP_MARKDOWN] = "markdown"
-	};
+/* Prints what a function writes. */
+static int print_page(void (*write)(struct buf *out)) {
 	struct buf text = BUF_INIT(65536);
-	size_t i = 0;
 
-	while (form && i < ARRAY_SIZE(forms) && strcmp(form, forms[i]))
-		i++;
-	if (i == ARRAY_SIZE(forms)) {
-		fprintf(stderr, "hallpassd: --help-config is text, man or markdown, not %s\n", form);
-		return EX_USAGE;
-	}
-	config_help((enum config_help)i, &text);
-	printf("%s", text.data);
+	write(&text);
+	fputs(text.data, stdout);
 	buf_fini(&text);
 	return EX_OK;
 }
 
+static void config_text(struct buf *out) {
+	config_help(CONFIG_HELP_TEXT, out);
+}
+
+static void config_markdown(struct buf *out) {
+	config_help(CONFIG_HELP_MARKDOWN, out);
+}
+
+static int print_config_help(const char *form) {
+	static const struct {
+		const char *name;
+		void (*write)(struct buf *out);
+	} forms[] = { { "text", config_text }, { "markdown", config_markdown }, { "man", usage_man_config } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
+		if (!strcmp(form ? form : "text", forms[i].name))
+			return print_page(forms[i].write);
+	fprintf(stderr, "hallpassd: --help-config is text, markdown or man, not %s\n", form);
+	return EX_USAGE;
+}
+
+static int usage_error(void) {
+	struct buf text = BUF_INIT(8192);
+
+	usage_text(&text);
+	fputs(text.data, stderr);
+	buf_fini(&text);
+	return EX_USAGE;
+}
+
 /* -1: go on with *args; else the exit code. */
 static int parse_arguments(int argc, char **argv, struct arguments *args) {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, OPT_CONFIG }, { "check", no_argument, NULL, OPT_CHECK },
-		{ "help-config", optional_argument, NULL, OPT_HELP_CONFIG }, { "version", no_argument, NULL, OPT_VERSION },
-		{ "help", no_argument, NULL, OPT_HELP }, { NULL, 0, NULL, 0 },
-	};
+	struct option options[USAGE_OPTIONS + 1];
 	int c;
 
+	usage_getopt(options);
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
-		case OPT_CONFIG:
+		case USAGE_CONFIG:
 			args->config = optarg;
 			break;
-		case OPT_CHECK:
+		case USAGE_CHECK:
 			args->check = true;
 			break;
-		case OPT_HELP_CONFIG:
+		case USAGE_HELP_CONFIG:
 			return print_config_help(optarg);
-		case OPT_VERSION:
+		case USAGE_MAN:
+			return print_page(usage_man_daemon);
+		case USAGE_VERSION:
 			puts("hallpassd " HALLPASS_VERSION);
 			return EX_OK;
-		case OPT_HELP:
+		case USAGE_HELP:
 		case 'h':
-			fputs(usage, stdout);
-			return EX_OK;
+			return print_page(usage_text);
 		default:
-			fputs(usage, stderr);
-			return EX_USAGE;
+			return usage_error();
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "hallpassd: what is \"%s\"? hallpassd takes options only\n%s", argv[optind], usage);
-		return EX_USAGE;
+		fprintf(stderr, "hallpassd: what is \"%s\"? hallpassd takes options only\n", argv[optind]);
+		return usage_error();
 	}
 	return -1;
 }

@@ -1,6 +1,7 @@
 /* See notify.h. Source: sd_notify(3), section "Standalone implementations". */
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,4 +28,11 @@ void notify_service_manager(const char *state) {
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	(void)r; /* a manager that does not listen is no reason not to serve */
 	close(fd);
+}
+
+void notify_reloading(int64_t now_us) {
+	char state[64];
+
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now_us);
+	notify_service_manager(state);
 }

@@ -10,11 +10,15 @@ finish() {
 	rm -rf "$dir"
 }
 trap finish EXIT
-if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' cyan=$'\e[36m' off=$'\e[0m' color=always; else bold='' dim='' cyan='' off='' color=never; fi
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' cyan=$'\e[36m' off=$'\e[0m'; else bold='' dim='' cyan='' off=''; fi
 say() { printf '%s\n' "${bold}$*${off}"; }
+# Shows a command and what it says; its exit code must be the first argument, or the demo has failed.
 show() {
+	local want=$1 code=0
+	shift
 	printf '%s\n' "${cyan}\$ hallpass $*${off}"
-	HALLPASS_SOCKET="$dir/hallpass.sock" "$build/hallpass" --color "$color" "$@" 2>&1 | sed 's/^/  /' || true
+	HALLPASS_SOCKET="$dir/hallpass.sock" "$build/hallpass" "$@" 2>&1 || code=$?
+	[ "$code" -eq "$want" ] || { echo "demo: that exited with $code, not $want"; cat "$dir/hallpassd.log"; exit 1; } >&2
 }
 
 # Google's place is taken by a test tool on loopback; everything else is the real thing.
@@ -61,11 +65,11 @@ for _ in $(seq 200); do [ -S "$dir/hallpass.sock" ] && break; sleep 0.05; done
 
 say "hallpass demo ${off}${dim}(Google is played by a stand-in on loopback; the broker is the real one)${off}"
 say "1. A token, for half an hour:"
-show token ml-training-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 30m
-say "2. One that its condition caps: the window closes at ${closes:11:5} UTC"
-show token ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 1h
+show 0 token ml-training-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 30m
+say "2. One that its condition caps: the window closes at $(date -d "$closes" +%H:%M)"
+show 0 token ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 1h
 say "3. One that is denied, and why:"
-show token ml-training-prod-sa@acme-ml.iam.gserviceaccount.com
+show 77 token ml-training-prod-sa@acme-ml.iam.gserviceaccount.com
 say "4. The record, durable before any token left:"
-show log --dir "$dir/audit"
+show 0 log --dir "$dir/audit"
 say "Go on with your own account: ${off}${cyan}gcloud auth application-default login && make run${off}"

@@ -5,7 +5,8 @@ build=$(cd "${1:-build}" && pwd)
 conf=${XDG_CONFIG_HOME:-$HOME/.config}/hallpass
 adc=${GOOGLE_APPLICATION_CREDENTIALS:-${CLOUDSDK_CONFIG:-$HOME/.config/gcloud}/application_default_credentials.json}
 
-if [ ! -r "$adc" ]; then
+# The same order as hallpassd's: a file, or the metadata server where there is one.
+if [ ! -r "$adc" ] && [ -z "${GCE_METADATA_HOST:-}" ] && ! getent hosts metadata.google.internal >/dev/null; then
 	cat >&2 <<EOF
 hallpass: no Application Default Credentials at $adc.
   Get some:   gcloud auth application-default login
@@ -16,6 +17,7 @@ fi
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
 	XDG_RUNTIME_DIR=/tmp/hallpass-runtime-$(id -u)
 	mkdir -p -m 700 "$XDG_RUNTIME_DIR"
+	[ -O "$XDG_RUNTIME_DIR" ] || { echo "hallpass: $XDG_RUNTIME_DIR belongs to somebody else; set XDG_RUNTIME_DIR" >&2; exit 78; }
 	export XDG_RUNTIME_DIR
 fi
 mkdir -p "$conf"

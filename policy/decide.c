@@ -108,9 +108,11 @@ static void tighten(int64_t bound, enum bound_by by, int64_t *until, enum bound_
 	}
 }
 
-/* As far as a token of this lifetime could live. */
+/* As far as a token of this lifetime could live, or farther where somebody wants to know. */
 static int64_t farthest(const struct decide *d, int64_t lifetime_s) {
-	return d->q.now + lifetime_s + d->q.clock_allowance_s;
+	int64_t ahead = lifetime_s + d->q.clock_allowance_s;
+
+	return d->q.now + (ahead > d->look_s ? ahead : d->look_s);
 }
 
 /* What no binding can exceed. */
@@ -368,6 +370,7 @@ const char *decide_begin(struct decide *d, const struct policy *policy, const st
 	d->q = *query;
 	d->until = INT64_MAX;
 	d->until_by = BOUND_BY_NONE;
+	d->look_s = 0;
 	d->watcher = watcher;
 	if ((fault = take_names(d, query, pattern)) || (fault = numbers_fault(query)) ||
 	    (fault = scopes_fault(query)) || (fault = delegates_fault(query)))

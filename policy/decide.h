@@ -33,6 +33,7 @@ struct decide {
 	uint32_t account_id;
 	struct caller caller;
 	int64_t until; /* what deny rules and delegates leave */
+	int64_t look_s; /* look so far ahead, if a token could not live so long; for lists */
 	enum bound_by until_by;
 	const struct watcher *watcher;
 	char principal[MAX_EMAIL * 2], account_text[MAX_EMAIL];

@@ -327,7 +327,7 @@ static bool letter_or_digit(char c) {
 	return kinds_of_bytes[(unsigned char)c] & LETTER_OR_DIGIT;
 }
 
-/* Labels of letters, digits and inner hyphens, at least two. Already lower-case. */
+/* Labels of letters, digits and inner hyphens, at least two, or localhost. Already lower-case. */
 static bool good_domain(const char *s) {
 	size_t labels = 1, length = 0;
 	const char *p = s;
@@ -343,7 +343,8 @@ static bool good_domain(const char *s) {
 			return false;
 		}
 	}
-	return labels >= 2 && length > 0 && p[-1] != '-';
+	/* One user's helper calls its user NAME@localhost: a domain of its own. Source: RFC 6761 §6.3. */
+	return (labels >= 2 || !strcmp(s, "localhost")) && length > 0 && p[-1] != '-';
 }
 
 /* RFC 5321's dot-string. */

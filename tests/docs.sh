@@ -9,10 +9,48 @@ missing() { echo "check-docs: $1"; failed=1; }
 while IFS= read -r line; do
 	grep -qxF -- "$line" README.md || missing "README.md lacks the line: $line (hallpassd --help-config=markdown prints them)"
 done < <("$build/hallpassd" --help-config=markdown)
+# And so are its commands: each row stands in `hallpass help`.
+while IFS='|' read -r _ command sentence _; do
+	name=$(sed 's/.*`hallpass \([a-z-]*\).*/\1/' <<<"$command")
+	"$build/hallpass" help | grep -qF -- "$(printf '  %-10s %s' "$name" "$(sed 's/^ *//; s/ *$//' <<<"$sentence")")" ||
+		missing "README.md and \`hallpass help\` differ on the command $name"
+done < <(grep -E '^\| `hallpass [a-z]' README.md)
+for name in $("$build/hallpass" help | sed -n 's/^  \([a-z-]*\) .*/\1/p'); do
+	grep -qE "^\| \`hallpass $name[ \`]" README.md || missing "README.md does not tell of the command $name"
+done
+# The policy's reference has every key of the tables, and every attribute of a condition.
+for key in $(sed -n '/struct field [a-z_]*\[\]/,/^};/p' policy/document.c policy/doctest.c | grep -oE '\{ *"[A-Za-z]+"' | tr -d '{ "') \
+	$(grep -oE '\] = \{ "[a-z_.]+"' policy/condition.c | sed 's/.*"\(.*\)"/\1/'); do
+	grep -qF -- "\`$key\`" contrib/doc/policy.md || missing "contrib/doc/policy.md lacks \`$key\`"
+done
 # Every promise has a paragraph in README and a test by its name.
 for p in P1 P2 P3 P4 P5 P6 P7; do
 	grep -q "\*\*$p" README.md || missing "README.md does not tell of promise $p"
 	grep -rqiE "test_${p}_" tests/scenario tests/broker tests/policy || missing "no test is named after promise $p"
 done
-[ $failed -eq 0 ] && echo 'check-docs: README tells what the tables tell'
+# Manual pages are well-formed.
+if command -v mandoc >/dev/null; then
+	for page in "$build"/share/*.[158]; do
+		mandoc -Tlint -W warning "$page" || missing "$page is ill-formed"
+	done
+else
+	echo 'check-docs: skipped: the manual pages are not looked at, since mandoc is not here'
+fi
+# Completion is a program of each shell's.
+for shell in bash zsh fish; do
+	if command -v "$shell" >/dev/null; then
+		"$shell" -n "$build/share/completion.$shell" || missing "the completion for $shell is ill-formed"
+	else
+		echo "check-docs: skipped: completion for $shell is not looked at, since $shell is not here"
+	fi
+done
+# The units say nothing that systemd does not know.
+if command -v systemd-analyze >/dev/null; then
+	bad=$(sed "s|=[^ ]*/bin/hallpassd*|=/bin/true|" "$build/share/system.service" >"$build/share/verify.service" &&
+		systemd-analyze verify "$build/share/verify.service" 2>&1 | grep -E 'verify.service:[0-9]+:')
+	[ -z "$bad" ] || missing "$bad"
+else
+	echo 'check-docs: skipped: the units are not looked at, since systemd-analyze is not here'
+fi
+[ $failed -eq 0 ] && echo 'check-docs: the documents tell what the tables tell'
 exit $failed

@@ -68,3 +68,9 @@ int audit_reader_next(struct audit_reader *reader, struct str *record, uint64_t 
 	*index = reader->index++;
 	return 1;
 }
+
+int audit_reader_check_end(struct audit_reader *reader, struct error *err) {
+	uint64_t torn;
+
+	return scan_tail(reader->scan, &torn, err);
+}

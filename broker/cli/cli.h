@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include "hallpass/api.h"
 #include "hallpass/buf.h"
 #include "hallpass/error.h"
@@ -24,6 +26,7 @@ enum opt {
 	OPT_JSON,
 	OPT_COLOR,
 	OPT_HELP,
+	OPT_VERSION,
 	OPT_AS,
 	OPT_SCOPES,
 	OPT_LIFETIME,
@@ -43,6 +46,7 @@ enum opt {
 	OPT_MAN,
 	OPT_COMPLETION,
 	OPT_VERBOSE,
+	OPT_NAMES,
 	N_OPTS
 };
 
@@ -51,7 +55,14 @@ struct opt_def {
 	char letter;	      /* 0: none */
 	const char *arg;      /* NULL: a flag */
 	const char *sentence; /* for help, man page, completion */
+	const char *values;   /* for completion: words, or COMPLETE_…; NULL: nothing is known of the value */
 };
+
+/* What completion asks for rather than knows. */
+#define COMPLETE_ACCOUNT "@account"
+#define COMPLETE_FILE "@file"
+#define COMPLETE_DIR "@dir"
+#define COMPLETE_COMMAND "@command" /* one of ours */
 
 struct cli;
 
@@ -62,7 +73,8 @@ struct command {
 	int (*run)(struct cli *cli); /* the exit code */
 	enum opt opts[12];
 	size_t n_opts;
-	const char *text; /* more, for the man page */
+	const char *text;     /* more, for the man page */
+	const char *operands; /* for completion, like opt_def's values */
 };
 
 extern const struct opt_def opt_defs[N_OPTS];
@@ -78,23 +90,31 @@ struct cli {
 	size_t n_args;
 	char **rest; /* `run`: the command, NULL-terminated */
 	bool json, color, color_err;
+	bool spinner;	/* while waiting for the broker: only where a person looks at standard error */
+	rlim_t core;	/* what the limit of core files was; ours is none, since tokens pass through us */
 };
+
+/* The account that the command line names, "" where it names none. */
+const char *cli_account(const struct cli *cli);
 
 /* command.c. The exit code to leave with, or -1: go on and run cli->command. */
 int cli_parse(struct cli *cli, int argc, char **argv);
 
 /* help.c */
+extern const enum opt help_global_opts[];
+extern const size_t help_n_global_opts;
 int cmd_help(struct cli *cli);
 int help_usage_error(const struct command *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * client.c: one exchange with the broker. body NULL: GET. *reply is the answer's JSON (a new reference), whatever its
- * status. An exit code: 0 for 2xx; else the problem has been told on stderr (or as JSON with --json).
+ * client.c: one exchange with the broker. body NULL: GET; else it is taken. *reply is the answer's JSON (a new reference), whatever
+ * its status. An exit code: 0 for 2xx; else the problem has been told, and *reply is NULL.
  */
 int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply);
-/* The same, silently: for `run`, which tells in its own way. err->code says what kind. */
+/* The same, silently, and body is borrowed: for those who tell in their own way. err->code says what kind. */
 int client_try(struct cli *cli, const char *path, const json_t *body, json_t **reply, struct error *err);
-int client_exit_code(enum error_code code);
+/* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
+int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 
 /* out.c: what goes to a terminal is escaped; colours only where wanted. */
 enum color { COLOR_NONE, COLOR_BOLD, COLOR_DIM, COLOR_RED, COLOR_GREEN, COLOR_YELLOW, COLOR_CYAN };
@@ -104,25 +124,36 @@ const char *out_color_err(const struct cli *cli, enum color color);
 const char *out_safe(const char *text);
 int out_json(const json_t *json); /* pretty on a terminal, a line else; EX_OK */
 void out_span(int64_t seconds, struct buf *out); /* "14m", "1h 30m", "45s" */
-void out_error(const struct cli *cli, const char *kind, const char *message, const char *hint);
+/* Local time, as short as it is clear: "17:50", "Fri 17:50", "2027-01-04 00:00"; seconds where it is near. */
+void out_when(int64_t at, int64_t now, struct buf *out);
+size_t out_width(int fd); /* columns of the terminal; 0: it is none, and nothing is folded */
+void out_folded(FILE *f, int indent, const char *text); /* by words, for a terminal; ends the line */
+enum mark { MARK_GOOD, MARK_BAD, MARK_NEUTRAL };
+const char *out_mark(enum mark mark); /* a check mark where the terminal can show one */
+/* One line "hallpass: KIND: MESSAGE" and a hint; with --json an object of Google's shape on standard output. */
+void out_error(const struct cli *cli, enum error_code code, const char *kind, const char *message, const char *hint);
 
+/* A table folds between its columns where the terminal is narrow; what is in a cell can be copied whole. */
+#define TABLE_MAX_COLUMNS 8
 struct table {
 	const struct cli *cli;
 	size_t columns;
-	struct buf cells; /* NUL-separated */
+	size_t widths[TABLE_MAX_COLUMNS]; /* kept from print to print, so that what follows stays aligned */
+	struct buf cells;		  /* NUL-separated */
 	size_t n;
 	enum color colors[4096];
 };
-void table_init(struct table *table, const struct cli *cli, size_t columns);
+void table_init(struct table *table, const struct cli *cli, const char *const *heads, size_t columns);
 void table_add(struct table *table, enum color color, const char *text); /* one cell; rows fill from the left */
 void table_print(struct table *table); /* and forgets */
 
-/* ask.c-like: the body of a token request from the options. A new reference, NULL: told already. */
-json_t *cli_token_body(struct cli *cli, const char *account);
-/* "15m", "900s", "1h30m" -> seconds; -1: no duration. */
+/* token.c: the body of a token request from the options. A new reference, NULL: told already. */
+json_t *cli_token_body(struct cli *cli);
+
+/* span.c: "15m", "900s", "1h30m" -> seconds; -1: no duration. */
 int64_t cli_parse_span(const char *text);
-/* RFC 3339 or "now", "15:04" today; -1: no time. */
-int64_t cli_parse_time(const char *text);
+/* RFC 3339, or what people say: "now", "+2h", "15:04" (today, local time). -1: no time. */
+int64_t cli_parse_time(const char *text, int64_t now);
 
 int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);

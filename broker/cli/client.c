@@ -13,10 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 #include "broker/cli/cli.h"
+#include "hallpass/cleanup.h"
 
 #define ANSWER_MAX (4 << 20)
 #define DEADLINE_MS 60000
 #define SPIN_AFTER_MS 150
+#define OWN_SOCKET "/hallpass/hallpass.sock" /* below XDG_RUNTIME_DIR */
+#define SYSTEM_SOCKET "/run/hallpass/hallpass.sock"
 
 static int64_t now_ms(void) {
 	struct timespec ts;
@@ -27,22 +30,43 @@ static int64_t now_ms(void) {
 
 /* --- where the broker is */
 
-static int socket_path(const struct cli *cli, struct sockaddr_un *un, struct error *err) {
+struct place {
+	struct sockaddr_un un;
+	bool guessed; /* nobody named it */
+};
+
+static int place_set(struct place *place, const char *dir, const char *name, struct error *err) {
+	size_t size = sizeof(place->un.sun_path);
+
+	place->un.sun_family = AF_UNIX;
+	if (snprintf(place->un.sun_path, size, "%s%s", dir, name) < (int)size)
+		return 0;
+	return error_set(err, ERR_INVALID, "a socket's path has at most %zu bytes", size - 1);
+}
+
+/* As named; else one's own broker where there is one, else the machine's. */
+static int place_find(const struct cli *cli, struct place *place, struct error *err) {
 	const char *named = cli->values[OPT_SOCKET] ? cli->values[OPT_SOCKET] : getenv("HALLPASS_SOCKET");
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	int n;
 
-	un->sun_family = AF_UNIX;
-	if (named) {
-		n = snprintf(un->sun_path, sizeof(un->sun_path), "%s", named);
-	} else {
-		n = snprintf(un->sun_path, sizeof(un->sun_path), "%s/hallpass/hallpass.sock", runtime ? runtime : "/nowhere");
-		if (n >= (int)sizeof(un->sun_path) || access(un->sun_path, F_OK) < 0)
-			n = snprintf(un->sun_path, sizeof(un->sun_path), "/run/hallpass/hallpass.sock");
-	}
-	if (n >= (int)sizeof(un->sun_path))
-		return error_set(err, ERR_INVALID, "a socket's path has at most %zu bytes", sizeof(un->sun_path) - 1);
-	return 0;
+	place->guessed = !named;
+	if (named)
+		return place_set(place, named, "", err);
+	if (runtime && place_set(place, runtime, OWN_SOCKET, err) == 0 && access(place->un.sun_path, F_OK) == 0)
+		return 0;
+	return place_set(place, SYSTEM_SOCKET, "", err);
+}
+
+/* Why nobody answers, in words that lead on. */
+static int no_broker(const struct place *place, int why, struct error *err) {
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (why == EACCES)
+		return error_set(err, ERR_UNAUTHENTICATED, "the permissions of %s keep you out", place->un.sun_path);
+	if (place->guessed && !strcmp(place->un.sun_path, SYSTEM_SOCKET) && runtime)
+		return error_set(err, ERR_NOT_FOUND, "no broker at %s%s nor at %s: %s", runtime, OWN_SOCKET, SYSTEM_SOCKET,
+				 strerror(why));
+	return error_set(err, ERR_NOT_FOUND, "no broker at %s: %s", place->un.sun_path, strerror(why));
 }
 
 /* The server must be root, ourselves, or the owner of a socket directory that nobody else can write to. */
@@ -64,25 +88,24 @@ static int server_check(int fd, const char *path, struct error *err) {
 	if (slash && stat(*dir ? dir : "/", &st) == 0 && (st.st_uid == cred.uid || st.st_uid == 0) &&
 	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return 0;
-	return error_set(err, ERR_UNAVAILABLE, "%s is served by uid %u, who is neither root nor you: not trusted", path,
-			 cred.uid);
+	return error_set(err, ERR_NOT_FOUND, "%s is served by uid %u, who is neither root nor you: not trusted", path, cred.uid);
 }
 
 static int dial(const struct cli *cli, struct error *err) {
-	struct sockaddr_un un = { 0 };
+	struct place place = { 0 };
 	int fd;
 
-	if (socket_path(cli, &un, err) < 0)
+	if (place_find(cli, &place, err) < 0)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set(err, ERR_UNAVAILABLE, "no socket: %s", strerror(errno));
-	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0) {
-		error_set(err, ERR_NOT_FOUND, "no broker at %s: %s", un.sun_path, strerror(errno));
+	if (connect(fd, (struct sockaddr *)&place.un, sizeof(place.un)) < 0) {
+		no_broker(&place, errno, err);
 		close(fd);
 		return -1;
 	}
-	if (server_check(fd, un.sun_path, err) < 0) {
+	if (server_check(fd, place.un.sun_path, err) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -124,9 +147,10 @@ static int send_request(int fd, const char *path, const json_t *body, struct err
 static void spin(const struct cli *cli, int64_t waited_ms, bool *shown) {
 	static const char *const frames[] = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" };
 
-	if (!cli->color_err || !isatty(STDERR_FILENO) || waited_ms < SPIN_AFTER_MS)
+	if (!cli->spinner || waited_ms < SPIN_AFTER_MS)
 		return;
-	fprintf(stderr, "\r%s waiting for the broker …", frames[waited_ms / 100 % 10]);
+	fprintf(stderr, "\r%s%s waiting for the broker …%s", out_color_err(cli, COLOR_DIM), frames[waited_ms / 100 % 10],
+		out_color_err(cli, COLOR_NONE));
 	fflush(stderr);
 	*shown = true;
 }
@@ -189,7 +213,7 @@ static int error_of_reply(int status, const json_t *reply, struct error *err) {
 	const char *message = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
 	enum error_code code = ERR_INTERNAL;
 
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
 		if (codes[i].status == status)
 			code = codes[i].code;
 	return error_set(err, code, "%s", message ? message : "the broker's answer says nothing");
@@ -218,36 +242,51 @@ int client_try(struct cli *cli, const char *path, const json_t *body, json_t **r
 	return r;
 }
 
-int client_exit_code(enum error_code code) {
-	switch (code) {
-	case ERR_NONE:
-		return API_EXIT_OK;
-	case ERR_INVALID:
-		return API_EXIT_USAGE;
-	case ERR_DENIED:
-	case ERR_UNAUTHENTICATED:
-		return API_EXIT_DENIED;
-	case ERR_NOT_FOUND:
-		return API_EXIT_UNREACHABLE;
-	case ERR_LIMIT:
-	case ERR_UPSTREAM:
-	case ERR_UNAVAILABLE:
-	case ERR_TIMEOUT:
-		return API_EXIT_TRY_AGAIN;
-	default:
-		return API_EXIT_FAILED;
-	}
+/* What each kind of failure is called, what it is to the shell, and what to do. */
+static const struct told {
+	enum error_code code;
+	enum api_exit exit;
+	const char *kind, *hint;
+} tolds[] = {
+	{ ERR_INVALID, API_EXIT_USAGE, "refused", NULL },
+	{ ERR_DENIED, API_EXIT_DENIED, "denied", NULL }, /* see denied_hint() */
+	{ ERR_UNAUTHENTICATED, API_EXIT_DENIED, "denied", "whoever runs the broker decides who is who (`peers:`) and who may use its socket" },
+	{ ERR_NOT_FOUND, API_EXIT_UNREACHABLE, "unreachable",
+	  "start it: `hallpassd` for yourself, or `systemctl start hallpassd`; --socket PATH names another" },
+	{ ERR_LIMIT, API_EXIT_TRY_AGAIN, "not now", "try again in a moment" },
+	{ ERR_UPSTREAM, API_EXIT_TRY_AGAIN, "failed", NULL }, /* Google's own words say what to do */
+	{ ERR_UNAVAILABLE, API_EXIT_TRY_AGAIN, "not now", "`hallpass status` tells how the broker is" },
+	{ ERR_TIMEOUT, API_EXIT_TRY_AGAIN, "not now", "try again; `hallpass status` tells how the broker is" },
+	{ ERR_INTERNAL, API_EXIT_FAILED, "failed", NULL },
+};
+
+static const struct told *told_of(enum error_code code) {
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_SIZE(tolds) && tolds[i].code != code)
+		i++;
+	return &tolds[i];
 }
 
-static const char *hint_for(enum error_code code) {
-	switch (code) {
-	case ERR_NOT_FOUND:
-		return "start it: `hallpassd` for yourself, or `systemctl start hallpassd`; --socket PATH names another";
-	case ERR_DENIED:
-		return "`hallpass why ACCOUNT` explains it, `hallpass list` shows what you may be";
-	default:
+static const char *denied_hint(const struct cli *cli, char *text, size_t size) {
+	const char *account = cli_account(cli);
+
+	if (!*account)
 		return NULL;
-	}
+	snprintf(text, size, "`hallpass why %s` explains it, `hallpass list` shows what you may be", account);
+	return text;
+}
+
+int client_tell(struct cli *cli, const struct error *err, json_t *reply) {
+	const struct told *told = told_of(err->code);
+	char text[512];
+
+	if (cli->json && reply)
+		out_json(reply);
+	else
+		out_error(cli, err->code, told->kind, err->message,
+			  err->code == ERR_DENIED ? denied_hint(cli, text, sizeof(text)) : told->hint);
+	return (int)told->exit;
 }
 
 int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply) {
@@ -257,12 +296,8 @@ int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply)
 	json_decref(body);
 	if (r == 0)
 		return API_EXIT_OK;
-	if (cli->json && *reply)
-		out_json(*reply);
-	else
-		out_error(cli, err.code == ERR_DENIED ? "denied" : err.code == ERR_NOT_FOUND ? "unreachable" : "failed",
-			  err.message, hint_for(err.code));
+	r = client_tell(cli, &err, *reply);
 	json_decref(*reply);
 	*reply = NULL;
-	return client_exit_code(err.code);
+	return r;
 }

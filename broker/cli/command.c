@@ -9,29 +9,35 @@
 #include "hallpass/nearest.h"
 
 const struct opt_def opt_defs[N_OPTS] = {
-	[OPT_SOCKET] = { "socket", 0, "PATH", "the broker's socket" },
-	[OPT_JSON] = { "json", 0, NULL, "print JSON, for programs" },
-	[OPT_COLOR] = { "color", 0, "WHEN", "auto, always or never" },
-	[OPT_HELP] = { "help", 'h', NULL, "print help" },
-	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be" },
-	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's" },
-	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h" },
-	[OPT_REASON] = { "reason", 'r', "TEXT", "justification, for the record and for conditions" },
-	[OPT_DELEGATE] = { "delegate", 'd', "ACCOUNT", "a service account to go through; may be repeated, in order" },
-	[OPT_AUDIENCE] = { "audience", 0, "URL", "for whom the ID token is" },
-	[OPT_INCLUDE_EMAIL] = { "include-email", 0, NULL, "put the account's e-mail into the ID token" },
-	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, …" },
-	[OPT_PROJECT] = { "project", 'p', "ID", "the project to set; else the account's own" },
-	[OPT_TIME] = { "at", 't', "TIME", "another time than now: RFC 3339" },
-	[OPT_DIR] = { "dir", 0, "DIR", "the audit directory; else the running broker's" },
-	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on printing what is recorded" },
-	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT" },
-	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT" },
-	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent, …" },
-	[OPT_LINES] = { "lines", 'n', "N", "only the last N" },
-	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source" },
-	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell on standard error what was got, also where that is no terminal" },
-	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish" },
+	[OPT_SOCKET] = { "socket", 0, "PATH", "the broker's socket", COMPLETE_FILE },
+	[OPT_JSON] = { "json", 0, NULL, "print JSON, for programs", NULL },
+	[OPT_COLOR] = { "color", 0, "WHEN", "auto, always or never", "auto always never" },
+	[OPT_HELP] = { "help", 'h', NULL, "print help", NULL },
+	[OPT_VERSION] = { "version", 0, NULL, "print the version", NULL },
+	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be", COMPLETE_ACCOUNT },
+	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's",
+			 "cloud-platform devstorage.read_only devstorage.read_write bigquery logging.read openid" },
+	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h", "5m 15m 30m 1h" },
+	[OPT_REASON] = { "reason", 'r', "TEXT", "justification, for the record and for conditions", NULL },
+	[OPT_DELEGATE] = { "delegate", 'd', "ACCOUNT", "a service account to go through; may be repeated, in order",
+			   COMPLETE_ACCOUNT },
+	[OPT_AUDIENCE] = { "audience", 0, "URL", "for whom the ID token is", NULL },
+	[OPT_INCLUDE_EMAIL] = { "include-email", 0, NULL, "put the account's e-mail into the ID token", NULL },
+	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, signJwt or implicitDelegation",
+			     "getAccessToken getOpenIdToken signBlob signJwt implicitDelegation" },
+	[OPT_PROJECT] = { "project", 'p', "ID", "the project to set; else the account's own", NULL },
+	[OPT_TIME] = { "at", 't', "TIME", "another time than now: 17:50 (today), +2h, or RFC 3339", NULL },
+	[OPT_DIR] = { "dir", 0, "DIR", "the audit directory; else the running broker's", COMPLETE_DIR },
+	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on printing what is recorded", NULL },
+	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
+	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT", COMPLETE_ACCOUNT },
+	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent and others",
+			 "intent issued denied failed abandoned unknown reload start stop recovered late" },
+	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
+	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
+	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
+	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
+	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
 #define TOKEN_OPTS OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE
@@ -40,44 +46,45 @@ const struct command commands[] = {
 	{ "token", "[ACCOUNT]", "get an access token, alone on standard output", 0, 1, false, cmd_token,
 	  { TOKEN_OPTS, OPT_VERBOSE }, 6,
 	  "Prints the token and nothing else on standard output; on a terminal a note on standard error tells which binding gave "
-	  "it, until when it lives, and what bound its lifetime." },
+	  "it, until when it lives, and what bound its lifetime.", COMPLETE_ACCOUNT },
 	{ "id-token", "[ACCOUNT]", "get an ID token for an audience", 0, 1, false, cmd_id_token,
 	  { OPT_AS, OPT_AUDIENCE, OPT_INCLUDE_EMAIL, OPT_REASON, OPT_DELEGATE, OPT_VERBOSE }, 6,
-	  "Prints an OpenID Connect token signed by Google for the service account." },
+	  "Prints an OpenID Connect token signed by Google for the service account. Google's ID tokens live one hour, so only a binding "
+	  "that allows as much can give one.", COMPLETE_ACCOUNT },
 	{ "run", "-- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_PROJECT }, 6,
 	  "Gets a token, writes it to a file of mode 0600 on tmpfs, names that file in CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, and runs the "
 	  "command. The file is replaced before each expiry while the command runs, and removed after it. Signals are passed on; "
-	  "the exit code is the command's." },
-	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { 0 }, 0,
-	  "One line for each account or pattern of accounts that a binding of the policy gives you." },
+	  "the exit code is the command's. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; variables that "
+	  "name other credentials do not reach the command. A line on standard error warns when the policy's window is about to close.",
+	  NULL },
+	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
+	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
-	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_PERMISSION, OPT_TIME }, 6,
+	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_VERBOSE }, 8,
 	  "Shows each binding that concerns you and the account, the parts of its condition that were false, and their values. "
-	  "Asks for nothing and issues nothing." },
+	  "Asks Google nothing and issues nothing. Operators see every rule with -v.", COMPLETE_ACCOUNT },
 	{ "policy", "check FILE …", "check policy files", 2, CLI_MAX_ARGS, false, cmd_policy, { 0 }, 0,
-	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78." },
+	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.", "check " COMPLETE_FILE },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
-	  "record." },
+	  "record. Times are local; --json prints the records themselves, a line each.", NULL },
 	{ "whoami", "", "show who the broker takes you for", 0, 0, false, cmd_whoami, { 0 }, 0,
-	  "Prints your principal and what the kernel said of you." },
+	  "Prints your principal and what the kernel said of you.", NULL },
 	{ "status", "", "show how the broker is", 0, 0, false, cmd_status, { 0 }, 0,
-	  "Prints the policy in force, the credential, the state of the record, and counters." },
+	  "Prints the policy in force, the credential, the state of the record, and counters.", NULL },
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
-	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force." },
-	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass." },
+	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
+	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },
 	{ "help", "[COMMAND]", "print help", 0, 1, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
-	  "Prints help on a command, or on all; the manual page and shell completion come from the same table." },
+	  "Prints help on a command, or on all; the manual page and shell completion come from the same table.", COMPLETE_COMMAND },
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 
-static const enum opt global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP };
-
 static bool opt_allowed(const struct command *command, enum opt opt) {
-	for (size_t i = 0; i < ARRAY_SIZE(global_opts); i++)
-		if (global_opts[i] == opt)
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		if (help_global_opts[i] == opt)
 			return true;
 	for (size_t i = 0; command && i < command->n_opts; i++)
 		if (command->opts[i] == opt)
@@ -85,15 +92,17 @@ static bool opt_allowed(const struct command *command, enum opt opt) {
 	return false;
 }
 
-/* "--name", "--name=value", "-n": which option; *value: what stands behind the =. */
+/* "--name", "--name=value", "-n", "-nvalue": which option; *value: what stands in the same word. */
 static int opt_find(const char *arg, const char **value) {
 	const char *name = arg + 2, *equals = strchr(arg, '=');
 	size_t n = equals ? (size_t)(equals - name) : strlen(name);
 
 	*value = NULL;
 	for (int i = 0; i < N_OPTS; i++) {
-		if (arg[1] != '-' && arg[1] == opt_defs[i].letter && !arg[2])
+		if (arg[1] != '-' && arg[1] == opt_defs[i].letter && (!arg[2] || opt_defs[i].arg)) {
+			*value = arg[2] ? arg + 2 : NULL;
 			return i;
+		}
 		if (arg[1] == '-' && strlen(opt_defs[i].name) == n && !strncmp(opt_defs[i].name, name, n)) {
 			*value = equals ? equals + 1 : NULL;
 			return i;
@@ -163,6 +172,7 @@ static int take_colors(struct cli *cli) {
 	cli->color = !strcmp(when, "always") || (!strcmp(when, "auto") && can && isatty(STDOUT_FILENO));
 	cli->color_err = !strcmp(when, "always") || (!strcmp(when, "auto") && can && isatty(STDERR_FILENO));
 	cli->json = cli->values[OPT_JSON] != NULL;
+	cli->spinner = cli->color_err && isatty(STDERR_FILENO);
 	return -1;
 }
 
@@ -193,8 +203,8 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	}
 	if ((r = take_colors(cli)) >= 0)
 		return r;
-	if (!cli->command || cli->values[OPT_HELP])
-		return -1; /* main() shows help */
+	if (!cli->command || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
+		return -1; /* main() shows help, or the version */
 	if (cli->command->rest) {
 		cli->rest = argv + i;
 		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,

@@ -4,9 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 #include "broker/cli/cli.h"
+#include "broker/mdoc.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/nearest.h"
 
-static const enum opt global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP };
+const enum opt help_global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP, OPT_VERSION };
+const size_t help_n_global_opts = ARRAY_SIZE(help_global_opts);
+
+#define EXIT_CODES "0 ok, 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad configuration"
 
 int help_usage_error(const struct command *command, const char *fmt, ...) {
 	va_list ap;
@@ -25,27 +30,77 @@ static void print_opt(enum opt opt) {
 
 	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
 		 o->letter ? ", " : "  ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-	printf("  %-24s %s\n", left, o->sentence);
+	printf("  %-24s ", left);
+	out_folded(stdout, 27, o->sentence);
 }
 
 static void help_command(const struct command *c) {
-	printf("usage: hallpass %s%s%s%s\n\n%s\n\n", c->name, c->n_opts ? " [options]" : "", *c->args ? " " : "", c->args,
-	       c->text);
+	printf("usage: hallpass %s%s%s%s\n\n", c->name, c->n_opts ? " [options]" : "", *c->args ? " " : "", c->args);
+	out_folded(stdout, 0, c->text);
+	putchar('\n');
 	for (size_t i = 0; i < c->n_opts; i++)
 		print_opt(c->opts[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(global_opts); i++)
-		print_opt(global_opts[i]);
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		print_opt(help_global_opts[i]);
 }
 
 static void help_all(void) {
 	puts("usage: hallpass COMMAND [options] [arguments]\n");
 	for (size_t i = 0; i < n_commands; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].sentence);
-	puts("\nhallpass help COMMAND tells more. Exit codes: 0 ok, 64 usage, 69 no broker, 75 try again, 77 denied, 78 bad "
-	     "configuration.");
+	putchar('\n');
+	out_folded(stdout, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
+}
+
+static json_t *opt_json(enum opt opt) {
+	const struct opt_def *o = &opt_defs[opt];
+	char letter[2] = { o->letter, '\0' };
+
+	return json_pack("{s:s, s:s*, s:s*, s:s}", "name", o->name, "letter", o->letter ? letter : NULL, "arg", o->arg,
+			 "sentence", o->sentence);
+}
+
+static json_t *command_json(const struct command *c) {
+	json_t *opts = json_array();
+
+	for (size_t i = 0; i < c->n_opts; i++)
+		json_array_append_new(opts, opt_json(c->opts[i]));
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		json_array_append_new(opts, opt_json(help_global_opts[i]));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", c->name, "args", c->args, "sentence", c->sentence, "text",
+			 c->text, "options", opts);
+}
+
+static int help_json(const struct command *only) {
+	json_t *list = json_array();
+	int r;
+
+	for (size_t i = 0; i < n_commands; i++)
+		if (!only || only == &commands[i])
+			json_array_append_new(list, command_json(&commands[i]));
+	r = out_json(list);
+	json_decref(list);
+	return r;
+}
+
+/* Calls one for each word of a text. */
+static void each_word(const char *text, void (*one)(const char *word)) {
+	char copy[256], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		one(word);
 }
 
 /* --- the manual page (mdoc) */
+
+static void man_text(const char *text) {
+	struct buf out = BUF_INIT(8192);
+
+	mdoc_text(text, &out);
+	fputs(out.data, stdout);
+	buf_fini(&out);
+}
 
 static void man_opt(enum opt opt) {
 	const struct opt_def *o = &opt_defs[opt];
@@ -56,11 +111,30 @@ static void man_opt(enum opt opt) {
 	printf("Fl -%s", o->name);
 	if (o->arg)
 		printf(" Ar %s", o->arg);
-	printf("\n%s.\n", o->sentence);
+	putchar('\n');
+	man_text(o->sentence);
+}
+
+/* One word of a command's arguments as mdoc: brackets become Op, words in capitals Ar, others Cm. */
+static void man_word(const char *word) {
+	bool optional = *word == '[';
+	size_t n = strcspn(word + optional, "]");
+
+	if (!strcmp(word, "--"))
+		puts(".Fl -");
+	else if (!strncmp(word + optional, "…", strlen("…")))
+		puts("\\&...");
+	else
+		printf(".%s%s %.*s\n", optional ? "Op " : "", word[optional] >= 'a' ? "Cm" : "Ar", (int)n, word + optional);
 }
 
 static void man_command(const struct command *c) {
-	printf(".Ss hallpass %s %s\n%s\n", c->name, c->args, c->text);
+	printf(".It Xo\n.Cm %s\n", c->name);
+	if (c->n_opts)
+		puts(".Op Ar options");
+	each_word(c->args, man_word);
+	puts(".Xc");
+	man_text(c->text);
 	if (!c->n_opts)
 		return;
 	puts(".Bl -tag -width Ds");
@@ -70,70 +144,270 @@ static void man_command(const struct command *c) {
 }
 
 static void man_page(void) {
-	puts(".Dd November 24, 2026\n.Dt HALLPASS 1\n.Os\n.Sh NAME\n.Nm hallpass\n.Nd short-lived Google Cloud tokens from the "
-	     "local broker\n.Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar options\n.Op Ar arguments\n.Sh DESCRIPTION\n.Nm\nasks hallpassd, "
-	     "over a Unix socket, for tokens of service accounts that a policy lets you be.\n.Pp\nOptions of all commands:\n.Bl -tag "
-	     "-width Ds");
-	for (size_t i = 0; i < ARRAY_SIZE(global_opts); i++)
-		man_opt(global_opts[i]);
-	puts(".El\n.Sh COMMANDS");
+	puts(".Dd " HALLPASS_DATE "\n.Dt HALLPASS 1\n.Os\n.Sh NAME\n.Nm hallpass\n.Nd short-lived Google Cloud tokens from the "
+	     "local broker\n.Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar options\n.Op Ar arguments\n.Sh DESCRIPTION\n.Nm\nasks\n"
+	     ".Xr hallpassd 8 ,\nover a Unix socket, for tokens of service accounts that a policy lets you be.\n.Pp\n"
+	     "These options belong to every command:\n.Bl -tag -width Ds");
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		man_opt(help_global_opts[i]);
+	puts(".El\n.Pp\nThe commands:\n.Bl -tag -width Ds");
 	for (size_t i = 0; i < n_commands; i++)
 		man_command(&commands[i]);
-	puts(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_SOCKET\nThe broker's socket. Without it:\n.Pa "
+	puts(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_SOCKET\nThe broker's socket.\nWithout it:\n.Pa "
 	     "$XDG_RUNTIME_DIR/hallpass/hallpass.sock ,\nthen\n.Pa /run/hallpass/hallpass.sock .\n.It Ev NO_COLOR\nNo "
-	     "colours.\n.El\n.Sh EXIT STATUS\n0 ok, 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad "
-	     "configuration.\n.Nm hallpass run\nexits with the command's own status.\n.Sh SEE ALSO\n.Xr hallpassd 8");
+	     "colours and no spinner.\n.El\n.Sh EXIT STATUS\n" EXIT_CODES ".\n.Nm Cm run\nexits with the command's own status.\n"
+	     ".Sh EXAMPLES\n.Dl hallpass list\n"
+	     ".Dl hallpass token dev-sa@my-project.iam.gserviceaccount.com\n"
+	     ".Dl hallpass run --as dev-sa@my-project.iam.gserviceaccount.com -- gcloud storage ls\n"
+	     ".Sh SEE ALSO\n.Xr hallpassd.yaml 5 ,\n.Xr hallpassd 8");
 }
 
 /* --- completion */
 
-static void words(const struct command *c, const char *separator) {
+static void opt_words(const struct command *c) {
 	for (size_t i = 0; c && i < c->n_opts; i++)
-		printf("--%s%s", opt_defs[c->opts[i]].name, separator);
-	for (size_t i = 0; i < ARRAY_SIZE(global_opts); i++)
-		printf("--%s%s", opt_defs[global_opts[i]].name, separator);
+		printf("--%s ", opt_defs[c->opts[i]].name);
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		printf("--%s ", opt_defs[help_global_opts[i]].name);
+}
+
+static void bash_value(const char *word) {
+	if (!strcmp(word, COMPLETE_ACCOUNT))
+		printf(" $(hallpass list --names 2>/dev/null)");
+	else if (!strcmp(word, COMPLETE_COMMAND))
+		for (size_t i = 0; i < n_commands; i++)
+			printf(" %s", commands[i].name);
+	else if (!strcmp(word, COMPLETE_FILE))
+		printf(" $(compgen -f -- \"$cur\")");
+	else if (!strcmp(word, COMPLETE_DIR))
+		printf(" $(compgen -d -- \"$cur\")");
+	else
+		printf(" %s", word);
+}
+
+static void bash_opt_pattern(const struct opt_def *o) {
+	printf("--%s", o->name);
+	if (o->letter)
+		printf("|-%c", o->letter);
+}
+
+/* Options whose value is known are completed; those whose value is not are left alone. */
+static void bash_values(void) {
+	for (size_t i = 0; i < N_OPTS; i++) {
+		const struct opt_def *o = &opt_defs[i];
+
+		if (!o->arg)
+			continue;
+		printf("  ");
+		bash_opt_pattern(o);
+		printf(") words=\"");
+		each_word(o->values ? o->values : "", bash_value);
+		puts("\"; value=1;;");
+	}
+}
+
+static void bash_options_with_value(void) {
+	const char *separator = "    ";
+
+	for (size_t i = 0; i < N_OPTS; i++) {
+		if (!opt_defs[i].arg)
+			continue;
+		printf("%s", separator);
+		bash_opt_pattern(&opt_defs[i]);
+		separator = "|";
+	}
+	puts(") ((i++));;");
+}
+
+static void bash_commands(void) {
+	for (size_t i = 0; i < n_commands; i++) {
+		printf("  %s) words=\"", commands[i].name);
+		opt_words(&commands[i]);
+		printf("\"; case $cur in -*) ;; *) words=\"");
+		each_word(commands[i].operands ? commands[i].operands : "", bash_value);
+		puts("\";; esac;;");
+	}
 }
 
 static void complete_bash(void) {
-	puts("_hallpass() {\n  local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then");
-	printf("    COMPREPLY=($(compgen -W \"");
-	for (size_t i = 0; i < n_commands; i++)
-		printf("%s ", commands[i].name);
-	puts("\" -- \"$cur\")); return\n  fi\n  case \"$cmd\" in");
-	for (size_t i = 0; i < n_commands; i++) {
-		printf("  %s) COMPREPLY=($(compgen %s -W \"", commands[i].name, !strcmp(commands[i].name, "policy") ? "-f" : "");
-		words(&commands[i], " ");
-		printf("%s\" -- \"$cur\"));;\n", !strcmp(commands[i].name, "policy") ? "check " : "");
+	puts("# bash completion for hallpass; printed by `hallpass help --completion bash`\n"
+	     "COMP_WORDBREAKS=${COMP_WORDBREAKS//@} # an account's address is one word\n"
+	     "_hallpass() {\n"
+	     "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd= words= value= i\n"
+	     "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+	     "    case ${COMP_WORDS[i]} in\n"
+	     "    --) if [ \"$cmd\" = run ]; then COMPREPLY=($(compgen -c -f -- \"$cur\")); return; fi;;");
+	bash_options_with_value();
+	puts("    -*) ;;\n"
+	     "    *) if [ -z \"$cmd\" ]; then cmd=${COMP_WORDS[i]}; fi;;\n"
+	     "    esac\n"
+	     "  done\n"
+	     "  case $prev in");
+	bash_values();
+	puts("  esac\n"
+	     "  if [ -z \"$value\" ]; then case $cmd in");
+	printf("  '') words=\"");
+	bash_value(COMPLETE_COMMAND);
+	puts("\";;");
+	bash_commands();
+	puts("  esac; fi\n"
+	     "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+	     "}\n"
+	     "complete -o default -F _hallpass hallpass");
+}
+
+/* In single quotes, with what _arguments takes for its own escaped. */
+static void zsh_text(const char *s) {
+	for (; *s; s++) {
+		if (*s == '\'')
+			printf("'\\''");
+		else if (strchr("[]:", *s))
+			printf("\\%c", *s);
+		else
+			putchar(*s);
 	}
-	puts("  esac\n}\ncomplete -F _hallpass hallpass");
+}
+
+static void zsh_action(const char *values) {
+	if (!values)
+		return;
+	if (!strcmp(values, COMPLETE_ACCOUNT))
+		printf("_hallpass_accounts");
+	else if (!strcmp(values, COMPLETE_COMMAND))
+		printf("_hallpass_commands");
+	else if (strstr(values, COMPLETE_FILE))
+		printf("_files");
+	else if (!strcmp(values, COMPLETE_DIR))
+		printf("_files -/");
+	else
+		printf("(%s)", values);
+}
+
+static void zsh_opt(enum opt opt) {
+	const struct opt_def *o = &opt_defs[opt];
+
+	if (o->letter)
+		printf("      '(-%c --%s)'{-%c,--%s}'", o->letter, o->name, o->letter, o->name);
+	else
+		printf("      '--%s", o->name);
+	printf("[");
+	zsh_text(o->sentence);
+	printf("]");
+	if (o->arg) {
+		printf(":%s:", o->arg);
+		zsh_action(o->values);
+	}
+	puts("' \\");
+}
+
+static void zsh_command(const struct command *c) {
+	printf("    %s) _arguments \\\n", c->name);
+	for (size_t i = 0; i < c->n_opts; i++)
+		zsh_opt(c->opts[i]);
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		zsh_opt(help_global_opts[i]);
+	if (c->rest) {
+		puts("      '*::command:_normal';;");
+		return;
+	}
+	printf("      '*:argument:");
+	zsh_action(c->operands ? c->operands : "");
+	puts("';;");
 }
 
 static void complete_zsh(void) {
-	puts("#compdef hallpass\n_hallpass() {\n  local -a commands\n  commands=(");
-	for (size_t i = 0; i < n_commands; i++)
-		printf("    '%s:%s'\n", commands[i].name, commands[i].sentence);
-	puts("  )\n  if (( CURRENT == 2 )); then _describe command commands; return; fi\n  case $words[2] in");
+	puts("#compdef hallpass\n# printed by `hallpass help --completion zsh`\n"
+	     "_hallpass_accounts() {\n  local -a accounts\n  accounts=(${(f)\"$(hallpass list --names 2>/dev/null)\"})\n"
+	     "  compadd -a accounts\n}\n"
+	     "_hallpass_commands() {\n  local -a commands\n  commands=(");
 	for (size_t i = 0; i < n_commands; i++) {
-		printf("  %s) _arguments ", commands[i].name);
-		for (size_t k = 0; k < commands[i].n_opts; k++)
-			printf("'--%s[%s]%s' ", opt_defs[commands[i].opts[k]].name, opt_defs[commands[i].opts[k]].sentence,
-			       opt_defs[commands[i].opts[k]].arg ? ":value:" : "");
-		puts("'*:file:_files';;");
+		printf("    '%s:", commands[i].name);
+		zsh_text(commands[i].sentence);
+		puts("'");
 	}
-	puts("  esac\n}\n_hallpass \"$@\"");
+	puts("  )\n  _describe command commands\n}\n"
+	     "_hallpass() {\n  local curcontext=$curcontext state line\n"
+	     "  _arguments -C '1:command:_hallpass_commands' '*::argument:->rest'\n"
+	     "  if [[ $state == rest ]]; then\n    case $line[1] in");
+	for (size_t i = 0; i < n_commands; i++)
+		zsh_command(&commands[i]);
+	puts("    esac\n  fi\n}\n_hallpass \"$@\"");
+}
+
+static void fish_text(const char *s) {
+	putchar('\'');
+	for (; *s; s++)
+		printf(*s == '\'' || *s == '\\' ? "\\%c" : "%c", *s);
+	putchar('\'');
+}
+
+static void fish_value(const char *word) {
+	if (!strcmp(word, COMPLETE_ACCOUNT))
+		printf("(hallpass list --names 2>/dev/null) ");
+	else if (!strcmp(word, COMPLETE_DIR))
+		printf("(__fish_complete_directories) ");
+	else if (!strcmp(word, COMPLETE_COMMAND))
+		for (size_t i = 0; i < n_commands; i++)
+			printf("%s ", commands[i].name);
+	else if (strcmp(word, COMPLETE_FILE))
+		printf("%s ", word);
+}
+
+static void fish_values(const char *values) {
+	printf("%s -a '", strstr(values, COMPLETE_FILE) ? " -F" : "");
+	each_word(values, fish_value);
+	putchar('\'');
+}
+
+static void fish_opt(const char *when, enum opt opt) {
+	const struct opt_def *o = &opt_defs[opt];
+	bool files = o->values && !strcmp(o->values, COMPLETE_FILE);
+
+	printf("complete -c hallpass %s -l %s", when, o->name);
+	if (o->letter)
+		printf(" -s %c", o->letter);
+	printf("%s -d ", !o->arg ? "" : files ? " -r" : " -x");
+	fish_text(o->sentence);
+	if (o->values)
+		fish_values(o->values);
+	putchar('\n');
+}
+
+static void fish_command(const struct command *c) {
+	char when[128];
+
+	snprintf(when, sizeof(when), "-n '__fish_seen_subcommand_from %s'", c->name);
+	for (size_t k = 0; k < c->n_opts; k++)
+		fish_opt(when, c->opts[k]);
+	if (c->operands) {
+		printf("complete -c hallpass %s", when);
+		fish_values(c->operands);
+		putchar('\n');
+	}
+	if (c->rest)
+		printf("complete -c hallpass %s -a '(__hallpass_rest)'\n", when);
 }
 
 static void complete_fish(void) {
-	puts("complete -c hallpass -f");
+	puts("# printed by `hallpass help --completion fish`\n"
+	     "# Behind -- stands somebody else's command line.\n"
+	     "function __hallpass_rest\n"
+	     "  set -l words (commandline -opc)\n"
+	     "  set -l at (contains -i -- -- $words); or return\n"
+	     "  set -l rest\n"
+	     "  test $at -lt (count $words); and set rest $words[(math $at + 1)..-1]\n"
+	     "  complete -C (string join ' ' -- $rest (commandline -ct))\n"
+	     "end\n"
+	     "complete -c hallpass -f");
+	for (size_t i = 0; i < n_commands; i++) {
+		printf("complete -c hallpass -n __fish_use_subcommand -a %s -d ", commands[i].name);
+		fish_text(commands[i].sentence);
+		putchar('\n');
+	}
+	for (size_t i = 0; i < help_n_global_opts; i++)
+		fish_opt("", help_global_opts[i]);
 	for (size_t i = 0; i < n_commands; i++)
-		printf("complete -c hallpass -n __fish_use_subcommand -a %s -d '%s'\n", commands[i].name, commands[i].sentence);
-	for (size_t i = 0; i < n_commands; i++)
-		for (size_t k = 0; k < commands[i].n_opts; k++) {
-			const struct opt_def *o = &opt_defs[commands[i].opts[k]];
-
-			printf("complete -c hallpass -n '__fish_seen_subcommand_from %s' -l %s%s -d \"%s\"\n", commands[i].name,
-			       o->name, o->arg ? " -x" : "", o->sentence);
-		}
+		fish_command(&commands[i]);
 }
 
 static const struct {
@@ -141,32 +415,53 @@ static const struct {
 	void (*print)(void);
 } shells[] = { { "bash", complete_bash }, { "zsh", complete_zsh }, { "fish", complete_fish } };
 
-int cmd_help(struct cli *cli) {
-	const char *name = cli->command && !strcmp(cli->command->name, "help") ? cli->n_args ? cli->args[0] : NULL
-			   : cli->command				       ? cli->command->name
-									       : NULL;
-
-	if (cli->values[OPT_MAN]) {
-		man_page();
-		return API_EXIT_OK;
-	}
-	for (size_t i = 0; cli->values[OPT_COMPLETION] && i < ARRAY_SIZE(shells); i++) {
+static int print_completion(const struct cli *cli) {
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
 		if (!strcmp(shells[i].shell, cli->values[OPT_COMPLETION])) {
 			shells[i].print();
 			return API_EXIT_OK;
 		}
 	}
-	if (cli->values[OPT_COMPLETION])
-		return help_usage_error(cli->command, "--completion is bash, zsh or fish");
-	for (size_t i = 0; name && i < n_commands; i++) {
-		if (!strcmp(commands[i].name, name)) {
-			help_command(&commands[i]);
-			return API_EXIT_OK;
-		}
+	return help_usage_error(cli->command, "--completion is bash, zsh or fish");
+}
+
+/* Which command help is asked for. False: there is none of that name, and it was told. */
+static bool find_topic(const struct cli *cli, const struct command **out) {
+	struct nearest nearest;
+	bool by_help = cli->command && cli->command->run == cmd_help;
+
+	*out = by_help ? NULL : cli->command;
+	if (!by_help || !cli->n_args)
+		return true;
+	nearest_init(&nearest, cli->args[0]);
+	for (size_t i = 0; i < n_commands; i++) {
+		nearest_offer(&nearest, commands[i].name);
+		if (!strcmp(commands[i].name, cli->args[0]))
+			*out = &commands[i];
 	}
-	if (name)
-		return help_usage_error(NULL, "no command \"%s\"", name);
-	help_all();
+	if (!*out)
+		help_usage_error(NULL, nearest.best ? "no command \"%s\"; did you mean %s?" : "no command \"%s\"", cli->args[0],
+				 nearest.best);
+	return *out;
+}
+
+int cmd_help(struct cli *cli) {
+	const struct command *topic;
+
+	if (cli->values[OPT_MAN]) {
+		man_page();
+		return API_EXIT_OK;
+	}
+	if (cli->values[OPT_COMPLETION])
+		return print_completion(cli);
+	if (!find_topic(cli, &topic))
+		return API_EXIT_USAGE;
+	if (cli->json)
+		return help_json(topic);
+	if (topic)
+		help_command(topic);
+	else
+		help_all();
 	/* Asked for nothing at all is a mistake, asked for help is not. */
 	return cli->command || cli->values[OPT_HELP] ? API_EXIT_OK : API_EXIT_USAGE;
 }

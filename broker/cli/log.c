@@ -6,7 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 #include "broker/audit/reader.h"
+#include "broker/audit/record.h"
 #include "broker/cli/cli.h"
+#include "hallpass/cleanup.h"
 
 #define FOLLOW_MS 200
 
@@ -15,13 +17,19 @@ struct view {
 	struct table table;
 	json_t *last; /* with --lines: the latest N that fit */
 	size_t lines;
-	bool headed;
 };
 
 static const char *text_of(const json_t *object, const char *key) {
 	const char *s = json_string_value(json_object_get(object, key));
 
 	return s ? s : "";
+}
+
+static bool type_is_known(const char *type) {
+	for (int i = RECORD_INTENT; i <= RECORD_LATE; i++)
+		if (!strcmp(record_type_name((enum record_type)i), type))
+			return true;
+	return false;
 }
 
 static bool wanted(const struct cli *cli, const json_t *record) {
@@ -41,48 +49,54 @@ static enum color color_of(const char *type) {
 		{ "unknown", COLOR_YELLOW }, { "recovered", COLOR_YELLOW }, { "late", COLOR_YELLOW },
 	};
 
-	for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(colors); i++)
 		if (!strcmp(colors[i].type, type))
 			return colors[i].color;
 	return COLOR_DIM;
 }
 
-/* What is most worth knowing of this record, in a few words. */
 static void detail_of(const json_t *r, struct buf *out) {
 	json_int_t life = json_integer_value(json_object_get(r, "lifetime"));
+	bool issuing = !strcmp(text_of(r, "type"), "issued") || !strcmp(text_of(r, "type"), "intent");
 
-	if (life) {
+	if (issuing && life) {
 		out_span(life, out);
 		buf_addf(out, " by %s", text_of(r, "boundBy"));
-		if (json_is_true(json_object_get(r, "cached")))
-			buf_adds(out, ", cached");
-		if (json_is_false(json_object_get(r, "delivered")))
-			buf_adds(out, ", not delivered");
+		buf_adds(out, json_is_true(json_object_get(r, "cached")) ? ", cached" : "");
+		buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
+	} else if (!strcmp(text_of(r, "type"), "denied") && *text_of(r, "reason")) {
+		buf_adds(out, text_of(r, "reason")); /* `why` has the sentence */
 	} else if (*text_of(r, "reason")) {
-		buf_adds(out, text_of(r, "reason"));
+		buf_addf(out, "%s%s%s", text_of(r, "reason"), *text_of(r, "error") ? ": " : "", text_of(r, "error"));
+	} else if (*text_of(r, "error")) {
+		buf_adds(out, text_of(r, "error"));
 	} else if (*text_of(r, "policy")) {
 		buf_addf(out, "policy %.12s…", text_of(r, "policy"));
 	}
-	if (!buf_ok(out) || !out->data)
-		buf_adds(out, "");
+}
+
+/* Local time, since the reader of a table has a clock on the wall; --json has the record's own UTC. */
+static void when_of(const json_t *r, char *out, size_t size) {
+	int64_t at = cli_parse_time(text_of(r, "time"), 0);
+	time_t t = (time_t)at;
+	struct tm tm;
+
+	if (at < 0 || !localtime_r(&t, &tm) || !strftime(out, size, "%Y-%m-%d %H:%M:%S", &tm))
+		snprintf(out, size, "?");
 }
 
 static void print_row(struct view *v, const json_t *r) {
-	static const char *const heads[] = { "TIME", "RESULT", "WHO", "ACCOUNT", "BINDING", "DETAIL" };
-	struct buf detail = BUF_INIT(1024);
-	char when[32];
+	struct buf detail = BUF_INIT(8192);
+	char when[64];
 
-	for (size_t i = 0; i < 6 && !v->headed; i++)
-		table_add(&v->table, COLOR_DIM, heads[i]);
-	v->headed = true;
-	snprintf(when, sizeof(when), "%.19sZ", text_of(r, "time"));
+	when_of(r, when, sizeof(when));
 	table_add(&v->table, COLOR_DIM, when);
 	table_add(&v->table, color_of(text_of(r, "type")), text_of(r, "type"));
 	table_add(&v->table, COLOR_NONE, text_of(r, "principal"));
 	table_add(&v->table, COLOR_BOLD, text_of(r, "target"));
 	table_add(&v->table, COLOR_NONE, text_of(r, "binding"));
 	detail_of(r, &detail);
-	table_add(&v->table, COLOR_NONE, detail.data);
+	table_add(&v->table, COLOR_NONE, detail.data ? detail.data : "");
 	buf_fini(&detail);
 }
 
@@ -121,6 +135,20 @@ static int read_all(struct view *v, struct audit_reader *reader, struct error *e
 
 	while ((r = audit_reader_next(reader, &record, &index, err)) > 0)
 		consider(v, record);
+	return r;
+}
+
+/* What looks damaged may be a frame that was being written: it is whole by the second look. */
+static int read_to_the_end(struct view *v, struct audit_reader *reader, struct error *err) {
+	int r = read_all(v, reader, err);
+
+	if (r < 0 || audit_reader_check_end(reader, err) == 0)
+		return r;
+	r = read_all(v, reader, err);
+	return r < 0 ? r : audit_reader_check_end(reader, err);
+}
+
+static void flush(struct view *v) {
 	for (size_t i = 0; i < json_array_size(v->last); i++)
 		show(v, json_array_get(v->last, i));
 	json_array_clear(v->last);
@@ -128,48 +156,82 @@ static int read_all(struct view *v, struct audit_reader *reader, struct error *e
 	if (!v->cli->json)
 		table_print(&v->table);
 	fflush(stdout);
+}
+
+/* Where a broker of one's own, or the machine's, keeps it by default: for reading while none runs. */
+static bool default_dir(char *dir, size_t size) {
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (state && *state == '/')
+		snprintf(dir, size, "%s/hallpass/audit", state);
+	else
+		snprintf(dir, size, "%s/.local/state/hallpass/audit", home ? home : "");
+	if (access(dir, R_OK) == 0)
+		return true;
+	snprintf(dir, size, "/var/lib/hallpass/audit");
+	return access(dir, R_OK) == 0;
+}
+
+/* As named; else the running broker says where; else where it would be. */
+static int find_dir(struct cli *cli, char *dir, size_t size) {
+	struct error err = { 0 };
+	json_t *reply = NULL;
+	int r = API_EXIT_OK;
+
+	if (cli->values[OPT_DIR])
+		snprintf(dir, size, "%s", cli->values[OPT_DIR]);
+	else if (client_try(cli, API_PATH_STATUS, NULL, &reply, &err) == 0)
+		snprintf(dir, size, "%s", text_of(json_object_get(reply, "audit"), "directory"));
+	else if (err.code != ERR_NOT_FOUND || !default_dir(dir, size))
+		r = client_tell(cli, &err, reply);
+	json_decref(reply);
 	return r;
 }
 
-/* The running broker knows where it keeps the record. */
-static int find_dir(struct cli *cli, char *dir, size_t size) {
-	json_t *reply;
-	int r;
+static int fail(struct cli *cli, const struct error *err) {
+	bool corrupt = err->code == ERR_INVALID;
 
-	if (cli->values[OPT_DIR]) {
-		snprintf(dir, size, "%s", cli->values[OPT_DIR]);
-		return API_EXIT_OK;
-	}
-	r = client_call(cli, API_PATH_STATUS, NULL, &reply);
-	if (r != API_EXIT_OK)
-		return r;
-	snprintf(dir, size, "%s", text_of(json_object_get(reply, "audit"), "directory"));
-	json_decref(reply);
-	return API_EXIT_OK;
+	out_error(cli, err->code, corrupt ? "corrupt" : "failed", err->message,
+		  corrupt ? NULL : "--dir DIR names the audit directory; who may read it may read the record");
+	return corrupt ? API_EXIT_FAILED : API_EXIT_UNREACHABLE;
 }
 
-static int fail(struct cli *cli, const struct error *err) {
-	out_error(cli, "failed", err->message, NULL);
-	return err->code == ERR_INVALID ? API_EXIT_FAILED : API_EXIT_UNREACHABLE;
+static int options_check(struct cli *cli, size_t *lines) {
+	const char *text = cli->values[OPT_LINES], *type = cli->values[OPT_RESULT];
+	char *end = NULL;
+
+	*lines = text ? strtoul(text, &end, 10) : 0;
+	if (text && (*end || *text < '0' || *text > '9' || *lines < 1 || *lines > 1000000))
+		return help_usage_error(cli->command, "--lines is a number from 1 to 1000000, not \"%s\"", text);
+	if (type && !type_is_known(type))
+		return help_usage_error(cli->command, "no record has the type \"%s\"; they are %s", type,
+					opt_defs[OPT_RESULT].values);
+	return -1;
 }
 
 int cmd_log(struct cli *cli) {
+	static const char *const heads[] = { "TIME", "RESULT", "WHO", "ACCOUNT", "BINDING", "DETAIL" };
 	static struct view v;
 	struct audit_reader *reader = NULL;
 	struct error err = { 0 };
 	char dir[1024];
-	int r = find_dir(cli, dir, sizeof(dir));
+	int r = options_check(cli, &v.lines);
 
-	if (r != API_EXIT_OK)
+	if (r >= 0 || (r = find_dir(cli, dir, sizeof(dir))) != API_EXIT_OK)
 		return r;
-	v.cli = cli;
-	v.last = json_array();
-	v.lines = cli->values[OPT_LINES] ? strtoul(cli->values[OPT_LINES], NULL, 10) : 0;
-	table_init(&v.table, cli, 6);
 	if (audit_reader_open(dir, &reader, &err) < 0)
 		return fail(cli, &err);
-	while ((r = read_all(&v, reader, &err)) == 0 && cli->values[OPT_FOLLOW])
+	v.cli = cli;
+	v.last = json_array();
+	if (!cli->json)
+		table_init(&v.table, cli, heads, ARRAY_SIZE(heads));
+	r = read_to_the_end(&v, reader, &err);
+	flush(&v);
+	while (r == 0 && cli->values[OPT_FOLLOW]) {
 		nanosleep(&(struct timespec){ 0, FOLLOW_MS * 1000000 }, NULL);
+		r = read_all(&v, reader, &err);
+		flush(&v);
+	}
 	audit_reader_free(reader);
 	json_decref(v.last);
 	return r < 0 ? fail(cli, &err) : API_EXIT_OK;

@@ -16,12 +16,16 @@ static json_t *findings_json(const struct policy_report *report) {
 	for (size_t i = 0; i < report->n; i++) {
 		const struct policy_finding *f = &report->findings[i];
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s?}", "severity",
+		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s*}", "severity",
 						      f->severity == POLICY_ERROR ? "error" : "warning", "id", f->id, "line",
 						      (int)f->line, "column", (int)f->column, "message", f->message, "fix",
 						      f->fix));
 	}
 	return list;
+}
+
+static void print_count(const char *before, size_t n, const char *what) {
+	printf("%s%zu %s%s", before, n, what, n == 1 ? "" : "s");
 }
 
 static void print_result(const struct cli *cli, const char *path, struct str text, const struct policy_report *report,
@@ -39,9 +43,13 @@ static void print_result(const struct cli *cli, const char *path, struct str tex
 		return;
 	}
 	policy_stats(policy, &stats);
-	printf("%s%s: good%s  %zu bindings, %zu deny rules, %zu groups, %zu tests passed, %zu warnings\n",
-	       out_color(cli, COLOR_GREEN), out_safe(path), out_color(cli, COLOR_NONE), stats.bindings, stats.deny_rules,
-	       stats.groups, stats.tests, report->n - report->n_errors);
+	printf("%s%s: good%s", out_color(cli, COLOR_GREEN), out_safe(path), out_color(cli, COLOR_NONE));
+	print_count("  ", stats.bindings, "binding");
+	print_count(", ", stats.deny_rules, "deny rule");
+	print_count(", ", stats.groups, "group");
+	print_count(", ", stats.tests, "passed test");
+	print_count(", ", report->n - report->n_errors, "warning");
+	putchar('\n');
 }
 
 static int check_file(struct cli *cli, const char *path) {
@@ -56,7 +64,8 @@ static int check_file(struct cli *cli, const char *path) {
 	if (r == 0)
 		r = policy_load(path, (struct str){ text, len }, &zonefile_host, (int64_t)time(NULL), &policy, &report, &err);
 	if (cli->json) {
-		json = json_pack("{s:s, s:b, s:o}", "file", path, "good", r == 0, "findings", findings_json(&report));
+		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", r == 0, "findings", findings_json(&report), "error",
+				 r < 0 ? err.message : NULL);
 		out_json(json);
 		json_decref(json);
 	} else {
@@ -72,7 +81,7 @@ int cmd_policy(struct cli *cli) {
 	int r = 0;
 
 	if (strcmp(cli->args[0], "check"))
-		return help_usage_error(cli->command, "hallpass policy check FILE …");
+		return help_usage_error(cli->command, "what is \"%s\"? hallpass policy check FILE …", cli->args[0]);
 	for (size_t i = 1; i < cli->n_args; i++)
 		r |= check_file(cli, cli->args[i]);
 	return r ? API_EXIT_CONFIG : API_EXIT_OK;

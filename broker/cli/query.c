@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 #include "broker/cli/cli.h"
+#include "hallpass/cleanup.h"
 
 static const char *text_of(const json_t *object, const char *key) {
 	const char *s = json_string_value(json_object_get(object, key));
@@ -45,42 +46,108 @@ int cmd_whoami(struct cli *cli) {
 	return r;
 }
 
+/* --- what the policy says of a rule, in words */
+
+enum concern { CONCERNED, UNCONCERNED };
+
+static const struct verdict_words {
+	const char *result;
+	enum mark mark;
+	const char *words;
+	enum concern concern;
+} verdict_words[] = {
+	{ "ALLOW", MARK_GOOD, "allows it", CONCERNED },
+	{ "CONDITION_FALSE", MARK_BAD, "condition is false", CONCERNED },
+	{ "CONDITION_ERROR", MARK_BAD, "condition cannot be evaluated", CONCERNED },
+	{ "NOT_YET", MARK_BAD, "not yet", CONCERNED },
+	{ "EXPIRED", MARK_BAD, "over", CONCERNED },
+	{ "SCOPE", MARK_BAD, "none of the scopes is under its ceiling", CONCERNED },
+	{ "DELEGATE", MARK_BAD, "a delegate lacks implicitDelegation", CONCERNED },
+	{ "WINDOW_CLOSING", MARK_BAD, "closes this very second", CONCERNED },
+	{ "DENY_RULE", MARK_BAD, "denies it", CONCERNED },
+	{ "DENY_RULE_ERROR", MARK_BAD, "denies it, since its condition cannot be evaluated", CONCERNED },
+	{ "DOES_NOT_APPLY", MARK_NEUTRAL, "a deny rule that does not apply", CONCERNED },
+	{ "PRINCIPAL", MARK_NEUTRAL, "does not name you", UNCONCERNED },
+	{ "EXCEPTED", MARK_NEUTRAL, "excepts you", UNCONCERNED },
+	{ "SERVICE_ACCOUNT", MARK_NEUTRAL, "is about other accounts", UNCONCERNED },
+	{ "PERMISSION", MARK_NEUTRAL, "is about other permissions", UNCONCERNED },
+};
+
+static struct verdict_words words_of(const char *result) {
+	for (size_t i = 0; i < ARRAY_SIZE(verdict_words); i++)
+		if (!strcmp(verdict_words[i].result, result))
+			return verdict_words[i];
+	return (struct verdict_words){ result, MARK_BAD, result, CONCERNED }; /* of a newer broker */
+}
+
 /* --- list */
+
+static void add_until(const char *until, struct buf *out) {
+	int64_t now = (int64_t)time(NULL), at = cli_parse_time(until, now);
+
+	if (at < 0) {
+		buf_adds(out, "no end in sight");
+		return;
+	}
+	out_when(at, now, out);
+	buf_adds(out, ", in ");
+	out_span(at - now, out);
+}
 
 static void list_row(struct table *t, const json_t *item) {
 	bool allowed = json_is_true(json_object_get(item, "allowed"));
-	struct buf life = BUF_INIT(64);
-	const char *until = text_of(item, "until");
+	struct buf life = BUF_INIT(64), until = BUF_INIT(4096);
 
 	out_span(json_integer_value(json_object_get(item, "maxLifetime")), &life);
+	if (allowed)
+		add_until(text_of(item, "until"), &until);
+	else
+		buf_adds(&until, words_of(text_of(item, "reason")).words);
 	table_add(t, allowed ? COLOR_GREEN : COLOR_DIM, allowed ? "yes" : "no");
-	table_add(t, COLOR_BOLD, text_of(item, "serviceAccount"));
+	table_add(t, allowed ? COLOR_BOLD : COLOR_NONE, text_of(item, "serviceAccount"));
 	table_add(t, COLOR_NONE, life.data ? life.data : "");
-	table_add(t, COLOR_NONE, allowed ? *until ? until : "-" : text_of(item, "reason"));
+	table_add(t, allowed ? COLOR_NONE : COLOR_YELLOW, until.data ? until.data : "");
 	table_add(t, COLOR_DIM, text_of(item, "binding"));
 	buf_fini(&life);
+	buf_fini(&until);
+}
+
+static void print_names(const json_t *accounts) {
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(accounts, i, item)
+		if (!strchr(text_of(item, "serviceAccount"), '*'))
+			puts(out_safe(text_of(item, "serviceAccount")));
+}
+
+static void print_list(const struct cli *cli, const json_t *accounts) {
+	static const char *const heads[] = { "NOW", "ACCOUNT", "LIFE", "UNTIL", "BINDING" };
+	static struct table t;
+	const json_t *item;
+	size_t i;
+
+	table_init(&t, cli, heads, ARRAY_SIZE(heads));
+	json_array_foreach(accounts, i, item)
+		list_row(&t, item);
+	table_print(&t);
 }
 
 int cmd_list(struct cli *cli) {
-	static struct table t;
-	json_t *reply, *item;
-	size_t i;
+	json_t *reply, *accounts;
 	int r = client_call(cli, API_PATH_LIST, NULL, &reply);
 
 	if (r != API_EXIT_OK)
 		return r;
-	if (cli->json) {
+	accounts = json_object_get(reply, "accounts");
+	if (cli->values[OPT_NAMES])
+		print_names(accounts);
+	else if (cli->json)
 		r = out_json(reply);
-	} else if (json_array_size(json_object_get(reply, "accounts")) == 0) {
+	else if (json_array_size(accounts) == 0)
 		printf("%s may be nobody: no binding of the policy names you\n", out_safe(text_of(reply, "principal")));
-	} else {
-		table_init(&t, cli, 5);
-		for (i = 0; i < 5; i++)
-			table_add(&t, COLOR_DIM, ((const char *const[]){ "NOW", "ACCOUNT", "LIFE", "UNTIL", "BINDING" })[i]);
-		json_array_foreach(json_object_get(reply, "accounts"), i, item)
-			list_row(&t, item);
-		table_print(&t);
-	}
+	else
+		print_list(cli, accounts);
 	json_decref(reply);
 	return r;
 }
@@ -104,38 +171,77 @@ static void print_false_part(const struct cli *cli, const json_t *part) {
 		print_value(name, value);
 }
 
+/* "since 2026-01-01 00:00", "until 17:50": an instant that the verdict hangs on. */
+static void print_instant(const json_t *c, const char *key, const char *word) {
+	int64_t now = (int64_t)time(NULL), at = cli_parse_time(text_of(c, key), now);
+	struct buf text = BUF_INIT(128);
+
+	if (at < 0)
+		return;
+	out_when(at, now, &text);
+	printf(" %s %s", word, text.data);
+	buf_fini(&text);
+}
+
+static void print_allowed_for(const json_t *c, const char *life) {
+	struct buf span = BUF_INIT(64);
+
+	out_span(json_integer_value(json_object_get(c, life)), &span);
+	printf(" for %s (bound by %s)", span.data, out_safe(text_of(c, "boundBy")));
+	buf_fini(&span);
+}
+
 static void print_candidate(const struct cli *cli, const json_t *c) {
+	static const enum color colors[] = { [MARK_GOOD] = COLOR_GREEN, [MARK_BAD] = COLOR_RED, [MARK_NEUTRAL] = COLOR_DIM };
+	const struct verdict_words w = words_of(text_of(c, "result"));
 	const char *name = *text_of(c, "binding") ? text_of(c, "binding") : text_of(c, "denyRule");
-	const char *result = text_of(c, "result");
-	bool good = !strcmp(result, "ALLOWED");
 	const json_t *part;
 	size_t i;
 
-	printf("  %s%s%s %s%s", out_color(cli, good ? COLOR_GREEN : COLOR_RED), good ? "✓" : "✗",
-	       out_color(cli, COLOR_NONE), out_safe(name), *text_of(c, "title") ? ": " : "");
-	printf("%s  %s%s%s\n", out_safe(text_of(c, "title")), out_color(cli, COLOR_DIM), out_safe(result),
+	printf("  %s%s%s %s%s%s", out_color(cli, colors[w.mark]), out_mark(w.mark), out_color(cli, COLOR_NONE),
+	       out_color(cli, COLOR_BOLD), out_safe(name), out_color(cli, COLOR_NONE));
+	if (*text_of(c, "title"))
+		printf(" (%s)", out_safe(text_of(c, "title")));
+	printf("%s %s", *text_of(c, "binding") && w.mark == MARK_BAD ? ":" : "", out_safe(w.words));
+	if (w.mark == MARK_GOOD)
+		print_allowed_for(c, "lifetime");
+	print_instant(c, "notBefore", "until");
+	print_instant(c, "notAfter", "since");
+	if (*text_of(c, "error"))
+		printf(": %s", out_safe(text_of(c, "error")));
+	printf("  %sline %lld%s\n", out_color(cli, COLOR_DIM), (long long)json_integer_value(json_object_get(c, "line")),
 	       out_color(cli, COLOR_NONE));
 	json_array_foreach(json_object_get((json_t *)c, "false"), i, part)
 		print_false_part(cli, part);
 }
 
-static void print_why(const struct cli *cli, const json_t *reply) {
-	bool allow = !strcmp(text_of(reply, "decision"), "ALLOW");
+static void print_candidates(const struct cli *cli, const json_t *candidates) {
+	size_t i, others = 0;
 	const json_t *c;
-	struct buf life = BUF_INIT(64);
-	size_t i;
 
-	if (allow) {
-		out_span(json_integer_value(json_object_get(reply, "lifetime")), &life);
-		printf("%sallowed%s by %s, for %s (bound by %s)\n", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE),
-		       out_safe(text_of(reply, "rule")), life.data, out_safe(text_of(reply, "boundBy")));
-		buf_fini(&life);
+	json_array_foreach(candidates, i, c) {
+		if (words_of(text_of(c, "result")).concern == CONCERNED || cli->values[OPT_VERBOSE])
+			print_candidate(cli, c);
+		else
+			others++;
+	}
+	if (others)
+		printf("  %s%s %zu other rule%s about somebody or something else (-v shows %s)%s\n", out_color(cli, COLOR_DIM),
+		       out_mark(MARK_NEUTRAL), others, others == 1 ? " is" : "s are", others == 1 ? "it" : "them",
+		       out_color(cli, COLOR_NONE));
+}
+
+static void print_why(const struct cli *cli, const json_t *reply) {
+	if (!strcmp(text_of(reply, "decision"), "ALLOW")) {
+		printf("%sallowed%s by %s", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE),
+		       out_safe(text_of(reply, "rule")));
+		print_allowed_for(reply, "lifetime");
+		putchar('\n');
 	} else {
 		printf("%sdenied%s: %s\n", out_color(cli, COLOR_RED), out_color(cli, COLOR_NONE),
 		       out_safe(text_of(reply, "message")));
 	}
-	json_array_foreach(json_object_get((json_t *)reply, "candidates"), i, c)
-		print_candidate(cli, c);
+	print_candidates(cli, json_object_get(reply, "candidates"));
 }
 
 /* IAM's own name from its short form. */
@@ -147,7 +253,7 @@ static json_t *permission_json(const char *name) {
 }
 
 int cmd_why(struct cli *cli) {
-	json_t *body = cli_token_body(cli, NULL), *reply;
+	json_t *body = cli_token_body(cli), *reply;
 	int64_t at;
 	int r;
 
@@ -156,10 +262,10 @@ int cmd_why(struct cli *cli) {
 	if (cli->values[OPT_PERMISSION])
 		json_object_set_new(body, API_PERMISSION, permission_json(cli->values[OPT_PERMISSION]));
 	if (cli->values[OPT_TIME]) {
-		at = cli_parse_time(cli->values[OPT_TIME]);
+		at = cli_parse_time(cli->values[OPT_TIME], (int64_t)time(NULL));
 		if (at < 0) {
 			json_decref(body);
-			return help_usage_error(cli->command, "--at is a time like 2026-03-02T08:00:00+01:00, not \"%s\"",
+			return help_usage_error(cli->command, "--at is a time like 17:50, +2h or 2026-03-02T08:00:00+01:00, not \"%s\"",
 						cli->values[OPT_TIME]);
 		}
 		json_object_set_new(body, API_TIME, json_integer(at));
@@ -178,40 +284,83 @@ int cmd_why(struct cli *cli) {
 /* --- status, reload */
 
 static void status_line(const struct cli *cli, const char *label, const char *value) {
-	printf("%s%-11s%s %s\n", out_color(cli, COLOR_DIM), label, out_color(cli, COLOR_NONE), out_safe(value));
+	printf("%s%-11s%s ", out_color(cli, COLOR_DIM), label, out_color(cli, COLOR_NONE));
+	out_folded(stdout, 12, out_safe(value));
 }
 
 static long long number(const json_t *object, const char *key) {
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-static void print_status(const struct cli *cli, const json_t *s) {
-	const json_t *policy = json_object_get(s, "policy"), *audit = json_object_get(s, "audit");
-	const json_t *tokens = json_object_get(s, "tokens"), *conns = json_object_get(s, "connections");
-	bool healthy = json_is_true(json_object_get(audit, "healthy"));
-	struct buf up = BUF_INIT(64);
-	char line[2048];
+/* "1 binding", "3 bindings" */
+static void add_count(struct buf *out, long long n, const char *one, const char *many) {
+	buf_addf(out, "%lld %s", n, n == 1 ? one : many);
+}
 
-	out_span(number(s, "uptime"), &up);
-	snprintf(line, sizeof(line), "hallpassd %s, pid %lld, up %s", text_of(s, "version"), number(s, "pid"), up.data);
-	status_line(cli, "broker", line);
-	snprintf(line, sizeof(line), "%s  %.12s…  %lld bindings, %lld deny rules, loaded %s", text_of(policy, "file"),
-		 text_of(policy, "sha256"), number(policy, "bindings"), number(policy, "denyRules"),
-		 text_of(policy, "loadedAt"));
-	status_line(cli, "policy", line);
-	status_line(cli, "credential", text_of(json_object_get(s, "credential"), "description"));
-	snprintf(line, sizeof(line), "%s  %s, %lld records, %lld MiB free%s%s", text_of(audit, "directory"),
-		 healthy ? "healthy" : "NOT HEALTHY", number(audit, "nextIndex"), number(audit, "freeBytes") >> 20,
-		 healthy ? "" : ": ", text_of(audit, "problem"));
-	status_line(cli, "record", line);
-	snprintf(line, sizeof(line), "%lld cached; %lld hits, %lld misses, %lld calls to Google, %lld failed",
-		 number(tokens, "cached"), number(tokens, "hits"), number(tokens, "misses"), number(tokens, "calls"),
-		 number(tokens, "failures"));
-	status_line(cli, "tokens", line);
-	snprintf(line, sizeof(line), "%lld open, %lld requests, %lld refused", number(conns, "open"),
-		 number(conns, "requests"), number(conns, "refused"));
-	status_line(cli, "connections", line);
-	buf_fini(&up);
+static void say_broker(const json_t *s, struct buf *out) {
+	buf_addf(out, "hallpassd %s, pid %lld, up ", text_of(s, "version"), number(s, "pid"));
+	out_span(number(s, "uptime"), out);
+}
+
+static void say_policy(const json_t *s, struct buf *out) {
+	const json_t *policy = json_object_get(s, "policy");
+	int64_t now = (int64_t)time(NULL), at = cli_parse_time(text_of(policy, "loadedAt"), now);
+
+	buf_addf(out, "%s  %.12s…  ", text_of(policy, "file"), text_of(policy, "sha256"));
+	add_count(out, number(policy, "bindings"), "binding, ", "bindings, ");
+	add_count(out, number(policy, "denyRules"), "deny rule, loaded ", "deny rules, loaded ");
+	out_when(at, now, out);
+}
+
+static void say_credential(const json_t *s, struct buf *out) {
+	buf_adds(out, text_of(json_object_get(s, "credential"), "description"));
+}
+
+static void say_record(const json_t *s, struct buf *out) {
+	const json_t *audit = json_object_get(s, "audit");
+
+	buf_addf(out, "%s  %s, ", text_of(audit, "directory"),
+		 json_is_true(json_object_get(audit, "healthy")) ? "healthy" : "NOT HEALTHY");
+	add_count(out, number(audit, "nextIndex"), "record, ", "records, ");
+	buf_addf(out, "%lld MiB free", number(audit, "freeBytes") >> 20);
+	if (*text_of(audit, "problem"))
+		buf_addf(out, ": %s", text_of(audit, "problem"));
+}
+
+static void say_tokens(const json_t *s, struct buf *out) {
+	const json_t *tokens = json_object_get(s, "tokens");
+
+	buf_addf(out, "%lld cached; ", number(tokens, "cached"));
+	add_count(out, number(tokens, "hits"), "hit, ", "hits, ");
+	add_count(out, number(tokens, "misses"), "miss, ", "misses, ");
+	add_count(out, number(tokens, "calls"), "call to Google, ", "calls to Google, ");
+	buf_addf(out, "%lld failed", number(tokens, "failures"));
+}
+
+static void say_connections(const json_t *s, struct buf *out) {
+	const json_t *conns = json_object_get(s, "connections");
+
+	buf_addf(out, "%lld open, ", number(conns, "open"));
+	add_count(out, number(conns, "requests"), "request, ", "requests, ");
+	buf_addf(out, "%lld refused", number(conns, "refused"));
+}
+
+static void print_status(const struct cli *cli, const json_t *s) {
+	static const struct {
+		const char *label;
+		void (*say)(const json_t *s, struct buf *out);
+	} lines[] = {
+		{ "broker", say_broker },	  { "policy", say_policy }, { "credential", say_credential },
+		{ "record", say_record }, { "tokens", say_tokens }, { "connections", say_connections },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct buf text = BUF_INIT(8192);
+
+		lines[i].say(s, &text);
+		status_line(cli, lines[i].label, text.data ? text.data : "");
+		buf_fini(&text);
+	}
 }
 
 int cmd_status(struct cli *cli) {
@@ -228,23 +377,47 @@ int cmd_status(struct cli *cli) {
 	return r;
 }
 
+/* Findings are the policy's own text between lines of ours: each line is made safe for the terminal. */
+static void print_findings(const char *text) {
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		char *line = strndup(text, n);
+
+		puts(line ? out_safe(line) : "");
+		free(line);
+		text += n + (text[n] == '\n');
+	}
+}
+
+static int reload_refused(struct cli *cli, const struct error *err, json_t *reply) {
+	const json_t *details = json_object_get(json_object_get(reply, "error"), "details");
+
+	if (err->code != ERR_INVALID)
+		return client_tell(cli, err, reply);
+	if (cli->json) {
+		out_json(reply);
+	} else {
+		print_findings(text_of(json_object_get(json_array_get(details, 0), "metadata"), "findings"));
+		out_error(cli, err->code, "refused", err->message, "what was in force stays in force");
+	}
+	return API_EXIT_CONFIG;
+}
+
 int cmd_reload(struct cli *cli) {
-	json_t *reply = NULL, *body = json_object(), *detail;
+	json_t *reply = NULL, *body = json_object();
 	struct error err = { 0 };
 	int r = client_try(cli, API_PATH_RELOAD, body, &reply, &err);
 
 	json_decref(body);
-	if (cli->json && reply) {
-		out_json(reply);
-	} else if (r == 0) {
-		printf("%sin force:%s %s\n%s", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE),
-		       out_safe(text_of(reply, "policySha256")), text_of(reply, "findings"));
+	if (r < 0) {
+		r = reload_refused(cli, &err, reply);
+	} else if (cli->json) {
+		r = out_json(reply);
 	} else {
-		detail = json_array_get(json_object_get(json_object_get(reply, "error"), "details"), 0);
-		printf("%s", text_of(json_object_get(detail, "metadata"), "findings"));
-		out_error(cli, err.code == ERR_DENIED ? "denied" : "refused", err.message,
-			  err.code == ERR_INVALID ? "what was in force stays in force" : NULL);
+		printf("%sin force:%s %s\n", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE),
+		       out_safe(text_of(reply, "policySha256")));
+		print_findings(text_of(reply, "findings"));
 	}
 	json_decref(reply);
-	return r == 0 ? API_EXIT_OK : err.code == ERR_INVALID ? API_EXIT_CONFIG : client_exit_code(err.code);
+	return r;
 }

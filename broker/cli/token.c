@@ -7,54 +7,6 @@
 #include <unistd.h>
 #include "broker/cli/cli.h"
 
-int64_t cli_parse_span(const char *text) {
-	static const struct {
-		char unit;
-		int64_t seconds;
-	} units[] = { { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
-	int64_t total = 0;
-	size_t next = 0;
-
-	if (!*text)
-		return -1;
-	while (*text) {
-		int64_t v = 0;
-		size_t u = next;
-
-		if (*text < '0' || *text > '9')
-			return -1;
-		for (; *text >= '0' && *text <= '9' && v < 1000000; text++)
-			v = v * 10 + (*text - '0');
-		while (u < 3 && units[u].unit != *text)
-			u++;
-		if (u == 3)
-			return -1;
-		total += v * units[u].seconds;
-		next = u + 1;
-		text++;
-	}
-	return total;
-}
-
-int64_t cli_parse_time(const char *text) {
-	struct tm tm = { 0 };
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	long h, m, sign;
-	time_t t;
-
-	if (!rest)
-		return -1;
-	t = timegm(&tm);
-	if (!strcmp(rest, "Z"))
-		return t;
-	if (strlen(rest) != 6 || (rest[0] != '+' && rest[0] != '-') || rest[3] != ':')
-		return -1;
-	sign = rest[0] == '-' ? -1 : 1;
-	h = strtol(rest + 1, NULL, 10);
-	m = strtol(rest + 4, NULL, 10);
-	return t - sign * (h * 3600 + m * 60);
-}
-
 /* "cloud-platform" is https://www.googleapis.com/auth/cloud-platform; openid, email and profile are themselves. */
 static int add_scopes(struct cli *cli, json_t *body) {
 	char *copy = strdup(cli->values[OPT_SCOPES]), *save = NULL, url[300];
@@ -82,12 +34,17 @@ static int add_lifetime(struct cli *cli, json_t *body) {
 	return json_object_set_new(body, API_LIFETIME, json_integer(seconds));
 }
 
-json_t *cli_token_body(struct cli *cli, const char *account) {
+const char *cli_account(const struct cli *cli) {
+	const char *as = cli->values[OPT_AS] ? cli->values[OPT_AS] : "";
+
+	return cli->n_args && cli->command->max_args == 1 ? cli->args[0] : as;
+}
+
+json_t *cli_token_body(struct cli *cli) {
+	const char *account = cli_account(cli);
 	json_t *body;
 
-	if (!account)
-		account = cli->n_args ? cli->args[0] : cli->values[OPT_AS];
-	if (!account) {
+	if (!*account) {
 		help_usage_error(cli->command, "which account? name one, or see `hallpass list`");
 		return NULL;
 	}
@@ -115,19 +72,23 @@ json_t *cli_token_body(struct cli *cli, const char *account) {
 static void note(const struct cli *cli, const json_t *reply) {
 	const char *bound = json_string_value(json_object_get(reply, API_BOUND_BY));
 	const char *binding = json_string_value(json_object_get(reply, API_BINDING));
-	const char *expires = json_string_value(json_object_get(reply, API_EXPIRE_TIME));
 	const char *title = json_string_value(json_object_get(reply, API_TITLE));
-	struct buf span = BUF_INIT(64);
-	bool condition = bound && !strcmp(bound, "condition");
+	int64_t life = json_integer_value(json_object_get(reply, API_EXPIRES_IN)), now = (int64_t)time(NULL);
+	struct buf text = BUF_INIT(8192);
 
 	if (!isatty(STDERR_FILENO) && !cli->values[OPT_VERBOSE])
 		return;
-	out_span(json_integer_value(json_object_get(reply, API_EXPIRES_IN)), &span);
-	fprintf(stderr, "%shallpass: %s, for %s, until %s (bound by %s%s%s%s%s)%s\n", out_color_err(cli, COLOR_DIM),
-		out_safe(binding ? binding : ""), span.data, out_safe(expires ? expires : ""), out_safe(bound ? bound : ""),
-		condition && title ? " \"" : "", condition && title ? out_safe(title) : "", condition && title ? "\"" : "",
-		json_is_true(json_object_get(reply, API_CACHED)) ? ", cached" : "", out_color_err(cli, COLOR_NONE));
-	buf_fini(&span);
+	buf_addf(&text, "%s, for ", out_safe(binding ? binding : "?"));
+	out_span(life, &text);
+	buf_adds(&text, ", until ");
+	out_when(now + life, now, &text);
+	buf_addf(&text, " (bound by %s", out_safe(bound ? bound : "?"));
+	if (bound && !strcmp(bound, "condition") && title)
+		buf_addf(&text, " \"%s\"", out_safe(title));
+	buf_adds(&text, json_is_true(json_object_get(reply, API_CACHED)) ? ", cached)" : ")");
+	fflush(stdout); /* the token stands above the note on it */
+	fprintf(stderr, "%shallpass: %s%s\n", out_color_err(cli, COLOR_DIM), text.data, out_color_err(cli, COLOR_NONE));
+	buf_fini(&text);
 }
 
 static int print_token(struct cli *cli, const char *path, json_t *body, const char *member) {
@@ -154,7 +115,7 @@ static int print_token(struct cli *cli, const char *path, json_t *body, const ch
 }
 
 int cmd_token(struct cli *cli) {
-	return print_token(cli, API_PATH_TOKEN, cli_token_body(cli, NULL), API_ACCESS_TOKEN);
+	return print_token(cli, API_PATH_TOKEN, cli_token_body(cli), API_ACCESS_TOKEN);
 }
 
 int cmd_id_token(struct cli *cli) {
@@ -162,7 +123,7 @@ int cmd_id_token(struct cli *cli) {
 
 	if (!cli->values[OPT_AUDIENCE])
 		return help_usage_error(cli->command, "for whom? --audience URL");
-	body = cli_token_body(cli, NULL);
+	body = cli_token_body(cli);
 	if (body) {
 		json_object_set_new(body, API_AUDIENCE, json_string(cli->values[OPT_AUDIENCE]));
 		json_object_set_new(body, API_INCLUDE_EMAIL, json_boolean(cli->values[OPT_INCLUDE_EMAIL] != NULL));

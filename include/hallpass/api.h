@@ -14,6 +14,7 @@
  *                     -> what policy_explain() gives, and message when it is a denial
  *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
+ *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
  *

@@ -186,7 +186,7 @@ json_t *policy_explain(const struct policy *policy, const struct policy_query *q
 /*
  * Which accounts this principal may ask for, given everything else in the query (service_account is ignored):
  * [{"serviceAccount", "binding", "title", "permissions", "scopes", "maxLifetime", "allowed", "until", "reason"}].
- * Patterns are listed as patterns. A new reference; NULL: memory.
+ * Patterns are listed as patterns; until is looked for 31 days ahead. A new reference; NULL: memory.
  */
 json_t *policy_list(const struct policy *policy, const struct policy_query *query);
 

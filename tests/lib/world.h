@@ -23,6 +23,7 @@ struct world {
 	char config_more[1024]; /* lines added to hallpassd.yaml */
 	char audit_more[64];	/* more of its `audit:`, ", deadline: 1s" */
 	char upstream[1024];	/* lines in place of its usual credential and endpoints */
+	char peers[256];	/* instead of naming us ME */
 	char wrap[256];		/* words put before hallpassd: "strace -f …", "eatmydata" */
 	pid_t google, daemon;
 	pid_t wrapped; /* hallpassd itself, where `daemon` is what wraps it; 0: the same */

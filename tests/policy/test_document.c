@@ -89,8 +89,8 @@ static const struct {
 	       "  serviceAccounts: [" SA "]\n",
 	  "4:13 bad-member, 4:20 bad-member, 4:29 bad-member, 4:39 bad-member, 4:52 bad-member, 4:69 bad-member, "
 	  "4:79 bad-member, 4:96 bad-member, 4:100 bad-member" },
-	{ HEAD "- name: a\n  members: [domain:example.com, principal:x, 'serviceAccount:A@B.de']\n  serviceAccounts: [" SA
-	       "]\n",
+	{ HEAD "- name: a\n  members: [domain:example.com, principal:x, 'serviceAccount:A@B.de', user:me@localhost]\n"
+	       "  serviceAccounts: [" SA "]\n",
 	  "" },
 	{ HEAD "- name: a\n  members: [group:b]\n  serviceAccounts: [" SA "]\ngroups: {c: [user:a@b.de]}\n",
 	  "4:13 unknown-group, 6:10 unused-group" },

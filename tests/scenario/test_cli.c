@@ -4,12 +4,19 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+#include "hallpass/cleanup.h"
+#include "tests/lib/running.h"
 #include "tests/lib/world.h"
 
 static struct world w;
@@ -28,6 +35,8 @@ static int teardown(void **state) {
 	world_end(&w);
 	return 0;
 }
+
+#define HALLPASS(...) ((const char *const[]){ program("hallpass"), __VA_ARGS__, NULL })
 
 static void test_cli_token_is_alone_on_stdout(void **state) {
 	(void)state;
@@ -59,41 +68,6 @@ static void test_cli_exit_codes(void **state) {
 	assert_non_null(strstr(err, "roles/iam.serviceAccountTokenCreator"));
 }
 
-static void test_cli_run_gives_the_command_a_fresh_private_file(void **state) {
-	(void)state;
-	world_daemon(&w);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c",
-			     "stat -c %a \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; stat -f -c %T \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; "
-			     "head -c 5 \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; echo; echo $CLOUDSDK_CORE_PROJECT; "
-			     "echo \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\" >&2; env | grep -c ya29"),
-			 1); /* grep -c finds none: the exit code is the command's */
-	assert_string_equal(out, "600\ntmpfs\nya29.\nacme-ml\n0\n");
-	err[strcspn(err, "\n")] = '\0';
-	assert_int_equal(access(err, F_OK), -1); /* removed afterwards */
-}
-
-static void test_cli_run_renews_before_expiry(void **state) {
-	(void)state;
-	world_daemon(&w);
-	/* Four seconds to live: renewed at three quarters, while the command waits for the change. */
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--lifetime", "4s", "--", "sh", "-c",
-			     "f=$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; a=$(cat $f); i=0; while [ \"$(cat $f)\" = \"$a\" ] && [ $i -lt 200 ]; do "
-			     "sleep 0.05; i=$((i+1)); done; [ \"$(cat $f)\" != \"$a\" ]"),
-			 0);
-}
-
-static void test_cli_run_keeps_codes_and_passes_signals(void **state) {
-	(void)state;
-	world_daemon(&w);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "exit 42"), 42);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "kill -TERM $$"), 128 + SIGTERM);
-	/* A signal for hallpass is one for the command. */
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "trap 'exit 7' USR1; kill -USR1 $PPID; sleep 20 & wait"), 7);
-	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "/no/such/command"), 127);
-	assert_int_equal(CLI("run", "--as", SA_PROD, "--", "touch", "/tmp/hallpass-must-not-run"), 77);
-	assert_int_equal(access("/tmp/hallpass-must-not-run", F_OK), -1);
-}
-
 static void test_cli_tells_who_what_and_why(void **state) {
 	(void)state;
 	world_daemon(&w);
@@ -112,6 +86,22 @@ static void test_cli_tells_who_what_and_why(void **state) {
 	world_policy(&w, "version: 1\nbindngs: []\n");
 	assert_int_equal(CLI("reload"), 78);
 	assert_non_null(strstr(out, "did you mean"));
+}
+
+/* Who runs the broker may look after it, and may have nothing from it, where `peers:` does not name that uid. */
+static void test_cli_the_brokers_own_uid_may_reload(void **state) {
+	(void)state;
+	snprintf(w.peers, sizeof(w.peers), "[{uid: 4294967293, principal: \"user:other@example.com\"}]");
+	world_daemon(&w);
+	assert_int_equal(CLI("reload"), 0);
+	assert_int_equal(CLI("status"), 0);
+	assert_int_equal(CLI("log", "--result", "reload", "--json"), 0);
+	assert_non_null(strstr(out, "\"principal\":\"uid:"));
+	assert_int_equal(CLI("whoami"), 77);
+	assert_int_equal(CLI("list"), 77);
+	assert_int_equal(CLI("why", SA_DEV), 77);
+	assert_int_equal(CLI("token", SA_DEV), 77);
+	assert_non_null(strstr(err, "is nobody here"));
 }
 
 static void test_cli_log_shows_and_filters(void **state) {
@@ -147,18 +137,545 @@ static void test_cli_policy_check(void **state) {
 	assert_int_equal(CLI("policy", "chek", path), 64);
 }
 
+static void assert_json_lines(const char *what) {
+	char copy[sizeof(out)], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", out);
+	assert_true(*copy);
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		json_t *json = json_loads(line, 0, NULL);
+
+		if (!json)
+			fail_msg("%s --json: %s", what, line);
+		json_decref(json);
+	}
+	assert_string_equal(err, "");
+}
+
+static void test_cli_json_parses_everywhere(void **state) {
+	static const struct {
+		const char *words[6];
+		int code;
+	} cases[] = {
+		{ { "token", SA_DEV }, 0 },	  { { "id-token", SA_BATCH, "--audience", "https://x.example" }, 0 },
+		{ { "token", SA_PROD }, 77 },	  { { "list" }, 0 },
+		{ { "why", SA_DEV }, 0 },	  { { "why", SA_PROD }, 0 },
+		{ { "log" }, 0 },		  { { "log", "-n", "1" }, 0 },
+		{ { "log", "--dir", "/nonexistent" }, 69 }, { { "whoami" }, 0 },
+		{ { "status" }, 0 },		  { { "reload" }, 0 },
+		{ { "version" }, 0 },		  { { "help" }, 0 },
+		{ { "help", "run" }, 0 },	  { { "policy", "check", "/nonexistent" }, 78 },
+		{ { "token", "no-account" }, 64 }, { { "token", SA_DEV, "--socket", "/nonexistent" }, 69 },
+		{ { "run", "--as", SA_PROD, "--", "true" }, 77 },
+	};
+
+	(void)state;
+	world_policy(&w, POLICY_DEV "  - {name: id, members: [\"" ME "\"], serviceAccounts: [" SA_BATCH
+				    "], permissions: [getOpenIdToken], maxLifetime: 12h}\n");
+	snprintf(w.config_more, sizeof(w.config_more), "limits: {maxLifetime: 2h}\n");
+	world_daemon(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const *c = cases[i].words;
+
+		assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "--json", c[0], c[1], c[2], c[3], c[4], NULL),
+				 cases[i].code);
+		assert_json_lines(c[0]);
+	}
+}
+
+static void test_cli_explains_in_words(void **state) {
+	(void)state;
+	world_policy(&w, POLICY_DEV "  - {name: later, members: [\"" ME "\"], serviceAccounts: [" SA_PROD
+				    "], notBefore: 2099-01-01T00:00:00Z}\n"
+				    "  - {name: never, members: [\"" ME "\"], serviceAccounts: [" SA_PROD
+				    "], condition: {title: Not at all, expression: 'request.peer.uid < 0'}}\n"
+				    "  - {name: odd, members: [\"" ME "\"], serviceAccounts: [" SA_PROD
+				    "], condition: {expression: 'request.audience == \"x\"'}}\n"
+				    "  - {name: over, members: [\"" ME "\"], serviceAccounts: [" SA_LABEL
+				    "], notAfter: 2020-01-01T00:00:00Z}\n"
+				    "  - {name: logs, members: [\"" ME "\"], serviceAccounts: [" SA_BATCH
+				    "], scopes: [https://www.googleapis.com/auth/logging.read]}\n"
+				    "denyRules:\n  - {name: nobody, deniedPrincipals: [\"user:nobody@example.com\"]}\n");
+	world_daemon(&w);
+	assert_int_equal(CLI("why", SA_DEV), 0);
+	assert_non_null(strstr(out, "allowed by dev for 30m (bound by maxLifetime)"));
+	assert_non_null(strstr(out, "6 other rules are about somebody or something else"));
+	assert_int_equal(CLI("why", "-v", SA_DEV), 0);
+	assert_non_null(strstr(out, "is about other accounts"));
+	assert_non_null(strstr(out, "nobody does not name you"));
+	assert_int_equal(CLI("why", SA_PROD), 0);
+	assert_non_null(strstr(out, "later: not yet until 2099-01-01"));
+	assert_non_null(strstr(out, "never (Not at all): condition is false"));
+	assert_non_null(strstr(out, "false: request.peer.uid < 0"));
+	assert_non_null(strstr(out, "request.peer.uid = "));
+	assert_non_null(strstr(out, "odd: condition cannot be evaluated: "));
+	assert_int_equal(CLI("why", SA_PROD, "--at", "2099-06-01T00:00:00Z"), 0);
+	assert_non_null(strstr(out, "allowed by later"));
+	assert_int_equal(CLI("why", SA_LABEL, "--at", "+2h"), 0);
+	assert_non_null(strstr(out, "over: over since 2020-01-01"));
+	assert_int_equal(CLI("why", SA_BATCH, "--scopes", "devstorage.read_write"), 0);
+	assert_non_null(strstr(out, "logs: none of the scopes is under its ceiling"));
+	assert_int_equal(CLI("why", SA_DEV, "--permission", "signBlob"), 0);
+	assert_non_null(strstr(out, "denied: "));
+	assert_int_equal(CLI("why", SA_DEV, "--at", "tomorrow"), 64);
+	assert_int_equal(CLI("why", SA_DEV, "--permission", "fly"), 64);
+	assert_int_equal(CLI("token", SA_PROD), 77);
+	assert_non_null(strstr(err, "`hallpass why " SA_PROD "` explains it")); /* to copy, not to fill in */
+}
+
+static void test_cli_lists_until_when(void **state) {
+	char policy[1024], until[32];
+	time_t t = (time_t)now_s() + 7260;
+	struct tm tm;
+
+	(void)state;
+	strftime(until, sizeof(until), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+	snprintf(policy, sizeof(policy), POLICY_DEV "  - {name: shift, members: [\"" ME "\"], serviceAccounts: [" SA_LABEL
+						    "], condition: {expression: 'request.time < timestamp(\"%s\")'}}\n"
+						    "  - {name: over, members: [\"" ME "\"], serviceAccounts: [" SA_PROD
+						    "], notAfter: 2020-01-01T00:00:00Z}\n"
+						    "  - {name: all, members: [\"" ME "\"], serviceAccounts: [\"*@p.iam.gserviceaccount.com\"]}\n",
+		 until);
+	world_policy(&w, policy);
+	world_daemon(&w);
+	assert_int_equal(CLI("list"), 0);
+	assert_non_null(strstr(out, "no end in sight"));
+	assert_non_null(strstr(out, ", in 2h")); /* further than any token lives */
+	assert_non_null(strstr(out, "*@p.iam.gserviceaccount.com"));
+	assert_int_equal(CLI("list", "--names"), 0);
+	assert_string_equal(out, SA_DEV "\n" SA_LABEL "\n" SA_PROD "\n");
+	world_policy(&w, "version: 1\n");
+	assert_int_equal(CLI("reload"), 0);
+	assert_int_equal(CLI("list"), 0);
+	assert_non_null(strstr(out, "may be nobody"));
+}
+
+static void test_cli_id_token(void **state) {
+	(void)state;
+	world_policy(&w, "version: 1\nbindings:\n  - {name: id, members: [\"" ME "\"], serviceAccounts: [" SA_DEV
+			 "], permissions: [getOpenIdToken], maxLifetime: 12h}\n");
+	snprintf(w.config_more, sizeof(w.config_more), "limits: {maxLifetime: 2h}\n");
+	world_daemon(&w);
+	assert_int_equal(CLI("id-token", SA_DEV), 64);
+	assert_non_null(strstr(err, "--audience"));
+	assert_int_equal(CLI("id-token", "-v", "--include-email", "--audience=https://x.example", SA_DEV), 0);
+	assert_int_equal(occurrences(out, "."), 2); /* a JWT */
+	assert_non_null(strstr(err, "hallpass: id, for "));
+}
+
+static void test_cli_parses_its_options(void **state) {
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(CLI("token", "-l5m", "-v", "--as", SA_DEV), 0);
+	assert_non_null(strstr(err, "for 5m, until "));
+	assert_non_null(strstr(err, "bound by request"));
+	assert_int_equal(CLI("--color", "sometimes", "list"), 64);
+	assert_int_equal(CLI("list", "--json=yes"), 64);
+	assert_int_equal(CLI("list", "--socket"), 64);
+	assert_int_equal(CLI("list", "extra"), 64);
+	assert_int_equal(CLI("policy"), 64);
+	assert_int_equal(CLI("run", "--as", SA_DEV), 64);
+	assert_int_equal(CLI("run", "--", "true"), 64);
+	assert_int_equal(CLI("run", "--as", SA_DEV, "--lifetime", "soon", "--", "true"), 64);
+	assert_int_equal(CLI("help", "tokn"), 64);
+	assert_non_null(strstr(err, "did you mean token"));
+	assert_int_equal(CLI("help", "--completion", "tcsh"), 64);
+	assert_int_equal(CLI("token", "--help"), 0);
+	assert_non_null(strstr(out, "usage: hallpass token"));
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), NULL), 64); /* nothing at all */
+	assert_non_null(strstr(out, "usage: "));
+	assert_int_equal(CLI("--version"), 0);
+	assert_int_equal(strncmp(out, "hallpass ", 9), 0);
+	assert_int_equal(CLI("list", "--color", "always"), 0);
+	assert_non_null(strstr(out, "\x1b["));
+	assert_int_equal(CLI("list"), 0);
+	assert_null(strstr(out, "\x1b["));
+	assert_int_equal(CLI("token", "-d", SA_LABEL, SA_DEV), 77); /* through a delegate that the policy does not give */
+	assert_int_equal(CLI("token", "\xff@x.iam.gserviceaccount.com"), 64);
+}
+
+static void test_cli_does_not_keep_silent_of_a_full_disk(void **state) {
+	static const char line[] = "\"$0\" version >/dev/full";
+	struct running r;
+
+	(void)state;
+	start(&w, &r, (const char *const[]){ "/bin/sh", "-c", line, program("hallpass"), NULL });
+	assert_int_equal(finish(&r), 70);
+	assert_non_null(strstr(r.text, "standard output"));
+}
+
+static void test_cli_log_reads_without_a_broker_and_checks_its_options(void **state) {
+	char dir[200];
+
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(CLI("token", SA_DEV), 0);
+	assert_int_equal(CLI("token", SA_PROD), 77);
+	assert_int_equal(CLI("log", "--who", "nobody@"), 0);
+	assert_null(strstr(out, "issued"));
+	assert_int_equal(CLI("log", "--who", "me@", "--target", "training-prod"), 0);
+	assert_non_null(strstr(out, "CONDITION") ? out : strstr(out, "NO_BINDING"));
+	assert_null(strstr(out, SA_DEV));
+	assert_int_equal(CLI("log", "--result", "isued"), 64);
+	assert_non_null(strstr(err, "issued"));
+	assert_int_equal(CLI("log", "-n", "0"), 64);
+	assert_int_equal(CLI("log", "-n", "many"), 64);
+	assert_int_equal(WEXITSTATUS(world_stop(&w, SIGTERM)), 0);
+	snprintf(dir, sizeof(dir), "%s/audit", w.dir);
+	assert_int_equal(CLI("log", "--dir", dir), 0);
+	assert_non_null(strstr(out, "30m by maxLifetime"));
+	assert_non_null(strstr(out, "stop"));
+	assert_int_equal(CLI("log", "--dir", w.dir), 69);
+	setenv("HOME", "/nonexistent", 1);
+	if (access("/var/lib/hallpass/audit", F_OK) < 0)
+		assert_int_equal(CLI("log"), 69); /* no broker, and no record where one would keep it */
+	setenv("XDG_STATE_HOME", w.dir, 1);
+	setenv("HOME", w.dir, 1);
+	snprintf(dir, sizeof(dir), "%s/hallpass", w.dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	snprintf(dir, sizeof(dir), "ln -s ../audit %s/hallpass/audit", w.dir);
+	assert_int_equal(system(dir), 0);
+	assert_int_equal(CLI("log"), 0); /* where one's own broker would keep it */
+	assert_non_null(strstr(out, "30m by maxLifetime"));
+	unsetenv("XDG_STATE_HOME");
+}
+
+static void test_cli_log_tells_of_a_damaged_record(void **state) {
+	char command[300];
+
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(CLI("token", SA_DEV), 0);
+	assert_int_equal(CLI("token", SA_PROD), 77);
+	assert_int_equal(CLI("whoami"), 0);
+	assert_int_equal(WEXITSTATUS(world_stop(&w, SIGTERM)), 0);
+	snprintf(command, sizeof(command), "sed -i 's/\"type\":\"issued\"/\"type\":\"denied\"/' %s/audit/journal/*",
+		 w.dir);
+	assert_int_equal(system(command), 0);
+	snprintf(command, sizeof(command), "%s/audit", w.dir);
+	assert_int_equal(CLI("log", "--dir", command), 70);
+	assert_non_null(strstr(err, "corrupt"));
+}
+
+static void test_cli_log_follows(void **state) {
+	struct running r;
+
+	(void)state;
+	world_daemon(&w);
+	start(&w, &r, HALLPASS("log", "--follow"));
+	assert_true(wait_for(&r, "start"));
+	assert_int_equal(CLI("token", SA_DEV), 0);
+	assert_true(wait_for(&r, "issued"));
+	assert_int_equal(CLI("token", SA_PROD), 77);
+	assert_true(wait_for(&r, "denied"));
+	assert_int_equal(occurrences(r.text, "RESULT"), 1); /* one heading */
+	kill(r.pid, SIGINT);
+	assert_int_equal(finish(&r), 128 + SIGINT);
+}
+
+/* A terminal: colour, folded tables, a spinner while the broker is slow; none of it where NO_COLOR says so. */
+static void test_cli_on_a_terminal(void **state) {
+	struct running r;
+
+	(void)state;
+	world_daemon(&w);
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"times\": 1, \"latency_ms\": 700}");
+	start_on_terminal(&w, &r, 60, HALLPASS("token", SA_DEV));
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, "waiting for the broker"));
+	assert_non_null(strstr(r.text, "\r\x1b[K")); /* and gone when the token comes */
+	assert_non_null(strstr(r.text, "ya29."));
+	assert_non_null(strstr(r.text, "hallpass: dev, for ")); /* the note, since a person is looking */
+	start_on_terminal(&w, &r, 60, HALLPASS("list"));
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, "\x1b[32m"));
+	assert_non_null(strstr(r.text, SA_DEV)); /* whole, on a line of its own part */
+	assert_true(occurrences(r.text, "\r\n") >= 4);
+	start_on_terminal(&w, &r, 0, HALLPASS("list", "--json"));
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, "\n  \"accounts\"")); /* pretty */
+	setenv("NO_COLOR", "1", 1);
+	start_on_terminal(&w, &r, 40, HALLPASS("help", "run"));
+	assert_int_equal(finish(&r), 0);
+	assert_null(strstr(r.text, "\x1b["));
+	for (const char *line = r.text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n'))
+		assert_true(!strncmp(line, "usage", 5) || !strncmp(line, "  ", 2) || strcspn(line, "\r\n") < 40);
+	unsetenv("NO_COLOR");
+}
+
+static void test_cli_man_page_and_completion_come_from_the_table(void **state) {
+	static const char *const names[] = { "token", "id-token", "run", "list", "why", "policy", "log", "whoami", "status", "reload" };
+	static const char *const shells[] = { "bash", "zsh", "fish" };
+	char cm[64];
+
+	(void)state;
+	assert_int_equal(CLI("help", "--man"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(cm, sizeof(cm), ".Cm %s\n", names[i]);
+		assert_non_null(strstr(out, cm));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
+		assert_int_equal(CLI("help", "--completion", shells[i]), 0);
+		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+			assert_non_null(strstr(out, names[k]));
+	}
+}
+
+/* Bash's completion, run: a command, an option, an option's value, an account that the broker knows, a command to run. */
+static void test_cli_completion_completes(void **state) {
+	static const char script[] =
+		"PATH=$1:$PATH; eval \"$(hallpass help --completion bash)\"\n"
+		"try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _hallpass; echo \"${COMPREPLY[*]}\"; }\n"
+		"try hallpass who\n"
+		"try hallpass token --life\n"
+		"try hallpass list --color al\n"
+		"try hallpass why ml-training-d\n"
+		"try hallpass run --as ml-training-d\n"
+		"try hallpass run --as x -- tru\n"
+		"try hallpass log --result iss\n"
+		"try hallpass policy ch\n"
+		"try hallpass token --reason wh\n";
+	char build[256];
+	struct running r;
+
+	(void)state;
+	world_daemon(&w);
+	assert_non_null(realpath(program("."), build));
+	start(&w, &r, (const char *const[]){ "/bin/bash", "-c", script, "bash", build, NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, "whoami\n--lifetime\nalways\n" SA_DEV "\n" SA_DEV "\n"));
+	assert_non_null(strstr(r.text, "true"));
+	assert_non_null(strstr(r.text, "\nissued\ncheck\n\n"));
+}
+
+/* --- brokers that are none */
+
+/* Answers one connection at path with a text and goes; as: the uid that it has then. */
+static pid_t start_liar(const char *path, const char *answer, uid_t as) {
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char request[4096];
+	pid_t pid;
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%.100s", path);
+	unlink(path);
+	pid = fork(); /* who listens is who the kernel names to those who connect */
+	if (pid) {
+		close(fd);
+		while (access(path, F_OK) < 0)
+			poll(NULL, 0, 2);
+		return pid;
+	}
+	if (setuid(as) < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fd, 4) < 0)
+		_exit(1);
+	chmod(path, 0777);
+	fd = accept(fd, NULL, NULL);
+	if (recv(fd, request, sizeof(request), 0) > 0)
+		send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+	_exit(0);
+}
+
+static void test_cli_believes_no_broken_answer(void **state) {
+	static const struct {
+		const char *answer;
+		int code;
+		const char *says;
+	} cases[] = {
+		{ "", 75, "without an answer" },
+		{ "HTTP/1.1 200 OK\r\n", 75, "without an answer" },
+		{ "SSH-2.0-OpenSSH_9.2\r\n\r\n", 75, "without an answer" },
+		{ "HTTP/1.1 200 OK\r\n\r\n<html>", 70, "no JSON" },
+		{ "HTTP/1.1 418 Teapot\r\n\r\n{}", 70, "says nothing" },
+		{ "HTTP/1.1 200 OK\r\n\r\n{}", 70, "no token" },
+		{ "HTTP/1.1 429 Slow\r\n\r\n{\"error\": {\"message\": \"too many \\u001b[2J\"}}", 75, "too many \\x1b[2J" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		pid_t liar = start_liar(w.socket, cases[i].answer, geteuid());
+
+		assert_int_equal(CLI("run", "--as", SA_DEV, "--", "true"), cases[i].code);
+		if (!strstr(err, cases[i].says))
+			fail_msg("to \"%s\" it says: %s", cases[i].answer, err);
+		waitpid(liar, NULL, 0);
+	}
+}
+
+/* Where others may make sockets, one that a stranger serves gets no request. */
+static void test_cli_trusts_no_strangers_socket(void **state) {
+	char dir[128], path[160];
+	pid_t liar;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("skipped: only root can be two users\n");
+		skip();
+	}
+	snprintf(dir, sizeof(dir), "%s/open", w.dir);
+	assert_int_equal(mkdir(dir, 0777), 0);
+	assert_int_equal(chmod(dir, 0777), 0);
+	assert_int_equal(chmod(w.dir, 0711), 0);
+	snprintf(path, sizeof(path), "%s/x.sock", dir);
+	liar = start_liar(path, "HTTP/1.1 200 OK\r\n\r\n{\"principal\": \"user:you@example.com\"}", 12345);
+	assert_int_equal(CLI("whoami", "--socket", path), 69);
+	assert_non_null(strstr(err, "is served by uid 12345"));
+	waitpid(liar, NULL, 0);
+}
+
+static void test_cli_finds_the_broker_by_itself(void **state) {
+	char runtime[100], dir[128], command[400], longer[200];
+	struct running r;
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(CLI("whoami", "--socket", longer), 64);
+	world_daemon(&w);
+	snprintf(runtime, sizeof(runtime), "XDG_RUNTIME_DIR=%s/run", w.dir);
+	snprintf(command, sizeof(command), "mkdir -p %s/run/hallpass", w.dir);
+	assert_int_equal(system(command), 0);
+	start(&w, &r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
+	if (access("/run/hallpass/hallpass.sock", F_OK) < 0) {
+		assert_int_equal(finish(&r), 69);
+		assert_non_null(strstr(r.text, "/run/hallpass/hallpass.sock nor at /run/hallpass/hallpass.sock"));
+	} else {
+		finish(&r);
+	}
+	snprintf(dir, sizeof(dir), "%s/run/hallpass/hallpass.sock", w.dir);
+	assert_int_equal(symlink(w.socket, dir), 0);
+	start(&w, &r, (const char *const[]){ "/usr/bin/env", "-u", "HALLPASS_SOCKET", runtime, program("hallpass"), "whoami", NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, ME));
+}
+
+/* hallpassd's own arguments. */
+static void test_cli_daemon_arguments(void **state) {
+	static const struct {
+		const char *words[4];
+		int code;
+		const char *says;
+	} cases[] = {
+		{ { "--version" }, 0, "hallpassd " },
+		{ { "--help" }, 0, "--check" },
+		{ { "-h" }, 0, "usage: hallpassd" },
+		{ { "--man" }, 0, ".Dt HALLPASSD 8" },
+		{ { "--help-config" }, 0, "audit.lowWater: 64MiB" },
+		{ { "--help-config=text" }, 0, "(Restart.)" },
+		{ { "--help-config=markdown" }, 0, "| `audit.lowWater` |" },
+		{ { "--help-config=man" }, 0, ".It Cm audit.lowWater" },
+		{ { "--help-config=pdf" }, 64, "text, markdown or man" },
+		{ { "--chek" }, 64, "usage: hallpassd" },
+		{ { "serve" }, 64, "what is \"serve\"?" },
+		{ { "--config", "/nonexistent/x.yaml" }, 78, "/nonexistent/x.yaml" },
+		{ { "--check", "--config", "/nonexistent/x.yaml" }, 78, "not valid" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct running r;
+		const char *const *c = cases[i].words;
+
+		start(&w, &r, (const char *const[]){ program("hallpassd"), c[0], c[1], c[2], NULL });
+		assert_int_equal(finish(&r), cases[i].code);
+		if (!strstr(r.text, cases[i].says))
+			fail_msg("hallpassd %s says: %s", c[0], r.text);
+	}
+}
+
+static void test_cli_daemon_checks_everything_in_one_run(void **state) {
+	char config[200], good[200];
+	struct running r;
+	FILE *f;
+
+	(void)state;
+	snprintf(config, sizeof(config), "%s/c.yaml", w.dir);
+	f = fopen(config, "w");
+	assert_non_null(f);
+	fputs("polcy: x\nlimits: {maxLifetime: soon, burst: 0}\nlisteners: []\npeers: [{uid: 1}]\nlog: {level: loud}\n", f);
+	fclose(f);
+	world_daemon(&w); /* which writes a good one */
+	snprintf(good, sizeof(good), "%s/hallpassd.yaml", w.dir);
+	start(&w, &r, (const char *const[]){ program("hallpassd"), "--check", "--config", good, NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, "hallpassd: valid: "));
+	start(&w, &r, (const char *const[]){ program("hallpassd"), "--check", "--config", config, NULL });
+	assert_int_equal(finish(&r), 78);
+	assert_non_null(strstr(r.text, "c.yaml:1:1: error: unknown key `polcy`"));
+	assert_non_null(strstr(r.text, "did you mean `policy`?"));
+	assert_non_null(strstr(r.text, "c.yaml:2:23: "));
+	assert_non_null(strstr(r.text, "c.yaml:2:36: "));
+	assert_non_null(strstr(r.text, "c.yaml:3:12: "));
+	assert_non_null(strstr(r.text, "c.yaml:4:9: "));
+	assert_non_null(strstr(r.text, "c.yaml:5:14: "));
+}
+
+/* No file at all: one user's helper, in that user's own directories. */
+static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
+	char path[256], runtime[200];
+	struct running r, daemon;
+	FILE *f;
+
+	(void)state;
+	if (geteuid() == 0) {
+		print_message("skipped: root's defaults are the machine's own directories\n");
+		skip();
+	}
+	snprintf(runtime, sizeof(runtime), "%s/run", w.dir);
+	assert_int_equal(mkdir(runtime, 0700), 0);
+	setenv("XDG_RUNTIME_DIR", runtime, 1);
+	setenv("HOME", w.dir, 1);
+	unsetenv("XDG_CONFIG_HOME");
+	unsetenv("XDG_STATE_HOME");
+	snprintf(path, sizeof(path), "mkdir -p %s/.config/hallpass", w.dir);
+	assert_int_equal(system(path), 0);
+	start(&w, &r, (const char *const[]){ program("hallpassd"), "--check", NULL });
+	assert_int_equal(finish(&r), 78);
+	assert_non_null(strstr(r.text, ".config/hallpass/policy.yaml"));
+	snprintf(path, sizeof(path), "%s/.config/hallpass/policy.yaml", w.dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("version: 1\n", f);
+	fclose(f);
+	setenv("GCE_METADATA_HOST", "127.0.0.1:1", 1);
+	start(&w, &daemon, (const char *const[]){ program("hallpassd"), NULL });
+	assert_true(wait_for(&daemon, "started"));
+	snprintf(w.socket, sizeof(w.socket), "%.70s/hallpass/hallpass.sock", runtime);
+	assert_int_equal(CLI("whoami"), 0);
+	assert_non_null(strstr(out, "@localhost"));
+	snprintf(path, sizeof(path), "%s/.local/state/hallpass/audit/journal", w.dir);
+	assert_int_equal(access(path, F_OK), 0);
+	kill(daemon.pid, SIGTERM);
+	assert_int_equal(finish(&daemon), 0);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_cli_token_is_alone_on_stdout),
 		SCENARIO(test_cli_exit_codes),
-		SCENARIO(test_cli_run_gives_the_command_a_fresh_private_file),
-		SCENARIO(test_cli_run_renews_before_expiry),
-		SCENARIO(test_cli_run_keeps_codes_and_passes_signals),
 		SCENARIO(test_cli_tells_who_what_and_why),
+		SCENARIO(test_cli_the_brokers_own_uid_may_reload),
 		SCENARIO(test_cli_log_shows_and_filters),
 		SCENARIO(test_cli_policy_check),
+		SCENARIO(test_cli_json_parses_everywhere),
+		SCENARIO(test_cli_explains_in_words),
+		SCENARIO(test_cli_lists_until_when),
+		SCENARIO(test_cli_id_token),
+		SCENARIO(test_cli_parses_its_options),
+		SCENARIO(test_cli_does_not_keep_silent_of_a_full_disk),
+		SCENARIO(test_cli_log_reads_without_a_broker_and_checks_its_options),
+		SCENARIO(test_cli_log_tells_of_a_damaged_record),
+		SCENARIO(test_cli_log_follows),
+		SCENARIO(test_cli_on_a_terminal),
+		SCENARIO(test_cli_man_page_and_completion_come_from_the_table),
+		SCENARIO(test_cli_completion_completes),
+		SCENARIO(test_cli_believes_no_broken_answer),
+		SCENARIO(test_cli_trusts_no_strangers_socket),
+		SCENARIO(test_cli_finds_the_broker_by_itself),
+		SCENARIO(test_cli_daemon_arguments),
+		SCENARIO(test_cli_daemon_checks_everything_in_one_run),
+		SCENARIO(test_cli_daemon_without_a_file_is_one_users_helper),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
