@@ -22,6 +22,9 @@ static enum http_verdict find_head(struct http_parser *p, const char *data, size
 	for (; p->scanned < len; p->scanned++) {
 		unsigned char c = (unsigned char)data[p->scanned];
 
+		if (p->scanned == HTTP_MAX_HEAD)
+			return p->line_start == 0 ? refuse(p, 414, "a request line that is too long")
+						  : refuse(p, 431, "a head of over 8192 bytes");
 		if (c == '\n') {
 			if (p->scanned == 0 || data[p->scanned - 1] != '\r')
 				return refuse(p, 400, "a line that ends in a bare LF");
@@ -35,9 +38,6 @@ static enum http_verdict find_head(struct http_parser *p, const char *data, size
 		} else if ((c < 0x20 && c != '\r' && c != '\t') || c >= 0x7F) {
 			return refuse(p, 400, c ? "a control character or a byte that is not ASCII" : "a NUL byte");
 		}
-		if (p->scanned + 1 > HTTP_MAX_HEAD)
-			return p->line_start == 0 ? refuse(p, 414, "a request line that is too long")
-						  : refuse(p, 431, "a head of over 8192 bytes");
 	}
 	return HTTP_MORE;
 }
