@@ -56,8 +56,11 @@ static int dir_get(const char *dir, int *out, struct error *err) {
 			return error_set(err, ERR_UNAVAILABLE, "%s: cannot make the socket's directory: %s", dir,
 					 strerror(errno));
 		fd = open_dir(dir);
-		if (fd >= 0 && geteuid() == 0 && fchmod(fd, 0755) < 0)
+		if (fd >= 0 && geteuid() == 0 && fchmod(fd, 0755) < 0) {
 			error_set(err, ERR_UNAVAILABLE, "%s: %s", dir, strerror(errno));
+			close(fd);
+			return -1;
+		}
 	}
 	if (fd < 0)
 		return error_set(err, errno == ELOOP ? ERR_INVALID : ERR_UNAVAILABLE, "%s: %s", dir,
@@ -71,14 +74,15 @@ static int dir_get(const char *dir, int *out, struct error *err) {
 	return 0;
 }
 
-/* Does anybody answer there? */
-static bool socket_is_live(const struct sockaddr_un *un) {
+/* Only what the kernel refuses is nobody's: not to be let in (EACCES), or a socket of another kind, is somebody. */
+static bool socket_is_stale(const struct sockaddr_un *un) {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool live = fd >= 0 && (connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0 || errno == EAGAIN);
+	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 &&
+		     (errno == ECONNREFUSED || errno == ENOENT);
 
 	if (fd >= 0)
 		close(fd);
-	return live;
+	return stale;
 }
 
 static int place_check(int dir_fd, const char *name, const struct sockaddr_un *un, struct error *err) {
@@ -88,7 +92,7 @@ static int place_check(int dir_fd, const char *name, const struct sockaddr_un *u
 		return errno == ENOENT ? 0 : error_set(err, ERR_UNAVAILABLE, "%s: %s", un->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, ERR_INVALID, "%s is there and is no socket: remove it", un->sun_path);
-	if (socket_is_live(un))
+	if (!socket_is_stale(un))
 		return error_set(err, ERR_UNAVAILABLE, "%s: another server listens there; stop it first", un->sun_path);
 	return 0;
 }
@@ -109,20 +113,19 @@ static int set_group(int dir_fd, const char *name, const char *group, struct err
 /* Binds inside a 0700 directory of our own, so that nobody connects before mode and group are right. */
 static int bind_private(struct listener *l, const char *dir, unsigned mode, const char *group, struct error *err) {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	char temp[64];
+	char temp[64], inner[80];
+	int r = 0;
 
 	snprintf(temp, sizeof(temp), ".hp%ld", (long)getpid());
+	snprintf(inner, sizeof(inner), "%s/s", temp);
 	if (snprintf(un.sun_path, sizeof(un.sun_path), "%s/%s/s", dir, temp) >= (int)sizeof(un.sun_path))
 		return error_set(err, ERR_INVALID, "%s is too long for a socket's directory: %zu bytes at most", dir,
 				 sizeof(un.sun_path) - 20);
-	unlink(un.sun_path);
-	rmdir(temp);
-	if (mkdirat(l->dir_fd, temp, 0700) < 0 && errno != EEXIST)
+	/* One that had our pid may have died in here. */
+	unlinkat(l->dir_fd, inner, 0);
+	unlinkat(l->dir_fd, temp, AT_REMOVEDIR);
+	if (mkdirat(l->dir_fd, temp, 0700) < 0)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", dir, strerror(errno));
-	int r = 0;
-	char inner[80];
-
-	snprintf(inner, sizeof(inner), "%s/s", temp);
 	if (bind(l->fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(l->fd, BACKLOG) < 0)
 		r = error_set(err, ERR_UNAVAILABLE, "%s: cannot listen: %s", dir, strerror(errno));
 	else if (fchmodat(l->dir_fd, inner, mode, 0) < 0)
