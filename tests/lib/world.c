@@ -134,17 +134,18 @@ void world_policy(struct world *w, const char *yaml) {
 }
 
 static void write_config(struct world *w) {
-	char text[4096];
+	char text[4096], peers[100];
 
+	snprintf(peers, sizeof(peers), "peers: [{uid: %u, principal: \"" ME "\"}]\n", geteuid());
 	snprintf(text, sizeof(text),
 		 "listeners: [{unix: hp.sock}]\n"
-		 "peers: [{uid: %u, principal: \"" ME "\"}]\n"
+		 "%s"
 		 "credential: {file: google/broker-key.json}\n"
 		 "policy: policy.yaml\n"
 		 "audit: {directory: audit, segmentSize: 512KiB, lowWater: 0}\n"
 		 "endpoints: {iamCredentials: \"%s\"}\n"
 		 "%s",
-		 geteuid(), w->url, w->config_more);
+		 strstr(w->config_more, "peers:") ? "" : peers, w->url, w->config_more);
 	write_file(w, "hallpassd.yaml", text);
 }
 

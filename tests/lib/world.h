@@ -20,7 +20,7 @@
 
 struct world {
 	char dir[64], socket[100], url[128];
-	char config_more[1024]; /* lines added to hallpassd.yaml */
+	char config_more[1024]; /* lines added to hallpassd.yaml; `peers:` among them replaces the one for ME */
 	char wrap[256];		/* words put before hallpassd: "strace -f …", "eatmydata" */
 	pid_t google, daemon;
 	pid_t wrapped; /* hallpassd itself, where `daemon` is what wraps it; 0: the same */
