@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -559,7 +560,7 @@ static pid_t hoard(uid_t uid, int connections, bool drip) {
 	if (pid == 0) {
 		int *fds = calloc((size_t)connections, sizeof(*fds));
 
-		if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 			_exit(1);
 		close(ready[0]);
 		for (int i = 0; i < connections; i++)
