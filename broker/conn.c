@@ -356,7 +356,7 @@ static void conn_refuse(struct conn *conn, int status, enum error_code code, con
 	struct http_reply reply = { .status = status, .content_type = "application/json" };
 
 	conn->server->counters.refused++;
-	status_body(&body, code, "MALFORMED_REQUEST", why, NULL, 0);
+	status_body_http(&body, status, code, "MALFORMED_REQUEST", why);
 	reply.body = (struct str){ body.data, body.len };
 	free(conn->request);
 	conn->request = NULL;

@@ -396,7 +396,7 @@ static void no_route(struct call *call, const struct http_request *request, cons
 	snprintf(message, sizeof(message), path_known ? "this path does not take %.*s" : "no such path: %.*s",
 		 (int)(path_known ? request->method_name.n : request->path.n > 100 ? 100 : request->path.n),
 		 path_known ? request->method_name.p : request->path.p);
-	status_body(&body, path_known ? ERR_INVALID : ERR_NOT_FOUND, NULL, message, NULL, 0);
+	status_body_http(&body, path_known ? 405 : 404, path_known ? ERR_INVALID : ERR_NOT_FOUND, NULL, message);
 	call_free(call);
 	conn_reply(conn, &(struct http_reply){
 				 .status = path_known ? 405 : 404,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -272,6 +273,8 @@ static void test_conn_survives_without_descriptors(void **state) {
 	struct rlimit before, tight;
 	int first = dial(w), second = dial(w), fillers[64], n = 0;
 	char out[4096];
+	struct stat st;
+	int log = memfd_create("log", MFD_CLOEXEC), quiet = w->log.fd;
 
 	spin(w, 20); /* both are accepted */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -281,11 +284,16 @@ static void test_conn_survives_without_descriptors(void **state) {
 		n++;
 	close(fillers[--n]);
 	fillers[n] = dial(w); /* takes the last descriptor: there is none to accept with */
-	spin(w, 250);
+	w->log.fd = log;
+	spin(w, 650);
+	w->log.fd = quiet;
+	assert_int_equal(fstat(log, &st), 0);
+	assert_true(st.st_size > 50 && st.st_size < 400); /* told once, not at each try */
 	say(first, GET("/still"));
 	hear(w, first, out, sizeof(out), "/still");
 	while (n >= 0)
 		close(fillers[n--]);
+	close(log);
 	setrlimit(RLIMIT_NOFILE, &before);
 	spin(w, 250);
 	n = dial(w);
@@ -363,6 +371,8 @@ static void test_conn_refuses_the_corpus_on_a_socket(void **state) {
 		assert_int_equal(send(fd, http_corpus[i].bytes.p, http_corpus[i].bytes.n, MSG_NOSIGNAL), http_corpus[i].bytes.n);
 		say(fd, GET("/behind"));
 		hear(w, fd, out, sizeof(out), NULL);
+		snprintf(want, sizeof(want), "\"code\":%d,", http_corpus[i].status);
+		assert_non_null(strstr(out, want));
 		snprintf(want, sizeof(want), "HTTP/1.1 %d ", http_corpus[i].status);
 		if (strncmp(out, want, strlen(want)) || strstr(out, "HTTP/1.1 200 "))
 			fail_msg("request %zu: not %sand the end, but %s", i, want, out);
