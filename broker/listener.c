@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "broker/listener.h"
@@ -26,11 +24,51 @@ struct listener {
 	ino_t ino;
 };
 
-/* The directory, without following a symbolic link anywhere on the way. */
-static int open_dir(const char *dir) {
-	struct open_how how = { .flags = O_DIRECTORY | O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+static bool name_is_link(int dir_fd, const char *name) {
+	struct stat st;
 
-	return (int)syscall(SYS_openat2, AT_FDCWD, dir, &how, sizeof(how));
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+static void close_keeping_errno(int fd) {
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+}
+
+/*
+ * The directory, without following a symbolic link anywhere on the way: openat2(RESOLVE_NO_SYMLINKS) step by step, for
+ * containers and valgrind do not know that call.
+ */
+static int open_dir(const char *dir) {
+	int fd = open(dir[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[256];
+
+	while (fd >= 0) {
+		size_t n;
+		int next;
+
+		dir += strspn(dir, "/");
+		n = strcspn(dir, "/");
+		if (n >= sizeof(name)) {
+			close(fd);
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		memcpy(name, n ? dir : ".", n ? n : 1);
+		name[n ? n : 1] = '\0';
+		next = openat(fd, name, (n ? O_PATH : O_RDONLY) | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+		/* Of a link O_DIRECTORY says that it is none. */
+		if (next < 0 && errno == ENOTDIR && name_is_link(fd, name))
+			errno = ELOOP;
+		close_keeping_errno(fd);
+		fd = next;
+		if (!n)
+			break;
+		dir += n;
+	}
+	return fd;
 }
 
 static int dir_check(int dir_fd, const char *dir, struct error *err) {
