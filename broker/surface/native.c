@@ -412,17 +412,22 @@ static void no_route(struct call *call, const struct http_request *request, cons
  * socket, and who asks is the kernel's word, not a proxy's. The field's name; n = 0: none.
  */
 static struct str foreign_field(const struct http_request *request) {
-	static const char *const names[] = { "origin", "referer", "x-forwarded-for", "forwarded", "via" };
-	static const char fetch[] = "sec-fetch-";
+	static const struct {
+		size_t n;
+		const char *name;
+		bool prefix;
+	} foreign[] = {
+		{ 6, "origin", false }, { 7, "referer", false }, { 10, "sec-fetch-", true }, { 15, "x-forwarded-for", false },
+		{ 9, "forwarded", false }, { 3, "via", false },
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (http_field(request, names[i]).p)
-			return str_of(names[i]);
 	for (size_t i = 0; i < request->n_fields; i++) {
 		struct str name = request->fields[i].name;
 
-		if (name.n >= sizeof(fetch) - 1 && !strncasecmp(name.p, fetch, sizeof(fetch) - 1))
-			return STR("sec-fetch-*");
+		for (size_t k = 0; k < ARRAY_SIZE(foreign); k++)
+			if ((foreign[k].prefix ? name.n >= foreign[k].n : name.n == foreign[k].n) &&
+			    !strncasecmp(name.p, foreign[k].name, foreign[k].n))
+				return name;
 	}
 	return (struct str){ NULL, 0 };
 }

@@ -89,10 +89,15 @@ static int exchange(const char *request, char *out, size_t size) {
 	return status_of_answer(out);
 }
 
+/* 503 is "try again": a machine under load may keep a record waiting for longer than it may. */
 static void assert_serves(void) {
 	struct answer a;
 
 	ask_token(&w, SA_DEV, "", &a);
+	for (int i = 0; i < 10 && a.status == 503; i++) {
+		answer_fini(&a);
+		ask_token(&w, SA_DEV, "", &a);
+	}
 	if (a.status != 200)
 		world_log_tail(&w);
 	assert_int_equal(a.status, 200);
@@ -377,7 +382,9 @@ static void test_front_bounds_clients_that_never_read(void **state) {
 		assert_serves();
 	}
 	print_message("resident: %lld KiB before, at most %lld KiB\n", (long long)before, (long long)most);
+#ifndef __SANITIZE_ADDRESS__ /* AddressSanitizer keeps what is freed */
 	assert_true(most - before < 32 * 1024);
+#endif
 	until_alone(); /* each is dropped at the write deadline, read or not */
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
