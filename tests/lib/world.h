@@ -12,6 +12,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Under AddressSanitizer memory is not what it is in the product. gcc has a macro for it, clang a feature. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 #define SA_DEV "ml-training-dev-sa@acme-ml.iam.gserviceaccount.com"
 #define SA_PROD "ml-training-prod-sa@acme-ml.iam.gserviceaccount.com"
 #define SA_LABEL "ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com"

@@ -23,15 +23,6 @@
 #define CANARY "ya29.standin-" /* how each of the stand-in's tokens begins */
 #define PLAIN_UID 12321
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static struct world w;
 
 static int setup(void **state) {
