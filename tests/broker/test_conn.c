@@ -355,6 +355,12 @@ static void test_peer_is_told_by_the_kernel(void **state) {
 	assert_int_equal(peer_of(pair[0], &peer, &err), 0);
 	assert_int_equal(peer.uid, geteuid());
 	assert_int_equal(peer_of(0, &peer, &err), -1);
+	assert_int_equal(err.code, ERR_UNAUTHENTICATED);
+	/* Nobody vouches for a caller on TCP yet. */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(peer_of(fd, &peer, &err), -1);
+	assert_non_null(strstr(err.message, "only callers on a Unix socket"));
+	close(fd);
 	close(pair[0]);
 	close(pair[1]);
 }

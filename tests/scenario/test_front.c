@@ -34,10 +34,15 @@ static int setup(void **state) {
 	return 0;
 }
 
+/* Whatever was done to it, the daemon ends well: exit 0, and no complaint of a sanitizer. */
 static int teardown(void **state) {
+	int status = w.daemon > 0 ? world_stop(&w, SIGTERM) : 0;
+
 	(void)state;
+	if (status)
+		world_log_tail(&w);
 	world_end(&w);
-	return 0;
+	return status;
 }
 
 /* --- raw clients */
@@ -238,6 +243,48 @@ static void test_front_takes_no_method_for_another(void **state) {
 	assert_int_equal(exchange("HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", out, sizeof(out)), 200);
 	assert_non_null(strstr(out, "Content-Length: 3\r\n"));
 	assert_string_equal(strstr(out, "\r\n\r\n"), "\r\n\r\n");
+}
+
+/* The rest of the API: what is asked, and what bad questions get. */
+static void test_front_answers_questions_and_says_what_is_wrong_with_bad_ones(void **state) {
+	static const struct {
+		const char *method, *path, *body;
+		int status;
+		const char *has;
+	} cases[] = {
+		{ "GET", "/v1/whoami", NULL, 200, "\"how\":\"SO_PEERCRED\"" },
+		{ "GET", "/v1/list", NULL, 200, SA_DEV },
+		{ "GET", "/v1/status", NULL, 200, "\"healthy\":true" },
+		{ "GET", "/v1/version", NULL, 200, "hallpassd" },
+		{ "POST", "/v1/why", ASK_DEV, 200, "ALLOW" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_PROD "\"}", 200, "\"message\"" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"time\": 1764115200, \"permission\": \"iam.serviceAccounts.signBlob\"}", 200, "DENY" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"permission\": \"iam.fly\"}", 400, "permission must be one of IAM's" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"permission\": 1}", 400, "permission must be one of IAM's" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"time\": \"noon\"}", 400, "time must be an integer" },
+		{ "POST", "/v1/why", "{}", 400, "serviceAccount is missing" },
+		{ "POST", "/v1/why", "[", 400, "the body is not JSON" },
+		{ "POST", "/v1/idToken", ASK_DEV, 400, "audience is missing" },
+		{ "POST", "/v1/idToken", "{\"serviceAccount\": \"" SA_DEV "\", \"audience\": \"https://run\"}", 403, "PERMISSION_DENIED" },
+		{ "POST", "/v1/reload", "{}", 200, "policySha256" },
+	};
+
+	static char out[8192];
+
+	(void)state;
+	world_daemon(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct answer a;
+
+		ask(&w, cases[i].method, cases[i].path, cases[i].body, &a);
+		if (a.status != cases[i].status || !strstr(a.text, cases[i].has))
+			fail_msg("%s %s %s -> %s", cases[i].method, cases[i].path, cases[i].body ? cases[i].body : "", a.text);
+		answer_fini(&a);
+	}
+	/* A question without a question. */
+	assert_int_equal(exchange("POST /v1/why HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+				  "Content-Length: 0\r\n\r\n", out, sizeof(out)), 400);
+	assert_non_null(strstr(out, "ask about something"));
 }
 
 /* Threat 7: what a web page can send gets nothing and changes nothing, whatever it says of itself. */
@@ -910,6 +957,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_front_refuses_the_corpus),
 		SCENARIO(test_front_takes_no_method_for_another),
+		SCENARIO(test_front_answers_questions_and_says_what_is_wrong_with_bad_ones),
 		SCENARIO(test_front_gives_web_pages_nothing),
 		SCENARIO(test_front_takes_json_by_its_type_alone),
 		SCENARIO(test_front_cuts_off_a_field_now_and_then_with_408),
