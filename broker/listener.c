@@ -1,5 +1,6 @@
 /* See listener.h. */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -51,11 +52,7 @@ static int open_dir(const char *dir) {
 
 		dir += strspn(dir, "/");
 		n = strcspn(dir, "/");
-		if (n >= sizeof(name)) {
-			close(fd);
-			errno = ENAMETOOLONG;
-			return -1;
-		}
+		assert(n < sizeof(name)); /* of a path that fits a socket's address */
 		memcpy(name, n ? dir : ".", n ? n : 1);
 		name[n ? n : 1] = '\0';
 		next = openat(fd, name, (n ? O_PATH : O_RDONLY) | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);

@@ -136,6 +136,7 @@ static void test_listener_refuses_a_place_that_is_taken(void **state) {
 	assert_refused(in_dir("busy"), NULL, ERR_UNAVAILABLE, "another server");
 	assert_refused(in_dir("datagram"), NULL, ERR_UNAVAILABLE, "another server");
 	assert_refused(in_dir("file"), NULL, ERR_INVALID, "is no socket: remove it");
+	assert_refused(in_dir("file/s"), NULL, ERR_UNAVAILABLE, "Not a directory");
 	assert_int_equal(symlink("/nowhere", in_dir("dangling")), 0);
 	assert_refused(in_dir("dangling"), NULL, ERR_INVALID, "is no socket");
 	assert_int_equal(knock(in_dir("live")), 0); /* and still has it */
