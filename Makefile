@@ -100,6 +100,16 @@ $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so:
 	$(call say,CC)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
+# The other opinion on HTTP (tests/broker/test_llhttp.c), where its sources are: Debian's node-llhttp, as deps.sh unpacks it.
+LLHTTP ?= $(firstword $(wildcard build-llhttp/usr/share /usr/share))
+ifneq ($(wildcard $(LLHTTP)/llhttp/llhttp.c),)
+$(BUILD)/tests/broker/test_llhttp: | $(BUILD)/llhttp.so
+endif
+$(BUILD)/llhttp.so: tests/llhttp/shim.c tests/llhttp/shim.h
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -std=gnu17 -O1 -fPIC -shared -DLLHTTP_STRICT_MODE=1 -I. -I$(LLHTTP)/include/llhttp -I$(LLHTTP)/llhttp -o $@ $< $(LLHTTP)/llhttp/*.c
+
 # policy/ is pure: no files, clock, sockets, environment, event loop.
 OUTSIDE = open|openat|fopen|fdopen|read|write|pread|pwrite|socket|connect|time|clock_gettime|gettimeofday|localtime|localtime_r|gmtime|gmtime_r|getenv|secure_getenv|setlocale|curl_.*|event_.*|EVP_.*|SHA256.*
 check-layers: $(BUILD)/libpolicy.a

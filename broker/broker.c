@@ -293,6 +293,9 @@ static void broker_drain(struct broker *b) {
 	if (b->deadline)
 		evtimer_add(b->deadline, &wait);
 	conn_server_stop_listening(b->conns, -1);
+	/* Gone at once: a client that comes now is told so, and does not wait for a server that will not answer. */
+	while (b->n_listeners)
+		listener_free(b->listeners[--b->n_listeners]);
 	conn_server_drain(b->conns, on_drained, b);
 }
 

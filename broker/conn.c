@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "broker/clock.h"
@@ -22,15 +23,25 @@
 #define OUT_MAX (2 << 20)
 #define ACCEPTS_AT_ONCE 64
 #define MAX_LISTENERS 64
-#define UID_BUCKETS 1024
+#define UID_BUCKETS 256
+#define DESCRIPTORS_KEPT 256 /* at most half of all: for the record, upstream and listeners */
+#define TELL_EVERY_MS 10000  /* what anybody can cause is logged so often at most */
 #define TICK_MS 100   /* how finely deadlines are watched */
 #define LINGER_MS 1000 /* how long a refused client's further bytes are read away, so that it sees its answer */
 
 /* What a connection waits for; each has a list in order of deadline, because the span is the same for all in it. */
 enum wait { WAIT_NOTHING, WAIT_IDLE, WAIT_HEAD, WAIT_WRITE, WAIT_LINGER, N_WAITS };
 
+/* How many connections a uid has: exact, so that nobody pays for a stranger's. Lives while one is open. */
+struct quota {
+	LIST_ENTRY(quota) same_bucket;
+	int64_t uid;
+	unsigned open;
+};
+
 struct conn {
 	struct conn_server *server;
+	struct quota *quota;
 	struct event read_event, write_event;
 	struct event closed_event; /* armed instead of read_event while bytes wait behind a pending request */
 	int fd;
@@ -64,6 +75,12 @@ struct listening {
 	char name[128];
 };
 
+/* A message that anybody can cause: how often since it was last written. */
+struct told {
+	int64_t at_ms; /* 0: never */
+	unsigned times;
+};
+
 struct conn_server {
 	struct event_base *base;
 	struct conn_handler handler;
@@ -75,8 +92,9 @@ struct conn_server {
 	struct listening listening[MAX_LISTENERS];
 	int spare_fd; /* given up for a moment when descriptors run out */
 	bool paused;  /* listeners are silent until resume fires or a connection ends */
-	uint16_t uids[UID_BUCKETS]; /* connections of the uids that hash there */
-	struct buf reply;	    /* scratch for building one answer */
+	LIST_HEAD(, quota) quotas[UID_BUCKETS];
+	struct buf reply; /* scratch for building one answer */
+	struct told told_exhausted, told_peer;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -115,8 +133,39 @@ static void conn_wait(struct conn *conn, enum wait wait) {
 
 /* --- the end of a connection */
 
-static uint16_t *uid_count(struct conn_server *s, int64_t uid) {
-	return &s->uids[((uint64_t)uid * 0x9E3779B97F4A7C15u) >> 54];
+/* Whether to write it now; times then says how often it happened. */
+static bool tell(struct told *told, unsigned *times) {
+	int64_t now = clock_boottime_ms();
+
+	told->times++;
+	if (told->at_ms && now - told->at_ms < TELL_EVERY_MS)
+		return false;
+	*times = told->times;
+	*told = (struct told){ .at_ms = now };
+	return true;
+}
+
+/* NULL: no memory. */
+static struct quota *quota_of(struct conn_server *s, int64_t uid) {
+	size_t bucket = ((uint64_t)uid * 0x9E3779B97F4A7C15u) >> 56;
+	struct quota *quota;
+
+	LIST_FOREACH(quota, &s->quotas[bucket], same_bucket)
+		if (quota->uid == uid)
+			return quota;
+	quota = calloc(1, sizeof(*quota));
+	if (quota) {
+		quota->uid = uid;
+		LIST_INSERT_HEAD(&s->quotas[bucket], quota, same_bucket);
+	}
+	return quota;
+}
+
+static void quota_release(struct quota *quota) {
+	if (--quota->open)
+		return;
+	LIST_REMOVE(quota, same_bucket);
+	free(quota);
 }
 
 static void listeners_set(struct conn_server *s, bool on) {
@@ -150,7 +199,7 @@ static void conn_free(struct conn *conn) {
 	conn_out_free(conn);
 	free(conn->in);
 	free(conn->request);
-	--*uid_count(s, conn->peer.uid);
+	quota_release(conn->quota);
 	s->counters.open--;
 	free(conn);
 	if (s->paused && !event_pending(s->resume, EV_TIMEOUT, NULL))
@@ -177,7 +226,10 @@ static void conn_end(struct conn *conn) {
 static void build_reply(struct conn *conn, const struct http_reply *reply, bool close, struct buf *out) {
 	bool head_only = conn->request && conn->request->method == HTTP_HEAD;
 
+	/* Room first: what grows later would leave a copy of the token where it stood. */
 	buf_reset(out);
+	if (buf_grow(out, reply->body.n + 1024))
+		buf_reset(out);
 	buf_adds(out, "HTTP/1.1 ");
 	buf_addu(out, (uint64_t)reply->status);
 	buf_addc(out, ' ');
@@ -304,7 +356,7 @@ static void conn_refuse(struct conn *conn, int status, enum error_code code, con
 	struct http_reply reply = { .status = status, .content_type = "application/json" };
 
 	conn->server->counters.refused++;
-	status_body(&body, code, "MALFORMED_REQUEST", why, NULL, 0);
+	status_body_http(&body, status, code, "MALFORMED_REQUEST", why);
 	reply.body = (struct str){ body.data, body.len };
 	free(conn->request);
 	conn->request = NULL;
@@ -422,7 +474,8 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 		return;
 	}
 	if (!conn_grow(conn)) {
-		conn_end(conn);
+		/* Only chunks of a byte or two each come so far: three times the largest body, and no end. */
+		conn_refuse(conn, 413, ERR_INVALID, "a body in too many chunks");
 		return;
 	}
 	r = recv(fd, conn->in + conn->in_len, conn->in_size - conn->in_len, 0);
@@ -440,30 +493,37 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 
 /* --- accepting */
 
-static void refuse_at_accept(int fd, int status, const char *why, struct conn_server *s) {
+/* What it has sent already is read away, or closing would reset the connection before it saw its answer. */
+static void refuse_at_accept(struct conn_server *s, int fd, enum error_code code, const char *why) {
 	struct buf body = BUF_INIT(2048), out = BUF_INIT(4096);
+	int status = status_of(code)->http;
+	char away[4096];
 	ssize_t r;
 
-	status_body(&body, status == 429 ? ERR_LIMIT : ERR_UNAUTHENTICATED, NULL, why, NULL, 0);
+	status_body(&body, code, NULL, why, NULL, 0);
 	buf_addf(&out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-		 status, http_reason(status), body.len, body.data);
-	r = send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	(void)r;
+		 status, http_reason(status), body.len, body.data ? body.data : "");
+	r = buf_ok(&out) ? send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
+	for (int i = 0; i < 4 && r > 0; i++)
+		r = recv(fd, away, sizeof(away), MSG_DONTWAIT);
 	buf_fini(&body);
 	buf_fini(&out);
 	s->counters.refused++;
 	close(fd);
 }
 
-static void conn_start(struct conn_server *s, int fd, const struct peer *peer) {
+static void conn_start(struct conn_server *s, int fd, const struct peer *peer, struct quota *quota) {
 	struct conn *conn = calloc(1, sizeof(*conn));
 	int one = 1;
 
+	quota->open++;
 	if (!conn) {
+		quota_release(quota);
 		close(fd);
 		return;
 	}
 	conn->server = s;
+	conn->quota = quota;
 	conn->fd = fd;
 	conn->peer = *peer;
 	if (peer->family != AF_UNIX)
@@ -473,37 +533,44 @@ static void conn_start(struct conn_server *s, int fd, const struct peer *peer) {
 	event_assign(&conn->closed_event, s->base, fd, EV_CLOSED, on_closed, conn);
 	event_add(&conn->read_event, NULL);
 	TAILQ_INSERT_TAIL(&s->all, conn, link);
-	++*uid_count(s, peer->uid);
 	s->counters.open++;
 	s->counters.accepted++;
 	conn_wait(conn, WAIT_IDLE);
 }
 
 static void accept_one(struct conn_server *s, int fd) {
+	struct quota *quota;
 	struct peer peer;
 	struct error err;
+	unsigned times;
 
 	if (peer_of(fd, &peer, &err) < 0) {
-		log_warning(s->log, "peer-refused", "error=\"%s\"", err.message);
-		refuse_at_accept(fd, 401, err.message, s);
-	} else if (*uid_count(s, peer.uid) >= s->limits.max_connections_per_uid) {
-		refuse_at_accept(fd, 429, "too many connections of this uid (limits.maxConnectionsPerUid)", s);
+		if (tell(&s->told_peer, &times))
+			log_warning(s->log, "peer-refused", "times=%u error=\"%s\"", times, err.message);
+		refuse_at_accept(s, fd, ERR_UNAUTHENTICATED, err.message);
+	} else if (!(quota = quota_of(s, peer.uid))) {
+		close(fd);
+	} else if (quota->open >= s->limits.max_connections_per_uid) {
+		refuse_at_accept(s, fd, ERR_LIMIT, "too many connections of this uid (limits.maxConnectionsPerUid)");
 	} else {
-		conn_start(s, fd, &peer);
+		conn_start(s, fd, &peer, quota);
 	}
 }
 
-/* No descriptors left: refuse one with the spare, then leave the listeners alone for a moment instead of spinning. */
-static void accept_exhausted(struct conn_server *s, int listening_fd) {
+/* Nothing to accept with: refuse one with the spare, then leave the listeners alone for a moment instead of spinning. */
+static void accept_exhausted(struct conn_server *s, int listening_fd, int why) {
 	struct timeval later = { 0, 100000 };
+	unsigned times;
 	int fd;
 
-	log_error(s->log, "no-descriptors", "open=%u: raise the limit on open files", s->counters.open);
+	if (tell(&s->told_exhausted, &times))
+		log_error(s->log, "accept-failed", "times=%u open=%u error=\"%s\"", times, s->counters.open,
+			  why == EMFILE ? "no descriptors left: raise the limit on open files" : strerror(why));
 	if (s->spare_fd >= 0)
 		close(s->spare_fd);
 	fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
-		close(fd);
+		refuse_at_accept(s, fd, ERR_UNAVAILABLE, "no descriptors left; try again");
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	listeners_set(s, false);
 	event_add(s->resume, &later);
@@ -524,10 +591,10 @@ static void on_acceptable(evutil_socket_t listening_fd, short events, void *arg)
 		fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			accept_one(s, fd);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			accept_exhausted(s, listening_fd);
+		} else if (errno == EAGAIN) {
 			return;
 		} else if (errno != EINTR && errno != ECONNABORTED) {
+			accept_exhausted(s, listening_fd, errno);
 			return;
 		}
 	}
@@ -562,6 +629,24 @@ static void on_tick(evutil_socket_t fd, short events, void *arg) {
 
 /* --- the server */
 
+/* Connections leave descriptors for the rest, and where that is what bounds them no uid gets more than half. */
+static void limits_fit(struct conn_server *s) {
+	struct rlimit files = { 0 };
+	rlim_t room;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	room = files.rlim_cur - (files.rlim_cur / 2 < DESCRIPTORS_KEPT ? files.rlim_cur / 2 : DESCRIPTORS_KEPT);
+	if (s->limits.max_connections <= room)
+		return;
+	log_warning(s->log, "few-descriptors",
+		    "%llu open files allow %llu connections, not the %u of limits.maxConnections",
+		    (unsigned long long)files.rlim_cur, (unsigned long long)room, s->limits.max_connections);
+	s->limits.max_connections = (unsigned)room;
+	if (s->limits.max_connections_per_uid > room / 2)
+		s->limits.max_connections_per_uid = room / 2 ? (unsigned)(room / 2) : 1;
+}
+
 int conn_server_new(struct event_base *base, const struct conn_limits *limits, const struct conn_handler *handler,
 		    struct log *log, struct conn_server **out, struct error *err) {
 	struct conn_server *s = calloc(1, sizeof(*s));
@@ -573,8 +658,11 @@ int conn_server_new(struct event_base *base, const struct conn_limits *limits, c
 	s->limits = *limits;
 	s->handler = *handler;
 	s->log = log;
+	limits_fit(s);
 	s->reply = BUF_INIT(OUT_MAX);
 	TAILQ_INIT(&s->all);
+	for (size_t i = 0; i < UID_BUCKETS; i++)
+		LIST_INIT(&s->quotas[i]);
 	for (size_t i = 0; i < N_WAITS; i++)
 		TAILQ_INIT(&s->waits[i]);
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -609,6 +697,7 @@ void conn_server_free(struct conn_server *s) {
 
 void conn_server_set_limits(struct conn_server *s, const struct conn_limits *limits) {
 	s->limits = *limits;
+	limits_fit(s);
 }
 
 void conn_server_counters(const struct conn_server *s, struct conn_counters *out) {

@@ -44,6 +44,7 @@ struct conn_handler {
 };
 
 struct conn_limits {
+	/* Both are lowered, and the log says so, where RLIMIT_NOFILE does not leave descriptors for the rest. */
 	unsigned max_connections;	  /* in all; further ones wait in the backlog */
 	unsigned max_connections_per_uid; /* further ones of that uid get 429 and a close */
 	unsigned head_timeout_ms;	  /* absolute: first byte of a request to its last */

@@ -1,5 +1,6 @@
 /* See listener.h. */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -24,31 +25,46 @@ struct listener {
 	ino_t ino;
 };
 
-static bool is_symlink(int dir_fd, const char *name) {
+static bool name_is_link(int dir_fd, const char *name) {
 	struct stat st;
 
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
 }
 
-/* One step down; takes fd. A symbolic link is ELOOP. */
-static int step_down(int fd, const char *name) {
-	int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), error = errno;
+static void close_keeping_errno(int fd) {
+	int saved = errno;
 
-	if (next < 0 && error == ENOTDIR && is_symlink(fd, name))
-		error = ELOOP;
 	close(fd);
-	errno = error;
-	return next;
+	errno = saved;
 }
 
-/* The directory, without following a symbolic link anywhere on the way. Not openat2(): valgrind and old kernels lack it. */
+/*
+ * The directory, without following a symbolic link anywhere on the way: openat2(RESOLVE_NO_SYMLINKS) step by step, for
+ * containers and valgrind do not know that call.
+ */
 static int open_dir(const char *dir) {
-	char *copy = strdup(dir), *save = NULL;
-	int fd = copy ? open(dir[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	int fd = open(dir[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[256];
 
-	for (char *part = fd >= 0 ? strtok_r(copy, "/", &save) : NULL; part && fd >= 0; part = strtok_r(NULL, "/", &save))
-		fd = step_down(fd, part);
-	free(copy);
+	while (fd >= 0) {
+		size_t n;
+		int next;
+
+		dir += strspn(dir, "/");
+		n = strcspn(dir, "/");
+		assert(n < sizeof(name)); /* of a path that fits a socket's address */
+		memcpy(name, n ? dir : ".", n ? n : 1);
+		name[n ? n : 1] = '\0';
+		next = openat(fd, name, (n ? O_PATH : O_RDONLY) | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+		/* Of a link O_DIRECTORY says that it is none. */
+		if (next < 0 && errno == ENOTDIR && name_is_link(fd, name))
+			errno = ELOOP;
+		close_keeping_errno(fd);
+		fd = next;
+		if (!n)
+			break;
+		dir += n;
+	}
 	return fd;
 }
 
@@ -75,8 +91,11 @@ static int dir_get(const char *dir, int *out, struct error *err) {
 			return error_set(err, ERR_UNAVAILABLE, "%s: cannot make the socket's directory: %s", dir,
 					 strerror(errno));
 		fd = open_dir(dir);
-		if (fd >= 0 && geteuid() == 0 && fchmodat(fd, ".", 0755, 0) < 0)
+		if (fd >= 0 && geteuid() == 0 && fchmod(fd, 0755) < 0) {
 			error_set(err, ERR_UNAVAILABLE, "%s: %s", dir, strerror(errno));
+			close(fd);
+			return -1;
+		}
 	}
 	if (fd < 0)
 		return error_set(err, errno == ELOOP ? ERR_INVALID : ERR_UNAVAILABLE, "%s: %s", dir,
@@ -90,14 +109,15 @@ static int dir_get(const char *dir, int *out, struct error *err) {
 	return 0;
 }
 
-/* Does anybody answer there? */
-static bool socket_is_live(const struct sockaddr_un *un) {
+/* Only what the kernel refuses is nobody's: not to be let in (EACCES), or a socket of another kind, is somebody. */
+static bool socket_is_stale(const struct sockaddr_un *un) {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool live = fd >= 0 && (connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0 || errno == EAGAIN);
+	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 &&
+		     (errno == ECONNREFUSED || errno == ENOENT);
 
 	if (fd >= 0)
 		close(fd);
-	return live;
+	return stale;
 }
 
 static int place_check(int dir_fd, const char *name, const struct sockaddr_un *un, struct error *err) {
@@ -107,7 +127,7 @@ static int place_check(int dir_fd, const char *name, const struct sockaddr_un *u
 		return errno == ENOENT ? 0 : error_set(err, ERR_UNAVAILABLE, "%s: %s", un->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, ERR_INVALID, "%s is there and is no socket: remove it", un->sun_path);
-	if (socket_is_live(un))
+	if (!socket_is_stale(un))
 		return error_set(err, ERR_UNAVAILABLE, "%s: another server listens there; stop it first", un->sun_path);
 	return 0;
 }
@@ -128,20 +148,19 @@ static int set_group(int dir_fd, const char *name, const char *group, struct err
 /* Binds inside a 0700 directory of our own, so that nobody connects before mode and group are right. */
 static int bind_private(struct listener *l, const char *dir, unsigned mode, const char *group, struct error *err) {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	char temp[64];
+	char temp[64], inner[80];
+	int r = 0;
 
 	snprintf(temp, sizeof(temp), ".hp%ld", (long)getpid());
+	snprintf(inner, sizeof(inner), "%s/s", temp);
 	if (snprintf(un.sun_path, sizeof(un.sun_path), "%s/%s/s", dir, temp) >= (int)sizeof(un.sun_path))
 		return error_set(err, ERR_INVALID, "%s is too long for a socket's directory: %zu bytes at most", dir,
 				 sizeof(un.sun_path) - 20);
-	unlink(un.sun_path);
-	rmdir(temp);
-	if (mkdirat(l->dir_fd, temp, 0700) < 0 && errno != EEXIST)
+	/* One that had our pid may have died in here. */
+	unlinkat(l->dir_fd, inner, 0);
+	unlinkat(l->dir_fd, temp, AT_REMOVEDIR);
+	if (mkdirat(l->dir_fd, temp, 0700) < 0)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", dir, strerror(errno));
-	int r = 0;
-	char inner[80];
-
-	snprintf(inner, sizeof(inner), "%s/s", temp);
 	if (bind(l->fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(l->fd, BACKLOG) < 0)
 		r = error_set(err, ERR_UNAVAILABLE, "%s: cannot listen: %s", dir, strerror(errno));
 	else if (fchmodat(l->dir_fd, inner, mode, 0) < 0)

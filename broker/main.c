@@ -11,6 +11,7 @@
 #include "broker/clock.h"
 #include "broker/config.h"
 #include "broker/log.h"
+#include "broker/secret.h"
 #include "broker/usage.h"
 #include "hallpass/cleanup.h"
 
@@ -34,16 +35,39 @@ static int exit_code(enum error_code code) {
 	}
 }
 
+/* AddressSanitizer's leak check is a ptrace of our own. gcc has a macro for it, clang a feature. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define DUMPABLE 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define DUMPABLE 1
+#endif
+#ifndef DUMPABLE
+#define DUMPABLE 0
+#endif
+
+/* Connections take what the system allows; the soft limit is for programs that use select(). */
+static void raise_descriptors(void) {
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
 /* No core files, no ptrace by others of our uid, nothing inherited gains rights, no signal kills us by accident. */
 static void harden(void) {
 	struct rlimit none = { 0, 0 };
 
 	umask(077);
 	setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* its leak check is a ptrace of our own */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
+	prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	secret_libraries();
+	raise_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), with a name and a remedy */
 }

@@ -163,6 +163,7 @@ static void flight_free(struct flight *flight) {
 	if (flight->timer)
 		event_free(flight->timer);
 	free(flight->spec);
+	wipe(flight->bearer_head, sizeof(flight->bearer_head));
 	free(flight);
 }
 

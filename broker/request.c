@@ -58,6 +58,16 @@ static enum next request_refuse(struct request *req, const char *reason) {
 
 /* --- authenticate: who is it, by the kernel's word */
 
+/* Somebody whom nobody knows must not fill the record: one line a second stands for those above the rate. */
+static bool request_unknown_again(struct request *req) {
+	const struct config *config = req->snapshot->config;
+	char key[32];
+
+	snprintf(key, sizeof(key), "uid %lld", (long long)req->peer.uid);
+	return limiter_admit(req->world->limiter, key, clock_boottime_ms(), (unsigned)config->requests_per_minute,
+			     (unsigned)config->burst) == LIMIT_EXCEEDED_AGAIN;
+}
+
 static enum next request_identify(struct request *req, const struct account *account) {
 	switch (principal_of(req->snapshot->config, &req->peer, account, req->caller.principal)) {
 	case PRINCIPAL_FOUND:
@@ -68,6 +78,7 @@ static enum next request_identify(struct request *req, const struct account *acc
 		break;
 	}
 	req->caller.principal[0] = '\0';
+	req->quiet = request_unknown_again(req);
 	error_set(&req->error, ERR_UNAUTHENTICATED,
 		  "uid %lld%s%s is nobody here: no rule under `peers:` in the broker's configuration fits it",
 		  (long long)req->peer.uid, account && account->exists ? ", user " : "",
@@ -79,7 +90,13 @@ static void on_account(const struct account *account, void *arg) {
 	struct request *req = arg;
 
 	req->account_wait = NULL;
-	request_advance(req, request_identify(req, account));
+	if (account) {
+		request_advance(req, request_identify(req, account));
+		return;
+	}
+	error_set(&req->error, ERR_UNAVAILABLE, "the system's name service does not say in time who uid %lld is; try again",
+		  (long long)req->peer.uid);
+	request_advance(req, request_refuse(req, "NAME_SERVICE"));
 }
 
 static enum next step_authenticate(struct request *req) {

@@ -25,12 +25,12 @@ bool secret_equal(const struct secret *secret, const void *data, size_t len);
 /* Overwrites memory that held a secret outside a struct secret (a library's buffer, say). */
 void wipe(void *data, size_t len);
 
-/*
- * free() and realloc() that leave nothing behind: for libraries that take allocators and see secrets
- * (libcurl does; json_set_alloc_funcs(malloc, wipe_free) is for main() to say).
- */
+/* free() and realloc() that leave nothing behind: for libraries that take allocators and see secrets. */
 void wipe_free(void *p);
 void *wipe_realloc(void *p, size_t size);
+
+/* Gives them to jansson and OpenSSL, whose trees and TLS buffers hold tokens; for main(), before either is used. fetch.c sees to libcurl. */
+void secret_libraries(void);
 
 static inline void secret_finip(struct secret *secret) {
 	secret_fini(secret);

@@ -37,11 +37,11 @@ static void status_metadata(struct buf *out, const struct status_detail *details
 	}
 }
 
-void status_body(struct buf *out, enum error_code code, const char *reason, const char *message,
-		 const struct status_detail *details, size_t n_details) {
+static void status_add(struct buf *out, int http, enum error_code code, const char *reason, const char *message,
+		       const struct status_detail *details, size_t n_details) {
 	const struct status *status = status_of(code);
 
-	buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", status->http);
+	buf_addf(out, "{\"error\":{\"code\":%d,\"message\":", http);
 	buf_add_json(out, message, strlen(message));
 	buf_addf(out, ",\"status\":\"%s\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":",
 		 status->name);
@@ -49,4 +49,13 @@ void status_body(struct buf *out, enum error_code code, const char *reason, cons
 	buf_adds(out, ",\"domain\":\"hallpass\",\"metadata\":{");
 	status_metadata(out, details, n_details);
 	buf_adds(out, "}}]}}\n");
+}
+
+void status_body(struct buf *out, enum error_code code, const char *reason, const char *message,
+		 const struct status_detail *details, size_t n_details) {
+	status_add(out, status_of(code)->http, code, reason, message, details, n_details);
+}
+
+void status_body_http(struct buf *out, int http, enum error_code code, const char *reason, const char *message) {
+	status_add(out, http, code, reason, message, NULL, 0);
 }

@@ -24,3 +24,5 @@ struct status_detail {
  */
 void status_body(struct buf *out, enum error_code code, const char *reason, const char *message,
 		 const struct status_detail *details, size_t n_details);
+/* The same where HTTP has a status of its own for it (413, 405): "code" is always the response's. */
+void status_body_http(struct buf *out, int http, enum error_code code, const char *reason, const char *message);

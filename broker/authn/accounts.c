@@ -17,11 +17,13 @@
 #define GOOD_FOR_MS 60000
 #define REMEMBERED 256 /* accounts; the oldest makes room */
 #define NSS_BYTES 65536
+#define ANSWER_MS 5000 /* a name service that takes longer does not answer */
+#define JOIN_MS 500    /* a look-up that takes longer at the end is left behind */
 
 struct accounts_wait {
 	TAILQ_ENTRY(accounts_wait) link;
 	struct accounts *accounts;
-	int64_t uid;
+	int64_t uid, deadline_ms;
 	accounts_done_fn *done;
 	void *arg;
 };
@@ -39,11 +41,11 @@ struct lookup {
 TAILQ_HEAD(lookups, lookup);
 
 struct accounts {
-	struct event *wake;
+	struct event *wake, *late;
 	int wake_fd;
 	pthread_t thread;
 	bool started;
-	TAILQ_HEAD(, accounts_wait) waits;
+	TAILQ_HEAD(, accounts_wait) waits; /* in order of deadline */
 	struct remembered remembered[REMEMBERED];
 	struct remembered *latest; /* the one found last: nearly always the one looked for */
 
@@ -51,7 +53,8 @@ struct accounts {
 	pthread_cond_t more;
 	struct lookups asked, answered;
 	int64_t running_uid; /* -1: none */
-	bool stop;
+	bool stop, finished;
+	bool left; /* nobody waits for the thread: it frees what it shares */
 };
 
 static void account_add_group(struct account *account, gid_t gid, char *scratch) {
@@ -82,10 +85,32 @@ static void account_fill(struct account *account, char *scratch) {
 		account_add_group(account, gids[i], scratch);
 }
 
+static void lookups_free(struct lookups *lookups) {
+	struct lookup *lookup;
+
+	while ((lookup = TAILQ_FIRST(lookups))) {
+		TAILQ_REMOVE(lookups, lookup, link);
+		free(lookup->account);
+		free(lookup);
+	}
+}
+
+/* What loop and thread share. */
+static void accounts_release(struct accounts *a) {
+	lookups_free(&a->asked);
+	lookups_free(&a->answered);
+	if (a->wake_fd >= 0)
+		close(a->wake_fd);
+	pthread_cond_destroy(&a->more);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
 static void *accounts_thread(void *arg) {
 	struct accounts *a = arg;
 	char *scratch = malloc(NSS_BYTES);
 	struct lookup *lookup;
+	bool left;
 
 	assert(scratch);
 	pthread_mutex_lock(&a->lock);
@@ -104,8 +129,12 @@ static void *accounts_thread(void *arg) {
 		TAILQ_INSERT_TAIL(&a->answered, lookup, link);
 		eventfd_write(a->wake_fd, 1);
 	}
-	pthread_mutex_unlock(&a->lock);
 	free(scratch);
+	a->finished = true;
+	left = a->left;
+	pthread_mutex_unlock(&a->lock);
+	if (left)
+		accounts_release(a);
 	return NULL;
 }
 
@@ -170,6 +199,29 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	}
 }
 
+static void accounts_arm(struct accounts *a) {
+	struct accounts_wait *first = TAILQ_FIRST(&a->waits);
+	int64_t ms = first ? first->deadline_ms - clock_boottime_ms() : 0;
+	struct timeval tv = { ms > 0 ? ms / 1000 : 0, ms > 0 ? ms % 1000 * 1000 : 0 };
+
+	if (first)
+		event_add(a->late, &tv);
+}
+
+static void on_late(evutil_socket_t fd, short events, void *arg) {
+	struct accounts *a = arg;
+	int64_t now = clock_boottime_ms();
+	struct accounts_wait *wait;
+
+	(void)fd, (void)events;
+	while ((wait = TAILQ_FIRST(&a->waits)) && wait->deadline_ms <= now) {
+		TAILQ_REMOVE(&a->waits, wait, link);
+		wait->done(NULL, wait->arg);
+		free(wait);
+	}
+	accounts_arm(a);
+}
+
 int accounts_new(struct event_base *base, struct accounts **out, struct error *err) {
 	struct accounts *a = calloc(1, sizeof(*a));
 
@@ -184,7 +236,8 @@ int accounts_new(struct event_base *base, struct accounts **out, struct error *e
 	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (a->wake_fd >= 0)
 		a->wake = event_new(base, a->wake_fd, EV_READ | EV_PERSIST, on_wake, a);
-	if (!a->wake || event_add(a->wake, NULL) < 0) {
+	a->late = evtimer_new(base, on_late, a);
+	if (!a->late || !a->wake || event_add(a->wake, NULL) < 0) {
 		accounts_free(a);
 		return error_set(err, ERR_INTERNAL, "accounts: cannot make an event: %s", strerror(errno));
 	}
@@ -192,14 +245,27 @@ int accounts_new(struct event_base *base, struct accounts **out, struct error *e
 	return 0;
 }
 
-static void lookups_free(struct lookups *lookups) {
-	struct lookup *lookup;
+/* False: it hangs in the name service, and will clean up behind itself. */
+static bool accounts_join(struct accounts *a) {
+	int64_t until_us = clock_monotonic_us() + JOIN_MS * 1000;
+	struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+	bool finished;
 
-	while ((lookup = TAILQ_FIRST(lookups))) {
-		TAILQ_REMOVE(lookups, lookup, link);
-		free(lookup->account);
-		free(lookup);
-	}
+	pthread_mutex_lock(&a->lock);
+	a->stop = true;
+	pthread_cond_signal(&a->more);
+	pthread_mutex_unlock(&a->lock);
+	if (pthread_clockjoin_np(a->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+		return true;
+	pthread_mutex_lock(&a->lock);
+	finished = a->finished;
+	a->left = !finished;
+	pthread_mutex_unlock(&a->lock);
+	if (finished)
+		pthread_join(a->thread, NULL);
+	else
+		pthread_detach(a->thread);
+	return finished;
 }
 
 void accounts_free(struct accounts *a) {
@@ -207,26 +273,16 @@ void accounts_free(struct accounts *a) {
 
 	if (!a)
 		return;
-	if (a->started) {
-		pthread_mutex_lock(&a->lock);
-		a->stop = true;
-		pthread_cond_signal(&a->more);
-		pthread_mutex_unlock(&a->lock);
-		pthread_join(a->thread, NULL);
-	}
 	while ((wait = TAILQ_FIRST(&a->waits)))
 		accounts_cancel(wait);
-	lookups_free(&a->asked);
-	lookups_free(&a->answered);
-	for (size_t i = 0; i < REMEMBERED; i++)
-		free(a->remembered[i].account);
 	if (a->wake)
 		event_free(a->wake);
-	if (a->wake_fd >= 0)
-		close(a->wake_fd);
-	pthread_cond_destroy(&a->more);
-	pthread_mutex_destroy(&a->lock);
-	free(a);
+	if (a->late)
+		event_free(a->late);
+	for (size_t i = 0; i < REMEMBERED; i++)
+		free(a->remembered[i].account);
+	if (!a->started || accounts_join(a))
+		accounts_release(a);
 }
 
 static struct lookup *lookup_new(int64_t uid) {
@@ -283,11 +339,13 @@ struct accounts_wait *accounts_start(struct accounts *a, int64_t uid, accounts_d
 	assert(wait);
 	wait->accounts = a;
 	wait->uid = uid;
+	wait->deadline_ms = clock_boottime_ms() + ANSWER_MS;
 	wait->done = done;
 	wait->arg = arg;
 	TAILQ_INSERT_TAIL(&a->waits, wait, link);
-	if (accounts_ask(a, uid) < 0)
-		assert(!"accounts: no memory or no thread for a look-up");
+	accounts_ask(a, uid); /* no memory or no thread for it: nobody will answer in time */
+	if (wait == TAILQ_FIRST(&a->waits))
+		accounts_arm(a);
 	return wait;
 }
 

@@ -5,7 +5,8 @@
  *
  * The name service may ask a server far away (LDAP, sssd), and local never waits for remote (P7), so look-ups
  * run on a thread of their own and are remembered for a minute. An account that was there a minute
- * ago stays good while a refresh runs.
+ * ago stays good while a refresh runs. A service that hangs costs each caller it is asked about five seconds, nobody else
+ * anything, and is not waited for at the end.
  */
 
 #include <event2/event.h>
@@ -28,12 +29,12 @@ struct accounts;
 struct accounts_wait;
 
 int accounts_new(struct event_base *base, struct accounts **out, struct error *err);
-void accounts_free(struct accounts *accounts); /* waits for the look-up that is running; no done() after */
+void accounts_free(struct accounts *accounts); /* takes NULL; no done() after; waits half a second for a look-up that runs */
 
 /* What is remembered, or NULL: start a look-up. Borrowed until the next call into this module. */
 const struct account *accounts_find(struct accounts *accounts, int64_t uid, int64_t now_ms);
 
-/* done() once, never from inside; account is borrowed until it returns. */
+/* done() once, never from inside; account is borrowed until it returns. NULL: the name service did not answer in time. */
 typedef void accounts_done_fn(const struct account *account, void *arg);
 struct accounts_wait *accounts_start(struct accounts *accounts, int64_t uid, accounts_done_fn *done, void *arg);
 void accounts_cancel(struct accounts_wait *wait); /* takes NULL */

@@ -5,6 +5,9 @@
  *
  * Unix socket: SO_PEERCRED (fixed at connect) and SO_PEERPIDFD, so that the executable is looked up
  * for that process and no later owner of its pid. Never a header, never a late look-up.
+ *
+ * The executable is what that process runs when we look: one that connects and then execs is seen as what it became. It
+ * tells which program a person uses; between programs of one uid it is no boundary.
  */
 
 #include <stdbool.h>

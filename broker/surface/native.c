@@ -13,6 +13,7 @@
 #include "hallpass/cleanup.h"
 
 #define REPLY_MAX (1 << 20)
+#define ISSUED_MORE (16 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB */
 #define BODIES 64	    /* parsed bodies remembered; power of two */
 #define BODY_REMEMBERED 512 /* bytes; longer ones are rare */
 
@@ -139,6 +140,9 @@ static void write_issued(const struct request_outcome *o, struct buf *b) {
 	bool access = o->ask->permission == PERMISSION_GET_ACCESS_TOKEN;
 
 	buf_reset(b);
+	/* Room first: what grows later would leave a copy of the token where it stood. */
+	if (buf_grow(b, o->token->value.len + ISSUED_MORE))
+		buf_reset(b);
 	buf_adds(b, access ? "{\"" API_ACCESS_TOKEN "\":" : "{\"" API_TOKEN "\":");
 	buf_add_json(b, o->token->value.data, o->token->value.len);
 	add_time(b, API_EXPIRE_TIME, o->token->expires_at);
@@ -208,13 +212,17 @@ static int native_parse(struct native *native, struct str body, json_t **out, st
 	return 0;
 }
 
-static bool call_body(struct call *call, const struct http_request *request, struct error *err) {
+/* What a web page can send without asking first is not JSON by its type. */
+static int body_is_json(const struct http_request *request, struct error *err) {
 	struct str type = http_field(request, "content-type");
 
-	/* What a web page can send without asking first is not JSON by its type. */
 	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
-		return error_set(err, ERR_INVALID, "the Content-Type must be application/json") == 0;
-	return native_parse(call->native, request->body, &call->body, err) == 0;
+		return error_set(err, ERR_INVALID, "the Content-Type must be application/json");
+	return 0;
+}
+
+static bool call_body(struct call *call, const struct http_request *request, struct error *err) {
+	return body_is_json(request, err) == 0 && native_parse(call->native, request->body, &call->body, err) == 0;
 }
 
 static void start_request(struct call *call, const struct http_request *request, enum policy_permission permission) {
@@ -271,8 +279,16 @@ static void question_identified(struct call *call, const struct account *account
 static void on_account(const struct account *account, void *arg) {
 	struct call *call = arg;
 
+	struct error err;
+
 	call->account_wait = NULL;
-	question_identified(call, account);
+	if (account) {
+		question_identified(call, account);
+		return;
+	}
+	error_set(&err, ERR_UNAVAILABLE, "the system's name service does not say in time who uid %lld is; try again",
+		  (long long)conn_peer(call->conn)->uid);
+	call_fail(call, &err, "NAME_SERVICE", NULL, 0);
 }
 
 static void run_question(struct call *call, const struct http_request *request) {
@@ -280,7 +296,8 @@ static void run_question(struct call *call, const struct http_request *request) 
 	const struct account *account = accounts_find(call->native->requests->accounts, peer->uid, clock_boottime_ms());
 	struct error err = { 0 };
 
-	if (request->method == HTTP_POST && request->body.n && !call_body(call, request, &err)) {
+	if (request->method == HTTP_POST &&
+	    (body_is_json(request, &err) < 0 || (request->body.n && !call_body(call, request, &err)))) {
 		call_fail(call, &err, NULL, NULL, 0);
 		return;
 	}
@@ -426,44 +443,92 @@ static const struct route routes[] = {
 	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false },
 };
 
-static void no_route(struct call *call, const struct http_request *request, bool path_known) {
+static const char *method_at(const char *path) {
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+		if (!strcmp(routes[i].path, path))
+			return routes[i].method == HTTP_POST ? "Allow: POST\r\n" : "Allow: GET, HEAD\r\n";
+	return NULL;
+}
+
+/* path: the route's, NULL: there is none. No CORS field for anybody: OPTIONS is a method like any other that is not taken. */
+static void no_route(struct call *call, const struct http_request *request, const char *path) {
 	struct conn *conn = call->conn;
 	struct buf body = BUF_INIT(4096);
+	bool path_known = path != NULL;
 	char message[200];
 
 	snprintf(message, sizeof(message), path_known ? "this path does not take %.*s" : "no such path: %.*s",
 		 (int)(path_known ? request->method_name.n : request->path.n > 100 ? 100 : request->path.n),
 		 path_known ? request->method_name.p : request->path.p);
-	status_body(&body, path_known ? ERR_INVALID : ERR_NOT_FOUND, NULL, message, NULL, 0);
+	status_body_http(&body, path_known ? 405 : 404, path_known ? ERR_INVALID : ERR_NOT_FOUND, NULL, message);
 	call_free(call);
 	conn_reply(conn, &(struct http_reply){
 				 .status = path_known ? 405 : 404,
 				 .content_type = "application/json",
 				 .body = { body.data, body.len },
+				 .extra = path_known ? method_at(path) : NULL,
 			 });
 	buf_fini(&body);
+}
+
+/*
+ * What only browsers and proxies send: a web page must get nothing here, not even where a port is forwarded to the
+ * socket, and who asks is the kernel's word, not a proxy's. The field's name; n = 0: none.
+ */
+static struct str foreign_field(const struct http_request *request) {
+	static const struct {
+		size_t n;
+		const char *name;
+		bool prefix;
+	} foreign[] = {
+		{ 6, "origin", false }, { 7, "referer", false }, { 10, "sec-fetch-", true }, { 15, "x-forwarded-for", false },
+		{ 9, "forwarded", false }, { 3, "via", false },
+	};
+
+	for (size_t i = 0; i < request->n_fields; i++) {
+		struct str name = request->fields[i].name;
+
+		for (size_t k = 0; k < ARRAY_SIZE(foreign); k++)
+			if ((foreign[k].prefix ? name.n >= foreign[k].n : name.n == foreign[k].n) &&
+			    !strncasecmp(name.p, foreign[k].name, foreign[k].n))
+				return name;
+	}
+	return (struct str){ NULL, 0 };
+}
+
+static void refuse_foreign(struct call *call, struct str field) {
+	struct error err;
+
+	error_set(&err, ERR_DENIED, "a request with the field %.*s comes from a web page or through a proxy, and gets nothing here",
+		  (int)field.n, field.p);
+	call_fail(call, &err, "FOREIGN_REQUEST", NULL, 0);
 }
 
 static void on_request(void *arg, struct conn *conn, const struct http_request *request) {
 	struct call *call = malloc(sizeof(*call));
 	enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
-	bool path_known = false;
+	struct str foreign = foreign_field(request);
+	const char *path = NULL;
 
 	assert(call);
 	memset(call, 0, offsetof(struct call, caller));
 	call->native = arg;
 	call->conn = conn;
+	if (foreign.n) {
+		refuse_foreign(call, foreign);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
 		if (!str_eq(request->path, str_of(routes[i].path)))
 			continue;
-		path_known = true;
+		path = routes[i].path;
 		if (routes[i].method != method)
 			continue;
 		call->route = &routes[i];
 		routes[i].run(call, request);
 		return;
 	}
-	no_route(call, request, path_known);
+	no_route(call, request, path);
 }
 
 static void on_gone(void *arg, struct conn *conn) {

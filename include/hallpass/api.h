@@ -21,7 +21,8 @@
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
- * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED.
+ * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NAME_SERVICE, FOREIGN_REQUEST (a field that only
+ * browsers and proxies send: Origin, Referer, Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
 
 #define API_PATH_TOKEN "/v1/token"

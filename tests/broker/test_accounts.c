@@ -1,17 +1,44 @@
-/* accounts: answered later and once, remembered, silent after cancel. */
+/* accounts: answered later and once, remembered, silent after cancel; a name service that hangs stalls nobody. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 #include "broker/authn/accounts.h"
 #include "broker/clock.h"
+
+/* The name service of this test: libc's, but for one uid that it does not come back from until it is let go. */
+#define HANGS 4000000009
+
+static pthread_mutex_t hang_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool hangs;
+
+int getpwuid_r(uid_t uid, struct passwd *pw, char *scratch, size_t size, struct passwd **out) {
+	static int (*real)(uid_t, struct passwd *, char *, size_t, struct passwd **);
+
+	if (uid == HANGS) {
+		hangs = true;
+		pthread_mutex_lock(&hang_lock);
+		pthread_mutex_unlock(&hang_lock);
+		hangs = false;
+	}
+	if (!real)
+		real = (int (*)(uid_t, struct passwd *, char *, size_t, struct passwd **))dlsym(RTLD_NEXT, "getpwuid_r");
+	return real(uid, pw, scratch, size, out);
+}
 
 struct world {
 	struct event_base *base;
 	struct accounts *accounts;
-	int calls;
+	int calls, without_answer, ticks;
 	struct account last;
 };
 
@@ -36,7 +63,10 @@ static void on_done(const struct account *account, void *arg) {
 	struct world *w = arg;
 
 	w->calls++;
-	w->last = *account;
+	if (account)
+		w->last = *account;
+	else
+		w->without_answer++;
 	event_base_loopbreak(w->base);
 }
 
@@ -80,11 +110,81 @@ static void test_accounts_is_silent_after_cancel(void **state) {
 	assert_int_equal(w->last.uid, 4000000002);
 }
 
+static void on_tick(evutil_socket_t fd, short events, void *arg) {
+	struct world *w = arg;
+
+	(void)fd, (void)events;
+	w->ticks++;
+}
+
+/* P7: who is known already is found, who is not hears so in time, and the loop turns all the while. */
+static void test_P7_accounts_of_a_name_service_that_hangs_stall_nobody(void **state) {
+	struct world *w = *state;
+	struct timeval often = { 0, 20000 };
+	struct event *tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+	struct accounts_wait *gone;
+
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	pthread_mutex_lock(&hang_lock);
+	accounts_start(w->accounts, HANGS, on_done, w);
+	gone = accounts_start(w->accounts, HANGS, on_done, w);
+	accounts_start(w->accounts, 4000000003, on_done, w); /* behind it */
+	accounts_cancel(gone);
+	event_add(tick, &often);
+	while (w->calls < 3) {
+		event_base_dispatch(w->base);
+		assert_non_null(accounts_find(w->accounts, 0, clock_boottime_ms()));
+	}
+	assert_int_equal(w->without_answer, 2);
+	assert_true(w->ticks > 10);
+	/* It comes back: the answers that were too late are remembered for those who ask again. */
+	pthread_mutex_unlock(&hang_lock);
+	while (!accounts_find(w->accounts, 4000000003, clock_boottime_ms()))
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(w->calls, 3);
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->calls, 4);
+	assert_int_equal(w->without_answer, 2);
+	event_free(tick);
+}
+
+static int threads(void) {
+	DIR *d = opendir("/proc/self/task");
+	int n = -2;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void test_P7_the_end_does_not_wait_for_a_name_service_that_hangs(void **state) {
+	struct world *w = *state;
+	int before = threads();
+
+	pthread_mutex_lock(&hang_lock);
+	accounts_start(w->accounts, HANGS, on_done, w);
+	accounts_start(w->accounts, 0, on_done, w);
+	while (!hangs)
+		usleep(1000);
+	accounts_free(w->accounts);
+	w->accounts = NULL;
+	assert_int_equal(w->calls, 0);
+	assert_int_equal(threads(), before + 1); /* it hangs still */
+	pthread_mutex_unlock(&hang_lock);
+	while (threads() > before)
+		usleep(1000);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_accounts_answers_later_and_remembers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accounts_knows_who_is_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accounts_is_silent_after_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P7_accounts_of_a_name_service_that_hangs_stall_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P7_the_end_does_not_wait_for_a_name_service_that_hangs, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

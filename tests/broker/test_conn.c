@@ -1,14 +1,16 @@
-/* conn, listener and peer on a real socket: order, deadlines, leaving, quotas, no descriptors, draining. */
+/* conn and peer on a real socket: order, deadlines, leaving, quotas, no descriptors, draining. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +20,7 @@
 #include "broker/listener.h"
 #include "broker/log.h"
 #include "hallpass/cleanup.h"
+#include "tests/broker/http_corpus.h"
 
 struct world {
 	struct event_base *base;
@@ -132,6 +135,7 @@ static size_t hear(struct world *w, int fd, char *out, size_t size, const char *
 	return n;
 }
 
+#undef GET
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
 static void test_conn_answers_pipelined_requests_in_order(void **state) {
@@ -269,6 +273,8 @@ static void test_conn_survives_without_descriptors(void **state) {
 	struct rlimit before, tight;
 	int first = dial(w), second = dial(w), fillers[64], n = 0;
 	char out[4096];
+	struct stat st;
+	int log = memfd_create("log", MFD_CLOEXEC), quiet = w->log.fd;
 
 	spin(w, 20); /* both are accepted */
 	getrlimit(RLIMIT_NOFILE, &before);
@@ -278,11 +284,16 @@ static void test_conn_survives_without_descriptors(void **state) {
 		n++;
 	close(fillers[--n]);
 	fillers[n] = dial(w); /* takes the last descriptor: there is none to accept with */
-	spin(w, 250);
+	w->log.fd = log;
+	spin(w, 650);
+	w->log.fd = quiet;
+	assert_int_equal(fstat(log, &st), 0);
+	assert_true(st.st_size > 50 && st.st_size < 400); /* told once, not at each try */
 	say(first, GET("/still"));
 	hear(w, first, out, sizeof(out), "/still");
 	while (n >= 0)
 		close(fillers[n--]);
+	close(log);
 	setrlimit(RLIMIT_NOFILE, &before);
 	spin(w, 250);
 	n = dial(w);
@@ -344,65 +355,276 @@ static void test_peer_is_told_by_the_kernel(void **state) {
 	assert_int_equal(peer_of(pair[0], &peer, &err), 0);
 	assert_int_equal(peer.uid, geteuid());
 	assert_int_equal(peer_of(0, &peer, &err), -1);
+	assert_int_equal(err.code, ERR_UNAUTHENTICATED);
+	/* Nobody vouches for a caller on TCP yet. */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(peer_of(fd, &peer, &err), -1);
+	assert_non_null(strstr(err.message, "only callers on a Unix socket"));
+	close(fd);
 	close(pair[0]);
 	close(pair[1]);
 }
 
-static void test_listener_refuses_unsafe_places(void **state) {
-	struct world *w = *state;
-	struct listener *l = NULL;
-	struct error err;
-	char path[256], link[128], longer[300];
+/* --- the malformed corpus on a real socket: the status, then the end, and nothing behind it is a request */
 
-	/* a live server */
-	assert_int_equal(listener_unix(w->path, 0600, NULL, &l, &err), -1);
-	assert_non_null(strstr(err.message, "another server"));
-	/* a directory that others may write to */
-	chmod(w->dir, 0777);
-	snprintf(path, sizeof(path), "%s/t", w->dir);
-	assert_int_equal(listener_unix(path, 0600, NULL, &l, &err), -1);
-	assert_non_null(strstr(err.message, "writable by others"));
-	chmod(w->dir, 0700);
-	/* a symbolic link on the way */
-	snprintf(link, sizeof(link), "%s-link", w->dir);
-	assert_int_equal(symlink(w->dir, link), 0);
-	snprintf(path, sizeof(path), "%s/t", link);
-	assert_int_equal(listener_unix(path, 0600, NULL, &l, &err), -1);
-	assert_non_null(strstr(err.message, "symbolic link"));
-	unlink(link);
-	/* a path that no socket can have */
-	memset(longer, 'x', sizeof(longer));
-	longer[0] = '/', longer[4] = '/', longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(listener_unix(longer, 0600, NULL, &l, &err), -1);
-	assert_non_null(strstr(err.message, "107 bytes"));
-	/* no such group */
-	snprintf(path, sizeof(path), "%s/t", w->dir);
-	assert_int_equal(listener_unix(path, 0600, "no-such-group-here", &l, &err), -1);
-	assert_null(l);
+static void test_conn_refuses_the_corpus_on_a_socket(void **state) {
+	struct world *w = *state;
+	char out[4096], want[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(http_corpus); i++) {
+		int fd = dial(w);
+
+		assert_int_equal(send(fd, http_corpus[i].bytes.p, http_corpus[i].bytes.n, MSG_NOSIGNAL), http_corpus[i].bytes.n);
+		say(fd, GET("/behind"));
+		hear(w, fd, out, sizeof(out), NULL);
+		snprintf(want, sizeof(want), "\"code\":%d,", http_corpus[i].status);
+		assert_non_null(strstr(out, want));
+		snprintf(want, sizeof(want), "HTTP/1.1 %d ", http_corpus[i].status);
+		if (strncmp(out, want, strlen(want)) || strstr(out, "HTTP/1.1 200 "))
+			fail_msg("request %zu: not %sand the end, but %s", i, want, out);
+		assert_non_null(strstr(out, "Connection: close\r\n"));
+		close(fd);
+	}
+	assert_int_equal(w->requests, 0);
 }
 
-static void test_listener_replaces_what_is_stale_and_leaves_what_is_not_ours(void **state) {
-	struct world *w = *state;
-	struct listener *l = NULL;
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct error err;
-	struct stat st;
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+static unsigned open_now(struct world *w) {
+	struct conn_counters c;
 
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s/t", w->dir);
-	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	close(fd); /* nobody listens there any more */
-	assert_int_equal(listener_unix(un.sun_path, 0640, NULL, &l, &err), 0);
-	assert_int_equal(stat(un.sun_path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0640);
-	/* Somebody else's socket has taken the place: it is not ours to remove. */
-	unlink(un.sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	listener_free(l);
-	assert_int_equal(access(un.sun_path, F_OK), 0);
+	conn_server_counters(w->server, &c);
+	return c.open;
+}
+
+static void until_accepted(struct world *w, uint64_t n) {
+	struct conn_counters c = { 0 };
+
+	for (int i = 0; i < 2000 && c.accepted < n; i++) {
+		spin(w, 2);
+		conn_server_counters(w->server, &c);
+	}
+	assert_int_equal(c.accepted, n);
+}
+
+static void until_open(struct world *w, unsigned n) {
+	for (int i = 0; i < 2000 && open_now(w) != n; i++)
+		spin(w, 2);
+	assert_int_equal(open_now(w), n);
+}
+
+/* An abrupt end in each state: a close with unread bytes in it is AF_UNIX's reset. */
+static const struct {
+	const char *text;
+	bool hold, big;
+	const char *wait; /* for this much of an answer */
+} states[] = {
+	{ "", false, false, NULL },
+	{ "GET / HT", false, false, NULL },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nX: y", false, false, NULL },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", false, false, NULL },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", false, false, NULL },
+	{ "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false, false, "Continue\r\n\r\n" },
+	{ GET("/1"), true, false, NULL },
+	{ GET("/1") GET("/2") "GET /3", true, false, NULL },
+	{ GET("/1"), false, true, "x" },
+	{ GET("/1") GET("/2"), false, true, "x" },
+	{ "bad\r\n\r\n", false, false, NULL },
+	{ "GET / HTTP/1.0\r\n\r\n", false, false, NULL },
+};
+
+static void test_conn_survives_an_abrupt_end_in_every_state(void **state) {
+	struct world *w = *state;
+	char out[4096];
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		for (int turns = 0; turns < 3; turns++) {
+			int fd = dial(w), gones = w->gones;
+
+			w->hold = states[i].hold;
+			w->big = states[i].big;
+			say(fd, states[i].text);
+			if (states[i].wait && turns)
+				hear(w, fd, out, states[i].big ? 200 : sizeof(out), states[i].wait);
+			for (int t = 0; t < turns; t++)
+				spin(w, 5);
+			for (int t = 0; t < 500 && states[i].hold && turns && !w->held; t++)
+				spin(w, 2);
+			close(fd);
+			until_accepted(w, ++n);
+			until_open(w, 0);
+			assert_null(w->held);
+			if (turns || !states[i].hold)
+				assert_int_equal(w->gones - gones, states[i].hold);
+		}
+	}
+	w->hold = w->big = false;
+	int fd = dial(w);
+
+	say(fd, GET("/alive"));
+	hear(w, fd, out, sizeof(out), "/alive");
 	close(fd);
-	unlink(un.sun_path);
+}
+
+/* A thousand requests for a megabyte each, and nothing is read: one answer is kept, the rest is not even parsed. */
+static void test_conn_keeps_one_answer_for_a_client_that_never_reads(void **state) {
+	struct world *w = *state;
+	int fd = dial(w), sent = 0;
+
+	w->big = true;
+	for (int i = 0; i < 1000; i++) {
+		ssize_t r = send(fd, GET("/"), strlen(GET("/")), MSG_NOSIGNAL);
+
+		sent += r > 0;
+		if (r < 0 && errno != EAGAIN)
+			break;
+		if (i % 50 == 0)
+			spin(w, 1);
+	}
+	assert_true(sent > 50);
+	assert_true(w->requests <= 1);
+	until_open(w, 0); /* the write deadline */
+	assert_int_equal(w->requests, 1);
+	close(fd);
+}
+
+static void test_conn_says_continue_once_and_then_answers(void **state) {
+	struct world *w = *state;
+	char out[4096];
+	int fd = dial(w);
+
+	say(fd, "POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+	hear(w, fd, out, sizeof(out), "HTTP/1.1 100 Continue\r\n\r\n");
+	say(fd, "ab");
+	spin(w, 10);
+	assert_int_equal(recv(fd, out, sizeof(out), 0), -1); /* once */
+	say(fd, "cd");
+	hear(w, fd, out, sizeof(out), "/p");
+	/* With its body it needs no leave. */
+	say(fd, "POST /q HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab");
+	hear(w, fd, out, sizeof(out), "/q");
+	assert_null(strstr(out, "100 Continue"));
+	close(fd);
+}
+
+static void test_conn_answers_HEAD_without_a_body(void **state) {
+	struct world *w = *state;
+	char out[4096];
+	int fd = dial(w);
+
+	say(fd, "HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n");
+	hear(w, fd, out, sizeof(out), "\r\n\r\n");
+	assert_non_null(strstr(out, "Content-Length: 5\r\n"));
+	say(fd, GET("/next"));
+	hear(w, fd, out, sizeof(out), "/next");
+	assert_memory_equal(out, "HTTP/1.1 200 ", 13);
+	close(fd);
+}
+
+static void test_conn_refuses_huge_bodies_with_413(void **state) {
+	static const char *const heads[] = {
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
+	};
+	static char chunks[6 * 40000];
+	struct world *w = *state;
+	char out[4096];
+
+	for (size_t i = 0; i < sizeof(chunks); i += 6)
+		memcpy(chunks + i, "1\r\nx\r\n", 6);
+	for (size_t i = 0; i < ARRAY_SIZE(heads) + 1; i++) {
+		int fd = dial(w);
+
+		say(fd, i < ARRAY_SIZE(heads) ? heads[i] : "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+		/* A chunk for each byte: within the body's ceiling, but three times its size on the wire and more. */
+		for (size_t at = 0; i == ARRAY_SIZE(heads) && at < sizeof(chunks);) {
+			ssize_t r = send(fd, chunks + at, sizeof(chunks) - at, MSG_NOSIGNAL);
+
+			if (r < 0 && errno != EAGAIN)
+				break;
+			at += r > 0 ? (size_t)r : 0;
+			spin(w, 1);
+		}
+		hear(w, fd, out, sizeof(out), NULL);
+		assert_memory_equal(out, "HTTP/1.1 413 ", 13);
+		close(fd);
+	}
+	assert_int_equal(w->requests, 0);
+}
+
+static void test_conn_lets_the_rest_wait_when_all_places_are_taken(void **state) {
+	struct world *w = *state;
+	struct conn_limits few = limits;
+	char out[4096];
+	int fds[4];
+
+	few.max_connections = 3;
+	few.idle_timeout_ms = 60000;
+	conn_server_set_limits(w->server, &few);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = dial(w);
+	until_open(w, 3);
+	say(fds[3], GET("/waits"));
+	spin(w, 150);
+	assert_int_equal(recv(fds[3], out, sizeof(out), 0), -1);
+	close(fds[0]);
+	hear(w, fds[3], out, sizeof(out), "/waits");
+	for (size_t i = 1; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+static void test_conn_says_why_when_a_uid_has_too_many(void **state) {
+	struct world *w = *state;
+	struct conn_limits few = limits;
+	char out[4096];
+	int first, second;
+
+	few.max_connections_per_uid = 1;
+	conn_server_set_limits(w->server, &few);
+	first = dial(w);
+	until_open(w, 1);
+	second = dial(w);
+	say(second, GET("/in vain")); /* sent before it is refused: it still sees the answer */
+	hear(w, second, out, sizeof(out), NULL);
+	assert_memory_equal(out, "HTTP/1.1 429 ", 13);
+	assert_non_null(strstr(out, "limits.maxConnectionsPerUid"));
+	close(first);
+	close(second);
+}
+
+/* Drained while a head is half there, an answer half out, and a request pending: only the last two get an end. */
+static void test_conn_drains_what_is_under_way(void **state) {
+	struct world *w = *state;
+	int head = dial(w), writing = dial(w), pending = dial(w);
+	char out[4096];
+	size_t got = 0;
+
+	say(head, "GET / HT");
+	w->big = true;
+	say(writing, GET("/"));
+	for (int i = 0; i < 500 && !w->requests; i++)
+		spin(w, 2);
+	w->hold = true;
+	say(pending, GET("/last"));
+	for (int i = 0; i < 500 && !w->held; i++)
+		spin(w, 2);
+	conn_server_stop_listening(w->server, -1);
+	conn_server_drain(w->server, on_drained, w);
+	assert_int_equal(recv(head, out, sizeof(out), 0), 0);
+	for (int i = 0; i < 4000 && got < 1 << 20; i++) {
+		ssize_t r = recv(writing, out, sizeof(out), 0);
+
+		got += r > 0 ? (size_t)r : 0;
+		if (r < 0)
+			spin(w, 1);
+	}
+	assert_true(got >= 1 << 20);
+	close(pending); /* the last client leaves before its answer */
+	close(writing);
+	for (int i = 0; i < 1000 && !w->drains; i++)
+		spin(w, 2);
+	assert_int_equal(w->drains, 1);
+	assert_int_equal(w->gones, 1);
+	close(head);
 }
 
 #define WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -419,8 +641,15 @@ int main(void) {
 		WORLD(test_conn_survives_without_descriptors),
 		WORLD(test_conn_drains),
 		WORLD(test_peer_is_told_by_the_kernel),
-		WORLD(test_listener_refuses_unsafe_places),
-		WORLD(test_listener_replaces_what_is_stale_and_leaves_what_is_not_ours),
+		WORLD(test_conn_refuses_the_corpus_on_a_socket),
+		WORLD(test_conn_survives_an_abrupt_end_in_every_state),
+		WORLD(test_conn_keeps_one_answer_for_a_client_that_never_reads),
+		WORLD(test_conn_says_continue_once_and_then_answers),
+		WORLD(test_conn_answers_HEAD_without_a_body),
+		WORLD(test_conn_refuses_huge_bodies_with_413),
+		WORLD(test_conn_lets_the_rest_wait_when_all_places_are_taken),
+		WORLD(test_conn_says_why_when_a_uid_has_too_many),
+		WORLD(test_conn_drains_what_is_under_way),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include "broker/http.h"
 #include "hallpass/cleanup.h"
 #include "tests/broker/http_corpus.h"
+#include "tests/lib/http_whole.h"
 
 struct result {
 	enum http_verdict verdict;
@@ -117,32 +117,9 @@ static void test_http_every_prefix_waits(void **state) {
 	}
 }
 
-/* Accepted means: only visible characters, blanks and CRLF in the head, one Host, framing that cannot be read in two ways. */
-static void assert_unambiguous(const struct result *r) {
-	size_t hosts = 0, lengths = 0, encodings = 0;
-
-	for (size_t i = 0; i < r->parser.head_len; i++) {
-		unsigned char c = (unsigned char)r->data[i];
-
-		assert_true((c >= 0x20 && c < 0x7F) || c == '\t' || c == '\r' || c == '\n');
-		if (c == '\n')
-			assert_true(i > 0 && r->data[i - 1] == '\r');
-		if (c == '\r')
-			assert_true(r->data[i + 1] == '\n');
-	}
-	for (size_t i = 0; i < r->request.n_fields; i++) {
-		struct str name = r->request.fields[i].name;
-
-		hosts += name.n == 4 && !strncasecmp(name.p, "host", 4);
-		lengths += name.n == 14 && !strncasecmp(name.p, "content-length", 14);
-		encodings += name.n == 17 && !strncasecmp(name.p, "transfer-encoding", 17);
-	}
-	assert_true(hosts == 1 || (hosts == 0 && r->request.minor == 0));
-	assert_true(lengths + encodings <= 1);
-}
-
-static void test_http_every_mutation_is_unambiguous_or_refused(void **state) {
-	size_t accepted = 0, total = 0;
+/* Accepted means that the request is exactly those bytes (tests/lib/http_whole.h), however they arrive. */
+static void test_http_every_mutation_is_whole_or_refused(void **state) {
+	size_t accepted = 0, refused = 0, waits = 0;
 	char copy[512];
 
 	(void)state;
@@ -151,21 +128,32 @@ static void test_http_every_mutation_is_unambiguous_or_refused(void **state) {
 
 		for (size_t at = 0; at < n; at++) {
 			for (int c = 0; c < 256; c++) {
-				struct result r;
+				struct result r, slow;
 
 				memcpy(copy, good[i].bytes, n);
 				copy[at] = (char)c;
 				parse((struct str){ copy, n }, 100000, &r);
-				total++;
+				parse((struct str){ copy, n }, 7, &slow);
+				assert_int_equal(r.verdict, slow.verdict);
+				accepted += r.verdict == HTTP_DONE;
+				refused += r.verdict == HTTP_REFUSED;
+				waits += r.verdict == HTTP_MORE;
 				if (r.verdict == HTTP_DONE) {
-					accepted++;
-					assert_unambiguous(&r);
+					const char *wrong = http_whole(r.data, copy, &r.parser, &r.request);
+
+					if (wrong)
+						fail_msg("%s: %.*s", wrong, (int)n, copy);
+					assert_int_equal(r.parser.consumed, slow.parser.consumed);
+					assert_int_equal(r.request.body.n, slow.request.body.n);
+				} else if (r.verdict == HTTP_REFUSED) {
+					assert_int_equal(r.parser.status, slow.parser.status);
 				}
 				free(r.data);
+				free(slow.data);
 			}
 		}
 	}
-	print_message("%zu mutations, %zu accepted\n", total, accepted);
+	print_message("%zu mutations refused, %zu accepted, %zu wait for more\n", refused, accepted, waits);
 }
 
 static void test_http_heads_and_targets_have_ceilings(void **state) {
@@ -193,13 +181,49 @@ static void test_http_heads_and_targets_have_ceilings(void **state) {
 	free(r.data);
 }
 
+/* The ceilings to the byte: 8192 of head and 65536 of body are taken, one more is not. */
+static void test_http_ceilings_are_exact(void **state) {
+	static char bytes[HTTP_MAX_HEAD + HTTP_MAX_BODY + 64];
+	struct result r;
+	int n;
+
+	(void)state;
+	for (size_t head = HTTP_MAX_HEAD - 1; head <= HTTP_MAX_HEAD + 1; head++) {
+		for (size_t step = 1; step <= 100000; step *= 10) {
+			n = sprintf(bytes, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
+			memset(bytes + n, 'x', head - (size_t)n - 4);
+			memcpy(bytes + head - 4, "\r\n\r\n", 4);
+			parse((struct str){ bytes, head }, step, &r);
+			assert_int_equal(r.verdict, head > HTTP_MAX_HEAD ? HTTP_REFUSED : HTTP_DONE);
+			assert_int_equal(r.parser.status, head > HTTP_MAX_HEAD ? 431 : 0);
+			free(r.data);
+			if (step == 1)
+				step = 10; /* a byte at a time copies 8 KiB each time: once is enough */
+		}
+	}
+	for (size_t body = HTTP_MAX_BODY; body <= HTTP_MAX_BODY + 1; body++) {
+		for (int chunked = 0; chunked < 2; chunked++) {
+			n = sprintf(bytes, chunked ? "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n"
+						   : "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", body);
+			memset(bytes + n, 'x', body);
+			n += (int)body;
+			n += sprintf(bytes + n, chunked ? "\r\n0\r\n\r\n" : "%s", "");
+			parse((struct str){ bytes, (size_t)n }, 4096, &r);
+			assert_int_equal(r.verdict, body > HTTP_MAX_BODY ? HTTP_REFUSED : HTTP_DONE);
+			assert_int_equal(r.parser.status, body > HTTP_MAX_BODY ? 413 : 0);
+			free(r.data);
+		}
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_http_refuses_the_corpus),
 		cmocka_unit_test(test_http_accepts_and_splits),
 		cmocka_unit_test(test_http_every_prefix_waits),
-		cmocka_unit_test(test_http_every_mutation_is_unambiguous_or_refused),
+		cmocka_unit_test(test_http_every_mutation_is_whole_or_refused),
 		cmocka_unit_test(test_http_heads_and_targets_have_ceilings),
+		cmocka_unit_test(test_http_ceilings_are_exact),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,31 @@ static void test_P4_principals_follow_the_rules_in_order(void **state) {
 	}
 }
 
+static void test_principals_know_a_template_from_a_mistake(void **state) {
+	static const struct {
+		const char *template, *refusal; /* NULL: it is one */
+	} templates[] = {
+		{ "user:{name}@example.com", NULL }, { "serviceAccount:x@p.iam.gserviceaccount.com", NULL }, { "principal:uid/{uid}", NULL },
+		{ "user:", "starts with user:" }, { "{name}", "starts with user:" }, { "group:x", "starts with user:" }, { "", "starts with user:" },
+		{ "user:{nam}", "only {name} and {uid}" }, { "user:{", "only {name}" }, { "user:}", "only {name}" }, { "user:{name}}", "only {name}" },
+		{ "user:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "at most 176 bytes" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(templates); i++) {
+		struct error err = { 0 };
+
+		assert_int_equal(principal_template_check(templates[i].template, &err), templates[i].refusal ? -1 : 0);
+		if (templates[i].refusal && !strstr(err.message, templates[i].refusal))
+			fail_msg("%s: %s", templates[i].template, err.message);
+	}
+}
+
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_P4_principals_follow_the_rules_in_order) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_P4_principals_follow_the_rules_in_order),
+		cmocka_unit_test(test_principals_know_a_template_from_a_mistake),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,10 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "broker/secret.h"
 
@@ -27,18 +30,18 @@ static void test_secret_holds_and_forgets(void **state) {
 /* The kernel's own word: "dd" in VmFlags is MADV_DONTDUMP, "wf" wipe on fork. */
 static void test_secret_is_left_out_of_core_files(void **state) {
 	struct secret s = { 0 };
-	char line[512], want[32];
+	char line[512];
+	unsigned long from, to;
 	int in = 0, seen = 0;
 	FILE *f;
 
 	(void)state;
 	assert_int_equal(secret_set(&s, "x", 1), 0);
-	snprintf(want, sizeof(want), "%lx-", (unsigned long)s.data);
 	f = fopen("/proc/self/smaps", "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, want) == line)
-			in = 1;
+		if (sscanf(line, "%lx-%lx", &from, &to) == 2)
+			in = from <= (unsigned long)s.data && (unsigned long)s.data < to;
 		if (in && !strncmp(line, "VmFlags:", 8)) {
 			seen = strstr(line, " dd") && strstr(line, " wf");
 			break;
@@ -49,10 +52,51 @@ static void test_secret_is_left_out_of_core_files(void **state) {
 	secret_fini(&s);
 }
 
+static void test_secret_libraries_wipe_what_they_free(void **state) {
+	json_malloc_t json_malloc;
+	json_free_t json_free;
+	CRYPTO_free_fn crypto_free;
+	CRYPTO_malloc_fn crypto_malloc;
+	CRYPTO_realloc_fn crypto_realloc;
+	char *p;
+
+	(void)state;
+	secret_libraries();
+	json_get_alloc_funcs(&json_malloc, &json_free);
+	assert_ptr_equal(json_free, wipe_free);
+	CRYPTO_get_mem_functions(&crypto_malloc, &crypto_realloc, &crypto_free);
+	assert_ptr_not_equal(crypto_free, CRYPTO_free);
+	/* They allocate, grow and free as ever. */
+	p = OPENSSL_malloc(8);
+	assert_non_null(p);
+	memcpy(p, "1234567", 8);
+	p = OPENSSL_realloc(p, 100000);
+	assert_string_equal(p, "1234567");
+	OPENSSL_free(p);
+	OPENSSL_free(NULL);
+	json_decref(json_loads("{\"a\": [\"b\"]}", 0, NULL));
+}
+
+static void test_secret_wipe_realloc_keeps_what_fits(void **state) {
+	char *p = wipe_realloc(NULL, 16);
+
+	(void)state;
+	memcpy(p, "0123456789abcde", 16);
+	p = wipe_realloc(p, 4096);
+	assert_string_equal(p, "0123456789abcde");
+	p = wipe_realloc(p, 8);
+	assert_memory_equal(p, "01234567", 8);
+	wipe_free(p);
+	wipe_free(NULL);
+	wipe(NULL, 0);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secret_holds_and_forgets),
 		cmocka_unit_test(test_secret_is_left_out_of_core_files),
+		cmocka_unit_test(test_secret_wipe_realloc_keeps_what_fits),
+		cmocka_unit_test(test_secret_libraries_wipe_what_they_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

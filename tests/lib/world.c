@@ -134,18 +134,18 @@ void world_policy(struct world *w, const char *yaml) {
 }
 
 static void write_config(struct world *w) {
-	char text[4096], me[128], upstream[1024];
+	char text[4096], peers[128], upstream[1024];
 
-	snprintf(me, sizeof(me), "[{uid: %u, principal: \"" ME "\"}]", geteuid());
+	snprintf(peers, sizeof(peers), "peers: [{uid: %u, principal: \"" ME "\"}]\n", geteuid());
 	snprintf(upstream, sizeof(upstream), "credential: {file: google/broker-key.json}\nendpoints: {iamCredentials: \"%s\"}\n", w->url);
 	snprintf(text, sizeof(text),
 		 "listeners: [{unix: hp.sock}]\n"
-		 "peers: %s\n"
+		 "%s"
 		 "policy: policy.yaml\n"
 		 "audit: {directory: audit, segmentSize: 512KiB%s}\n"
 		 "%s%s",
-		 w->peers[0] ? w->peers : me, w->audit_more[0] ? w->audit_more : ", lowWater: 0", w->upstream[0] ? w->upstream : upstream,
-		 w->config_more);
+		 strstr(w->config_more, "peers:") ? "" : peers, w->audit_more[0] ? w->audit_more : ", lowWater: 0",
+		 w->upstream[0] ? w->upstream : upstream, w->config_more);
 	write_file(w, "hallpassd.yaml", text);
 }
 

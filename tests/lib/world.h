@@ -12,6 +12,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Under AddressSanitizer memory is not what it is in the product. gcc has a macro for it, clang a feature. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 #define SA_DEV "ml-training-dev-sa@acme-ml.iam.gserviceaccount.com"
 #define SA_PROD "ml-training-prod-sa@acme-ml.iam.gserviceaccount.com"
 #define SA_LABEL "ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com"
@@ -20,10 +32,9 @@
 
 struct world {
 	char dir[64], socket[100], url[128];
-	char config_more[1024]; /* lines added to hallpassd.yaml */
+	char config_more[1024]; /* lines added to hallpassd.yaml; `peers:` among them replaces the one for ME */
 	char audit_more[64];	/* more of its `audit:`, ", deadline: 1s" */
 	char upstream[1024];	/* lines in place of its usual credential and endpoints */
-	char peers[256];	/* instead of naming us ME */
 	char wrap[256];		/* words put before hallpassd: "strace -f …", "eatmydata" */
 	pid_t google, daemon;
 	pid_t wrapped; /* hallpassd itself, where `daemon` is what wraps it; 0: the same */

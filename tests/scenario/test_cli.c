@@ -91,7 +91,7 @@ static void test_cli_tells_who_what_and_why(void **state) {
 /* Who runs the broker may look after it, and may have nothing from it, where `peers:` does not name that uid. */
 static void test_cli_the_brokers_own_uid_may_reload(void **state) {
 	(void)state;
-	snprintf(w.peers, sizeof(w.peers), "[{uid: 4294967293, principal: \"user:other@example.com\"}]");
+	snprintf(w.config_more, sizeof(w.config_more), "peers: [{uid: 4294967293, principal: \"user:other@example.com\"}]\n");
 	world_daemon(&w);
 	assert_int_equal(CLI("reload"), 0);
 	assert_int_equal(CLI("status"), 0);
