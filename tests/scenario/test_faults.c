@@ -409,10 +409,17 @@ static void test_P1_below_the_low_water_mark_only_refusals_are_recorded(void **s
 /* --- others touch the directory */
 
 static void test_P1_the_directory_is_moved_away(void **state) {
+	struct answer a;
+	int64_t calls;
+
 	(void)state;
 	world_daemon(&w);
 	issue(3);
+	calls = google_calls(&w, "generateAccessToken");
 	shell("mv %s/journal %s/elsewhere", audit_dir, audit_dir);
+	mint(&a, ""); /* it is an intent that finds out */
+	assert_refused(&a, calls, "was moved, removed or replaced while in use");
+	answer_fini(&a);
 	until_refused("was moved, removed or replaced while in use", "");
 	shell("mv %s/elsewhere %s/journal", audit_dir, audit_dir);
 	until_issued();
