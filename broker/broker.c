@@ -15,7 +15,6 @@
 #include "hallpass/cleanup.h"
 
 #define DRAIN_SECONDS 10	   /* requests under way get so long after SIGTERM */
-#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record (SECURITY: clock rollback) */
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, N_SIGNALS };
 
@@ -74,15 +73,13 @@ static int build_audit(struct broker *b, struct error *err) {
 		.low_water_bytes = (uint64_t)config->audit_low_water_bytes,
 		.deadline_ms = (unsigned)config->audit_deadline_ms,
 	};
-	int64_t last;
+	int64_t now = clock_now().s;
 
 	if (audit_open(b->base, &options, b->log, &b->requests.audit, err) < 0)
 		return -1;
-	last = audit_last_time(b->requests.audit);
-	b->requests.clock_is_back = clock_now().s < last - CLOCK_BACK_SECONDS;
-	if (b->requests.clock_is_back)
+	if (request_clock_is_back(b->requests.audit, now))
 		log_error(b->log, "clock-behind", "now=%lld last_record=%lld nothing is issued until the clock is right",
-			  (long long)clock_now().s, (long long)last);
+			  (long long)now, (long long)audit_last_time(b->requests.audit));
 	return 0;
 }
 

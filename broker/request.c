@@ -9,6 +9,8 @@
 #include "broker/status.h"
 #include "hallpass/cleanup.h"
 
+#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record (SECURITY: clock rollback) */
+
 struct request {
 	struct request_world *world;
 	struct snapshot *snapshot; /* the one it began under */
@@ -174,12 +176,17 @@ static int64_t request_min_left(const struct request *req) {
 	return req->decision.lifetime_s > 660 ? 330 : req->decision.lifetime_s / 2;
 }
 
+bool request_clock_is_back(const struct audit *audit, int64_t now_s) {
+	return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;
+}
+
 static enum next step_find(struct request *req) {
 	struct mint_spec spec;
 
-	if (req->world->clock_is_back) {
+	if (request_clock_is_back(req->world->audit, req->now.s)) {
 		error_set(&req->error, ERR_UNAVAILABLE,
-			  "the clock is behind the last record in the log; nothing is issued until it is set right");
+			  "the clock is %lld s behind the last record in the log; nothing is issued until it is set right",
+			  (long long)(audit_last_time(req->world->audit) - req->now.s));
 		return request_refuse(req, "CLOCK_BEHIND");
 	}
 	if (!audit_ready(req->world->audit, &req->error))

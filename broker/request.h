@@ -37,7 +37,6 @@ struct request_world {
 	struct snapshot *snapshot; /* in force; replaced by a reload */
 	char id_prefix[16];	   /* of this process' life */
 	uint64_t next_id;
-	bool clock_is_back; /* realtime is behind the record: nothing is issued */
 };
 
 /* What was asked. Strings are borrowed from `body`, which the request takes. */
@@ -77,6 +76,9 @@ void request_start(struct request_world *world, const struct peer *peer, const s
 		   request_reply_fn *reply, void *arg, struct request **out);
 /* The client left: no reply, but a record. */
 void request_abandon(struct request *request);
+
+/* Whether the clock went backwards, against the record's own times: then nothing is issued. Asked for each issuance. */
+bool request_clock_is_back(const struct audit *audit, int64_t now_s);
 
 /* The minter's half of the record: what mint.h asks the world for. */
 struct mint_ports request_mint_ports(struct request_world *world);
