@@ -231,12 +231,16 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 
 /* --- undoing it, in reverse */
 
+static void close_listeners(struct broker *b) {
+	while (b->n_listeners)
+		listener_free(b->listeners[--b->n_listeners]);
+}
+
 void broker_free(struct broker *b) {
 	if (!b)
 		return;
 	conn_server_free(b->conns); /* pending requests are told that their client is gone */
-	for (size_t i = 0; i < b->n_listeners; i++)
-		listener_free(b->listeners[i]);
+	close_listeners(b);
 	native_free(b->native);
 	minter_free(b->requests.minter); /* flights whose intents are on their way end in audit_close() */
 	source_unref(b->source);
@@ -289,7 +293,9 @@ static void broker_drain(struct broker *b) {
 	b->deadline = evtimer_new(b->base, on_drain_deadline, b);
 	if (b->deadline)
 		evtimer_add(b->deadline, &wait);
+	/* Who comes now is refused at once, and may find a successor there; in the backlog it would wait for nobody. */
 	conn_server_stop_listening(b->conns, -1);
+	close_listeners(b);
 	conn_server_drain(b->conns, on_drained, b);
 }
 
@@ -303,7 +309,7 @@ static void on_signal(evutil_socket_t signal_number, short events, void *arg) {
 		broker_drain(b);
 		return;
 	}
-	if (broker_reload(b, "SIGHUP", &notes, &err) < 0 && notes.text.data)
+	if (broker_reload(b, &(struct reload_by){ .who = "SIGHUP" }, &notes, &err) < 0 && notes.text.data)
 		fprintf(stderr, "%s", notes.text.data);
 	snapshot_notes_fini(&notes);
 }
@@ -356,7 +362,26 @@ static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct s
 	return r;
 }
 
-int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes, struct error *err) {
+static void record_reload(struct broker *b, const struct reload_by *by, const char *reason, const char *error) {
+	struct audit_record record = { .type = RECORD_RELOAD, .principal = by->who, .reason = reason, .error = error };
+
+	if (by->peer) {
+		record.auth = by->peer->how;
+		record.peer_known = true;
+		record.uid = by->peer->uid;
+		record.gid = by->peer->gid;
+		record.pid = by->peer->pid;
+		record.exe = by->peer->exe[0] ? by->peer->exe : NULL;
+	}
+	broker_record(b, &record);
+}
+
+void broker_reload_denied(struct broker *b, const struct reload_by *by, const struct error *err) {
+	log_warning(b->log, "reload-denied", "by=%s uid=%lld", by->who, by->peer ? (long long)by->peer->uid : -1);
+	record_reload(b, by, "NOT_OPERATOR", err->message);
+}
+
+int broker_reload(struct broker *b, const struct reload_by *by, struct snapshot_notes *notes, struct error *err) {
 	struct snapshot *snapshot = NULL;
 	struct source *source = NULL;
 	struct conn_limits limits;
@@ -374,16 +399,12 @@ int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes
 		source_unref(b->source);
 		b->source = source;
 	}
-	broker_record(b, &(struct audit_record){
-				 .type = RECORD_RELOAD,
-				 .principal = by,
-				 .reason = r == 0 ? "RELOADED" : "REFUSED",
-				 .error = r == 0 ? NULL : err->message,
-			 });
+	record_reload(b, by, r == 0 ? "RELOADED" : "REFUSED", r == 0 ? NULL : err->message);
 	if (r == 0)
-		log_info(b->log, "reloaded", "by=%s sha256=%s", by, b->requests.snapshot->policy_sha256);
+		log_info(b->log, "reloaded", "by=%s sha256=%s", by->who, b->requests.snapshot->policy_sha256);
 	else
-		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by, err->message);
+		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by->who,
+			  err->message);
 	return r;
 }
 
