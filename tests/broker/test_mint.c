@@ -117,7 +117,7 @@ static void write_credential(struct world *w) {
 }
 
 static int setup(void **state) {
-	struct world *w = test_calloc(1, sizeof(*w));
+	struct world *w = calloc(1, sizeof(*w));
 	struct source_options options = { .file = w->file, .now = world_now, .world = w };
 	struct error err;
 
@@ -148,7 +148,7 @@ static int teardown(void **state) {
 	event_base_free(w->base);
 	token_unref(w->token);
 	unlink(w->file);
-	test_free(w);
+	free(w);
 	return 0;
 }
 
