@@ -190,7 +190,6 @@ help:
 	@echo 'make test        the tests alone, as built        make asan       clang, AddressSanitizer, UBSan'
 	@echo 'make valgrind    unit tests under valgrind        make fuzz       libFuzzer, FUZZ_SECONDS each'
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
-	@echo 'make mutants     each promise switched off once, its test seen to fail'
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
 .SECONDARY:

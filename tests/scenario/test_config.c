@@ -148,6 +148,8 @@ static void test_config_check_tells_where_and_exits_0_or_78(void **state) {
 	};
 
 	(void)state;
+	setenv("XDG_RUNTIME_DIR", w.dir, 1); /* for who is not root, a default has to have a place */
+	setenv("HOME", w.dir, 1);
 	write_text(path_in("bad.yaml"), "version: 1\nbindings:\n  - {name: a, membrs: [], serviceAccounts: []}\n"
 					"  - {name: a, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "]}\n");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
