@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -510,6 +512,35 @@ static void test_P2_a_clock_that_jumps_ahead_empties_the_cache(void **state) {
 	answer_fini(&b);
 }
 
+/* --- the service manager */
+
+static void assert_hears(int fd, const char *text) {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char heard[64] = "";
+
+	assert_int_equal(poll(&p, 1, 30000), 1);
+	assert_true(recv(fd, heard, sizeof(heard) - 1, 0) > 0);
+	assert_string_equal(heard, text);
+}
+
+static void test_config_the_service_manager_hears_of_ready_and_stopping(void **state) {
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	(void)state;
+	snprintf(un.sun_path, sizeof(un.sun_path), "%.80s/notify", w.dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	setenv("NOTIFY_SOCKET", un.sun_path, 1);
+	world_daemon(&w);
+	unsetenv("NOTIFY_SOCKET");
+	assert_hears(fd, "READY=1");
+	assert_int_equal(poll(&p, 1, 0), 0); /* once */
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	assert_hears(fd, "STOPPING=1");
+	close(fd);
+}
+
 /* --- the end */
 
 static void test_config_sigterm_answers_what_is_under_way(void **state) {
@@ -573,6 +604,7 @@ int main(void) {
 		SCENARIO(test_P2_no_token_lives_longer_than_the_hard_ceiling),
 		SCENARIO(test_P2_a_clock_behind_the_record_issues_nothing),
 		SCENARIO(test_P2_a_clock_that_jumps_ahead_empties_the_cache),
+		SCENARIO(test_config_the_service_manager_hears_of_ready_and_stopping),
 		SCENARIO(test_config_sigterm_answers_what_is_under_way),
 		SCENARIO(test_config_a_second_sigterm_ends_at_once),
 	};
