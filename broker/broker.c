@@ -231,16 +231,12 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 
 /* --- undoing it, in reverse */
 
-static void close_listeners(struct broker *b) {
-	while (b->n_listeners)
-		listener_free(b->listeners[--b->n_listeners]);
-}
-
 void broker_free(struct broker *b) {
 	if (!b)
 		return;
 	conn_server_free(b->conns); /* pending requests are told that their client is gone */
-	close_listeners(b);
+	for (size_t i = 0; i < b->n_listeners; i++)
+		listener_free(b->listeners[i]);
 	native_free(b->native);
 	minter_free(b->requests.minter); /* flights whose intents are on their way end in audit_close() */
 	source_unref(b->source);
@@ -293,9 +289,10 @@ static void broker_drain(struct broker *b) {
 	b->deadline = evtimer_new(b->base, on_drain_deadline, b);
 	if (b->deadline)
 		evtimer_add(b->deadline, &wait);
-	/* Who comes now is refused at once, and may find a successor there; in the backlog it would wait for nobody. */
 	conn_server_stop_listening(b->conns, -1);
-	close_listeners(b);
+	/* Gone at once: a client that comes now is told so, and does not wait for a server that will not answer. */
+	while (b->n_listeners)
+		listener_free(b->listeners[--b->n_listeners]);
 	conn_server_drain(b->conns, on_drained, b);
 }
 
@@ -381,7 +378,8 @@ void broker_reload_denied(struct broker *b, const struct reload_by *by, const st
 	record_reload(b, by, "NOT_OPERATOR", err->message);
 }
 
-int broker_reload(struct broker *b, const struct reload_by *by, struct snapshot_notes *notes, struct error *err) {
+int broker_reload(struct broker *b, const struct reload_by *asked, struct snapshot_notes *notes, struct error *err) {
+	const char *by = asked->who;
 	struct snapshot *snapshot = NULL;
 	struct source *source = NULL;
 	struct conn_limits limits;
@@ -399,12 +397,11 @@ int broker_reload(struct broker *b, const struct reload_by *by, struct snapshot_
 		source_unref(b->source);
 		b->source = source;
 	}
-	record_reload(b, by, r == 0 ? "RELOADED" : "REFUSED", r == 0 ? NULL : err->message);
+	record_reload(b, asked, r == 0 ? "RELOADED" : "REFUSED", r == 0 ? NULL : err->message);
 	if (r == 0)
-		log_info(b->log, "reloaded", "by=%s sha256=%s", by->who, b->requests.snapshot->policy_sha256);
+		log_info(b->log, "reloaded", "by=%s sha256=%s", by, b->requests.snapshot->policy_sha256);
 	else
-		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by->who,
-			  err->message);
+		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by, err->message);
 	return r;
 }
 
