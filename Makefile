@@ -129,6 +129,8 @@ FUZZ_SECONDS ?= $(if $(CI),60,5)
 
 check: deps-check
 	$(MAKE) --no-print-directory test check-layers check-docs
+	@HALLPASS_BUILD=$(BUILD) tests/mutants.sh
+	$(MAKE) --no-print-directory valgrind VALGRIND_TESTS='$(VALGRIND_CHECK)'
 	$(MAKE) --no-print-directory asan
 	$(MAKE) --no-print-directory fuzz
 	@cat $(BUILD)/logs/summary $(BUILD)-asan/logs/summary $(BUILD)-fuzz/summary
@@ -143,10 +145,15 @@ test: all $(TESTS) $(BUILD)/google-standin
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CC=clang CXX=clang++ CFLAGS='$(SAN)' LDFLAGS='-fsanitize=address,undefined' test
 
-# valgrind on the unit tests: what ASan cannot see (uninitialised reads, the libraries' own buffers).
-valgrind: $(TESTS_POLICY) $(TESTS_BROKER)
+# valgrind on the unit tests: what ASan cannot see (uninitialised reads, the libraries' own buffers). HALLPASS_SLOW tells tests that
+# count into the millions that they are not meant. Debian 12's valgrind lacks openat2(), so no listener comes up in it.
+VALGRIND_TESTS = $(TESTS_POLICY) $(patsubst %.c,$(BUILD)/%,$(shell grep -L listener_unix tests/broker/test_*.c))
+# Of them what reads bytes from outside: these run in `check`, half a minute.
+PARSERS = ask config document explain google_error http journal recover yaml zones
+VALGRIND_CHECK = $(filter $(foreach p,$(PARSERS),%/test_$(p)),$(VALGRIND_TESTS))
+valgrind: $(VALGRIND_TESTS)
 	@HALLPASS_BUILD=$(BUILD) HALLPASS_TEST_NAME=valgrind HALLPASS_SLOW=1 HALLPASS_TEST_WRAP='valgrind -q --error-exitcode=9 --leak-check=full --suppressions=tests/valgrind.supp' \
-		tests/run.sh $(BUILD)/logs-valgrind $(TESTS_POLICY) $(TESTS_BROKER)
+		tests/run.sh $(BUILD)/logs-valgrind $(VALGRIND_TESTS)
 
 # libFuzzer. `make fuzz FUZZ_SECONDS=600 FUZZERS=http`.
 fuzz:
@@ -167,7 +174,7 @@ soak: all $(TESTS_SCENARIO)
 
 # Tests of tests: each promise's mechanism switched off once, and its test seen to fail.
 mutants: test
-	@tests/mutants.sh
+	@HALLPASS_BUILD=$(BUILD) HALLPASS_STRICT=1 tests/mutants.sh
 
 coverage:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-cov CC=gcc CFLAGS='-O0 -g --coverage' LDFLAGS='--coverage' test

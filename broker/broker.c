@@ -309,7 +309,7 @@ static void on_signal(evutil_socket_t signal_number, short events, void *arg) {
 		broker_drain(b);
 		return;
 	}
-	if (broker_reload(b, "SIGHUP", &notes, &err) < 0 && notes.text.data)
+	if (broker_reload(b, &(struct reload_by){ .who = "SIGHUP" }, &notes, &err) < 0 && notes.text.data)
 		fprintf(stderr, "%s", notes.text.data);
 	snapshot_notes_fini(&notes);
 }
@@ -370,7 +370,27 @@ static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct s
 	return r;
 }
 
-int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes, struct error *err) {
+static void record_reload(struct broker *b, const struct reload_by *by, const char *reason, const char *error) {
+	struct audit_record record = { .type = RECORD_RELOAD, .principal = by->who, .reason = reason, .error = error };
+
+	if (by->peer) {
+		record.auth = by->peer->how;
+		record.peer_known = true;
+		record.uid = by->peer->uid;
+		record.gid = by->peer->gid;
+		record.pid = by->peer->pid;
+		record.exe = by->peer->exe[0] ? by->peer->exe : NULL;
+	}
+	broker_record(b, &record);
+}
+
+void broker_reload_denied(struct broker *b, const struct reload_by *by, const struct error *err) {
+	log_warning(b->log, "reload-denied", "by=%s uid=%lld", by->who, by->peer ? (long long)by->peer->uid : -1);
+	record_reload(b, by, "NOT_OPERATOR", err->message);
+}
+
+int broker_reload(struct broker *b, const struct reload_by *asked, struct snapshot_notes *notes, struct error *err) {
+	const char *by = asked->who;
 	struct snapshot *snapshot = NULL;
 	struct source *source = NULL;
 	struct conn_limits limits;
@@ -390,12 +410,7 @@ int broker_reload(struct broker *b, const char *by, struct snapshot_notes *notes
 		source_unref(b->source);
 		b->source = source;
 	}
-	broker_record(b, &(struct audit_record){
-				 .type = RECORD_RELOAD,
-				 .principal = by,
-				 .reason = r == 0 ? "RELOADED" : "REFUSED",
-				 .error = r == 0 ? NULL : err->message,
-			 });
+	record_reload(b, asked, r == 0 ? "RELOADED" : "REFUSED", r == 0 ? NULL : err->message);
 	if (r == 0)
 		log_info(b->log, "reloaded", "by=%s sha256=%s", by, b->requests.snapshot->policy_sha256);
 	else

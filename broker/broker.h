@@ -26,11 +26,19 @@ void broker_free(struct broker *broker); /* takes NULL */
 
 struct request_world *broker_requests(struct broker *broker);
 
+/* Who wants a reload: for the record. */
+struct reload_by {
+	const char *who;	 /* "SIGHUP", or a principal */
+	const struct peer *peer; /* NULL: a signal, whose sender nobody vouches for */
+};
+
 /*
  * Takes up configuration and policy anew, whole or not at all (P6); the attempt is recorded either way.
- * by: who asked ("SIGHUP", or a principal). notes gets the findings as text for people; the caller fini's it.
+ * notes gets the findings as text for people; the caller fini's it.
  */
-int broker_reload(struct broker *broker, const char *by, struct snapshot_notes *notes, struct error *err);
+int broker_reload(struct broker *broker, const struct reload_by *by, struct snapshot_notes *notes, struct error *err);
+/* Records that somebody wanted a reload who may not. */
+void broker_reload_denied(struct broker *broker, const struct reload_by *by, const struct error *err);
 
 /* What `hallpass status` shows. A new reference. */
 json_t *broker_status(struct broker *broker);

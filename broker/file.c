@@ -2,10 +2,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "broker/file.h"
+
+static bool same_time(const struct timespec *a, const struct timespec *b) {
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Whole: as long as it was said to be, nothing behind, and not written to meanwhile. */
+static bool file_is_whole(int fd, const struct stat *before, size_t n) {
+	struct stat st;
+	char more;
+
+	return n == (size_t)before->st_size && read(fd, &more, 1) == 0 && fstat(fd, &st) == 0 &&
+	       st.st_size == before->st_size && same_time(&st.st_mtim, &before->st_mtim) &&
+	       same_time(&st.st_ctim, &before->st_ctim);
+}
 
 static int file_read_fd(int fd, const char *path, size_t max, char **data, size_t *len, struct error *err) {
 	struct stat st;
@@ -30,6 +45,11 @@ static int file_read_fd(int fd, const char *path, size_t max, char **data, size_
 		if (r <= 0)
 			break;
 		n += (size_t)r;
+	}
+	if (!file_is_whole(fd, &st, n)) {
+		free(p);
+		return error_set(err, ERR_UNAVAILABLE,
+				 "%s: changed while it was read; write another file and rename it into place", path);
 	}
 	p[n] = '\0';
 	*data = p;

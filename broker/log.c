@@ -50,7 +50,7 @@ static void log_add_escaped(struct buf *line, const char *text) {
 
 void log_event(struct log *log, enum log_level level, const char *event, const char *fmt, ...) {
 	struct instant now;
-	struct buf line = BUF_INIT(3 * LINE_MAX_BYTES);
+	struct buf line = BUF_INIT(4 * LINE_MAX_BYTES + 512); /* every byte escaped, and the head */
 	char text[LINE_MAX_BYTES];
 	va_list ap;
 	ssize_t r;

@@ -393,6 +393,7 @@ static void answer_status(struct call *call) {
 }
 
 static void answer_reload(struct call *call) {
+	const struct reload_by by = { call->caller.principal, call->caller.peer };
 	struct snapshot_notes notes = { 0 };
 	struct error err = { 0 };
 	const char *findings;
@@ -401,10 +402,11 @@ static void answer_reload(struct call *call) {
 	if (!caller_is_operator(call)) {
 		error_set(&err, ERR_DENIED, "%s is no operator: root, the broker's own uid and `operators:` may reload",
 			  call->caller.principal);
+		broker_reload_denied(call->native->broker, &by, &err);
 		call_fail(call, &err, "NOT_OPERATOR", NULL, 0);
 		return;
 	}
-	r = broker_reload(call->native->broker, call->caller.principal, &notes, &err);
+	r = broker_reload(call->native->broker, &by, &notes, &err);
 	findings = notes.text.data ? notes.text.data : "";
 	if (r < 0)
 		call_fail(call, &err, "RELOAD_REFUSED", &(struct status_detail){ "findings", findings }, 1);

@@ -151,7 +151,7 @@ static void test_conn_answers_pipelined_requests_in_order(void **state) {
 	hear(w, fd, out, sizeof(out), "/099");
 	assert_int_equal(w->requests, 100);
 	for (int i = 0; i < 100; i++) {
-		char want[8];
+		char want[16];
 
 		snprintf(want, sizeof(want), "/%03d", i);
 		at = strstr(at, want);

@@ -38,9 +38,31 @@ static void test_limit_table_is_bounded_and_keeps_the_busy(void **state) {
 	limiter_free(l);
 }
 
+static void test_limit_tells_once_a_second_and_forgives_a_long_pause(void **state) {
+	struct limiter *l = limiter_new();
+	int64_t now = 5000000;
+	int told = 0;
+
+	(void)state;
+	assert_int_equal(limiter_admit(l, "user:a", now, 1, 1), LIMIT_OK);
+	for (int64_t t = now; t < now + 10000; t += 10)
+		told += limiter_admit(l, "user:a", t, 1, 1) == LIMIT_EXCEEDED;
+	assert_int_equal(told, 10);
+	/* A year of silence fills the bucket to its brim, not further. */
+	now += 31536000000;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(limiter_admit(l, "user:a", now, 100000000, 3), LIMIT_OK);
+	assert_int_equal(limiter_admit(l, "user:a", now, 100000000, 3), LIMIT_EXCEEDED);
+	/* A clock that does step after all gives nothing away, and breaks nothing. */
+	assert_int_not_equal(limiter_admit(l, "user:a", now - 1000000, 1, 3), LIMIT_OK);
+	limiter_free(l);
+	limiter_free(NULL);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit_admits_the_burst_then_the_rate),
+		cmocka_unit_test(test_limit_tells_once_a_second_and_forgives_a_long_pause),
 		cmocka_unit_test(test_limit_table_is_bounded_and_keeps_the_busy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

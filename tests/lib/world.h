@@ -65,6 +65,9 @@ void world_log_tail(const struct world *w);	  /* the daemon's stderr, for the te
 
 void ask(const struct world *w, const char *method, const char *path, const char *body, struct answer *out);
 void answer_fini(struct answer *a);
+/* ask() as another uid (root only). */
+void ask_as_uid(const struct world *w, uid_t uid, const char *method, const char *path, const char *body,
+		struct answer *out);
 /* POST /v1/token for an account; more: further members, ", \"lifetime\": 60" or "". */
 void ask_token(const struct world *w, const char *account, const char *more, struct answer *out);
 int ask_begin(const struct world *w, const char *method, const char *path, const char *body); /* a socket, or -1 */

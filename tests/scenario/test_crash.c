@@ -23,32 +23,43 @@
 
 #define CLIENTS 4
 #define MAX_RECEIVED 200000
+#define ISSUE_KEY 110 /* "REQUEST SHA256": a token from the cache was handed out before, so its hash alone proves nothing */
 
 static struct world w;
 static struct {
 	pthread_mutex_t lock;
-	char (*hashes)[65];
+	char (*keys)[ISSUE_KEY];
 	size_t n;
 	volatile bool stop;
 } got = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static int setup(void **state) {
 	(void)state;
-	got.hashes = calloc(MAX_RECEIVED, sizeof(*got.hashes));
+	got.keys = calloc(MAX_RECEIVED, sizeof(*got.keys));
 	got.n = 0;
 	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 10000000, burst: 10000000}\n");
 	world_start(&w);
-	return got.hashes ? 0 : -1;
+	return got.keys ? 0 : -1;
 }
 
 static int teardown(void **state) {
 	(void)state;
-	free(got.hashes);
+	free(got.keys);
 	world_end(&w);
 	return 0;
 }
 
-/* Each asks for a shorter life each time, which no cached token fits, so that most requests are minted; remembers every token it saw. */
+/* The lock is held. */
+static void remember(const struct answer *a) {
+	char sha256[65];
+
+	if (got.n == MAX_RECEIVED)
+		return;
+	sha256_hex(answer_text(a, "accessToken"), sha256);
+	snprintf(got.keys[got.n++], ISSUE_KEY, "%.40s %s", answer_text(a, "requestId"), sha256);
+}
+
+/* Asks for a shorter life each time, so that some are minted and some come from the cache; remembers every token it saw. */
 static void *client(void *arg) {
 	unsigned turn = (unsigned)(uintptr_t)arg * 7919;
 
@@ -60,8 +71,7 @@ static void *client(void *arg) {
 		ask_token(&w, SA_DEV, more, &a);
 		if (a.status == 200 && *answer_text(&a, "accessToken")) {
 			pthread_mutex_lock(&got.lock);
-			if (got.n < MAX_RECEIVED)
-				sha256_hex(answer_text(&a, "accessToken"), got.hashes[got.n++]);
+			remember(&a);
 			pthread_mutex_unlock(&got.lock);
 		}
 		answer_fini(&a);
@@ -69,17 +79,35 @@ static void *client(void *arg) {
 	return NULL;
 }
 
-/* Every token seen since `from` stands in the record. */
-static void assert_all_recorded(size_t from) {
-	char why[512];
-	json_t *records = world_records(&w, why, sizeof(why));
+/* Every issuance on record, as a set of keys. */
+static json_t *issued_keys(void) {
+	char why[512], key[ISSUE_KEY];
+	json_t *records = world_records(&w, why, sizeof(why)), *set = json_object();
 
 	if (!records)
 		fail_msg("the record cannot be read: %s", why);
-	for (size_t i = from; i < got.n; i++)
-		if (!records_have_token(records, got.hashes[i]))
-			fail_msg("token %s was handed out and is not in the record", got.hashes[i]);
+	for (size_t i = 0; i < json_array_size(records); i++) {
+		const json_t *r = json_array_get(records, i);
+		const char *request = json_string_value(json_object_get(r, "request"));
+		const char *token = json_string_value(json_object_get(r, "token"));
+
+		if (!request || !token)
+			continue;
+		snprintf(key, sizeof(key), "%.40s %s", request, token);
+		json_object_set_new(set, key, json_true());
+	}
 	json_decref(records);
+	return set;
+}
+
+/* Everything handed out since `from` stands in the record. */
+static void assert_all_recorded(size_t from) {
+	json_t *issued = issued_keys();
+
+	for (size_t i = from; i < got.n; i++)
+		if (!json_object_get(issued, got.keys[i]))
+			fail_msg("%s (request, token) was handed out and is not in the record", got.keys[i]);
+	json_decref(issued);
 }
 
 /* A new log, so that reading it does not take ever longer. */
