@@ -48,8 +48,8 @@ static const struct key {
 	  "The broker's own credential: a service-account key, authorized_user, external_account or "
 	  "impersonated_service_account file. Without it: whatever Application Default Credentials pick." },
 	{ "audit.directory", TYPE_PATH, FIELD(audit_dir), NULL, 0, 0, false,
-	  "Where the record is kept, mode 0700. Without it: /var/lib/hallpass/audit for root and system users, "
-	  "~/.local/state/hallpass/audit for one user's helper." },
+	  "Where the record is kept, mode 0700. Without it: /var/lib/hallpass/audit for root, "
+	  "$XDG_STATE_HOME/hallpass/audit (~/.local/state) else." },
 	{ "audit.segmentSize", TYPE_BYTES, FIELD(audit_segment_bytes), "16MiB", 524288, 1073741824, false,
 	  "Size of one preallocated journal segment." },
 	{ "audit.lowWater", TYPE_BYTES, FIELD(audit_low_water_bytes), "64MiB", 0, 1099511627776, false,
