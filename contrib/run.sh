@@ -26,6 +26,8 @@ if [ ! -e "$conf/policy.yaml" ]; then
 	echo "hallpass: wrote $conf/policy.yaml; name your service accounts there, then run make run again." >&2
 	exit 0
 fi
-echo "hallpass: serving $XDG_RUNTIME_DIR/hallpass/hallpass.sock under $conf/policy.yaml (Ctrl-C ends it)."
-echo "hallpass: in another terminal:  export XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR; $build/hallpass list"
+socket=$XDG_RUNTIME_DIR/hallpass/hallpass.sock
+[ "$(id -u)" -ne 0 ] || socket=/run/hallpass/hallpass.sock
+echo "hallpass: serving $socket under $conf/policy.yaml (Ctrl-C ends it)."
+echo "hallpass: in another terminal:  $build/hallpass --socket $socket list"
 exec "$build/hallpassd"

@@ -51,7 +51,7 @@ const struct command commands[] = {
 	  { OPT_AS, OPT_AUDIENCE, OPT_INCLUDE_EMAIL, OPT_REASON, OPT_DELEGATE, OPT_VERBOSE }, 6,
 	  "Prints an OpenID Connect token signed by Google for the service account. Google's ID tokens live one hour, so only a binding "
 	  "that allows as much can give one.", COMPLETE_ACCOUNT },
-	{ "run", "-- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
+	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_PROJECT }, 6,
 	  "Gets a token, writes it to a file of mode 0600 on tmpfs, names that file in CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, and runs the "
 	  "command. The file is replaced before each expiry while the command runs, and removed after it. Signals are passed on; "

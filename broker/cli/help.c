@@ -120,8 +120,8 @@ static void man_word(const char *word) {
 	bool optional = *word == '[';
 	size_t n = strcspn(word + optional, "]");
 
-	if (!strcmp(word, "--"))
-		puts(".Fl -");
+	if (!strncmp(word, "--", 2))
+		printf(".Fl %s\n", word + 1);
 	else if (!strncmp(word + optional, "…", strlen("…")))
 		puts("\\&...");
 	else
