@@ -26,6 +26,9 @@ static void test_cel_check_infers_types(void **state) {
 		{ "[]", "list(dyn)" },
 		{ "[[], [1]]", "list(list(int))" },
 		{ "[] + [1]", "list(int)" },
+		{ "[][0] + 1", "int" },
+		{ "[][0] + [][1]", "dyn" },
+		{ "cel.bind(a, [][0], a > a && a > 1)", "bool" }, /* a > a does not make it a bool */
 		{ "{}", "map(dyn, dyn)" },
 		{ "{'a': 1}", "map(string, int)" },
 		{ "{'a': 1, 2: 'b'}", "map(dyn, dyn)" },
