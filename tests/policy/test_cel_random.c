@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include "cel_world.h"
 
-#define EXPRESSIONS 20000
+#define EXPRESSIONS 6000
 #define MAX_TREE 400
 #define MAX_ITEMS 64
 #define MAX_TEXT 256
