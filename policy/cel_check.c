@@ -29,8 +29,9 @@ static const struct cel_type *check_error(struct checker *k, const struct cel_no
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static const struct cel_type *check_error(struct checker *k, const struct cel_node *node, const char *fmt, const char *a,
 					  const char *b) {
-	cel_compile_fail(k->c, CEL_PHASE_CHECK, node->at, fmt, a, b);
-	return NULL;
+	if (k->unify.failed) /* whatever seems to be wrong */
+		return cel_compile_fail(k->c, CEL_PHASE_LIMIT, node->at, "the types of the expression are too large");
+	return cel_compile_fail(k->c, CEL_PHASE_CHECK, node->at, fmt, a, b);
 }
 #pragma GCC diagnostic pop
 

@@ -321,9 +321,13 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 
 	if (!pattern || pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
 		return 0;
-	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
-	if (!regex || pattern->constant.n > c->program->limits.regex) {
+	if (pattern->constant.n > c->program->limits.regex) {
 		cel_compile_fail(c, CEL_PHASE_LIMIT, pattern->at, "a pattern of more than %u bytes", c->program->limits.regex);
+		return -1;
+	}
+	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
+	if (!regex) {
+		cel_compile_memory(c, pattern->at);
 		return -1;
 	}
 	regex->re = re2_shim_new(pattern->constant.s, pattern->constant.n, c->program->limits.regex_memory, why, sizeof(why));
