@@ -6,6 +6,20 @@
 #include <cmocka.h>
 #include "cel_world.h"
 
+/* No type is left open anywhere in a checked tree. */
+static void check_closed(const struct cel_type *type) {
+	assert_non_null(type);
+	assert_int_not_equal(type->kind, CEL_T_PARAM);
+	for (unsigned i = 0; i < type->n; i++)
+		check_closed(type->params[i]);
+}
+
+static void check_tree(const struct cel_node *node) {
+	check_closed(node->type);
+	for (uint32_t i = 0; i < node->n; i++)
+		check_tree(node->kids[i]);
+}
+
 static void test_cel_check_infers_types(void **state) {
 	static const struct {
 		const char *text, *type;
@@ -27,6 +41,7 @@ static void test_cel_check_infers_types(void **state) {
 		{ "[[], [1]]", "list(list(int))" },
 		{ "[] + [1]", "list(int)" },
 		{ "[][0] + 1", "int" },
+		{ "[claims, {}, {}].filter(m, [] == [] && m != {})", "list(map(string, dyn))" },
 		{ "[][0] + [][1]", "dyn" },
 		{ "cel.bind(a, [][0], a > a && a > 1)", "bool" }, /* a > a does not make it a bool */
 		{ "{}", "map(dyn, dyn)" },
@@ -81,6 +96,7 @@ static void test_cel_check_infers_types(void **state) {
 		cel_type_print(cel_program_type(program), &w->text);
 		if (strcmp(w->text.data, cases[i].type))
 			fail_msg("%s: expected %s, got %s", cases[i].text, cases[i].type, w->text.data);
+		check_tree(cel_program_root(program));
 		cel_program_free(program);
 	}
 }

@@ -146,6 +146,7 @@ static void test_cel_eval_converts(void **state) {
 		{ STR("uint('18446744073709551615')"), "18446744073709551615u" },
 		{ STR("uint('-1')"), "error 1:1: '-1' is no uint" },
 		{ STR("uint('+1')"), "error 1:1: '+1' is no uint" },
+		{ STR("uint(0) + uint(-0.5) + uint(0.9)"), "0u" },
 		{ STR("uint(-1)"), "error 1:1: unsigned integer overflow" },
 		{ STR("uint(-1.0)"), "error 1:1: unsigned integer overflow" },
 		{ STR("uint(18446744073709551616.0)"), "error 1:1: unsigned integer overflow" },

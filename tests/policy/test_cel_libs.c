@@ -242,6 +242,8 @@ static void test_cel_libs_messages(void **state) {
 		{ STR("google.protobuf.Int64Value{?value: optional.of(7)}"), "7" },
 		{ STR("google.protobuf.Value{} == null"), "true" },
 		{ STR("google.protobuf.Value{number_value: 1.0, bool_value: true}"), "error 1:17: a google.protobuf.Value has one field" },
+		{ STR("google.protobuf.Value{null_value: google.protobuf.NullValue.NULL_VALUE, bool_value: true}"),
+		  "error 1:17: a google.protobuf.Value has one field" },
 		{ STR("google.protobuf.Value{list_value: [1, 2u, 'a', null, [true], {'k': duration('1s')}]}"), "[1.0, 2.0, \"a\", null, [true], {\"k\": \"1s\"}]" },
 		{ STR("google.protobuf.Struct{fields: {'a': b'x'}}"), "error 1:17: a bytes is no JSON value" },
 		{ STR("google.protobuf.Struct{fields: dyn({1: 2})}"), "error 1:17: the keys of a google.protobuf.Struct are strings" },
