@@ -211,6 +211,29 @@ static void test_cel_eval_reads_clocks(void **state) {
 	EXPECT_ALL(*state, cases, 0);
 }
 
+/* An environment without zones knows UTC and fixed offsets, as constants and while evaluating. */
+static void test_cel_eval_knows_fixed_offsets_without_zones(void **state) {
+	static const struct expected cases[] = {
+		{ STR("timestamp(0).getHours('+01:30')"), "1" },
+		{ STR("timestamp(0).getHours('UTC') + timestamp(0).getHours('')"), "0" },
+		{ STR("timestamp(0).getHours('+0' + '2:00')"), "2" },
+		{ STR("timestamp(0).getHours(zone)"), "23" },
+		{ STR("timestamp(0).getHours(zone + 'x')"), "error 1:14: no time zone '-01:00x': only zones that the policy names as constants are loaded" },
+		{ STR("timestamp(0).getHours('Europe/Berlin')"), "plan 1:23: no time zone but UTC and offsets like +01:00 is known here" },
+	};
+	struct cel_world world = { .text = BUF_INIT(1000) };
+	struct error err;
+
+	(void)state;
+	assert_int_equal(cel_env_new(0, &world.env, &err), 0);
+	assert_int_equal(cel_arena_init(&world.arena, 4096, 4096, &err), 0);
+	world_declare(&world, "zone", &cel_string, cel_of_string("-01:00", 6));
+	EXPECT_ALL(&world, cases, 0);
+	cel_env_free(world.env);
+	cel_arena_fini(&world.arena);
+	buf_fini(&world.text);
+}
+
 /* "Attribute reference for IAM Conditions": the table of extract(), with its examples. */
 static void test_cel_eval_extracts_as_iam_does(void **state) {
 	static const struct {
@@ -581,6 +604,7 @@ int main(void) {
 		cmocka_unit_test(test_cel_eval_refuses_impossible_maps),
 		cmocka_unit_test(test_cel_eval_converts),
 		cmocka_unit_test(test_cel_eval_reads_clocks),
+		cmocka_unit_test(test_cel_eval_knows_fixed_offsets_without_zones),
 		cmocka_unit_test(test_cel_eval_extracts_as_iam_does),
 		cmocka_unit_test(test_cel_eval_offers_iams_functions),
 		cmocka_unit_test(test_cel_eval_absorbs_errors),
