@@ -29,8 +29,9 @@ static const struct cel_type *check_error(struct checker *k, const struct cel_no
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static const struct cel_type *check_error(struct checker *k, const struct cel_node *node, const char *fmt, const char *a,
 					  const char *b) {
-	cel_compile_fail(k->c, CEL_PHASE_CHECK, node->at, fmt, a, b);
-	return NULL;
+	if (k->unify.failed) /* whatever seems to be wrong */
+		return cel_compile_fail(k->c, CEL_PHASE_LIMIT, node->at, "the types of the expression are too large");
+	return cel_compile_fail(k->c, CEL_PHASE_CHECK, node->at, fmt, a, b);
 }
 #pragma GCC diagnostic pop
 
@@ -359,20 +360,30 @@ static const struct cel_type *try_overload(struct checker *k, const struct cel_n
 	return resolve(k, cel_unify_instance(&k->unify, &instance, o->result));
 }
 
-/* The overload that is meant, where only one fits; all that fit are tried when evaluating. */
+/*
+ * The overload that is meant, where only one fits. Where several do, all of them are tried when evaluating, and nothing
+ * is learnt about types that are still open: [][0] > [][1] does not make them bool because bools come first.
+ */
 static const struct cel_type *resolve_call(struct checker *k, struct cel_node *node, const struct cel_type *const *types) {
 	const struct cel_type *result = NULL, *one;
+	const struct cel_overload *match = NULL;
 	unsigned matches = 0;
 
 	for (const struct cel_overload *o = node->function ? node->function->first : NULL; o; o = o->next) {
+		uint32_t mark = cel_unify_mark(&k->unify);
+
 		one = try_overload(k, node, o, types);
+		cel_unify_undo(&k->unify, mark);
 		if (!one)
 			continue;
-		node->overload = matches++ ? NULL : o;
-		result = !result || cel_type_same(result, one) ? one : &cel_dyn;
+		match = matches++ ? NULL : o;
+		result = !result || cel_unify_same(&k->unify, result, one) ? one : &cel_dyn;
 	}
 	if (!matches && !k->lenient)
 		return no_overload(k, node, types);
+	node->overload = match;
+	if (match)
+		result = try_overload(k, node, match, types);
 	return k->lenient ? &cel_dyn : result;
 }
 

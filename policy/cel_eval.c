@@ -1,5 +1,6 @@
 /* Planning and evaluating: each node gets the function that evaluates it. See cel_internal.h. */
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,15 +300,18 @@ static cel_eval_fn *const evaluators[] = {
 	[CEL_N_STRUCT] = cel_eval_struct,
 };
 
+/* A constant zone is looked up once. Without zones, UTC and fixed offsets are there all the same. */
 static int plan_zone(struct cel_compile *c, struct cel_node *node) {
-	const struct cel_env *env = c->program->env;
-	struct error err;
+	struct zones *zones = c->program->env->zones;
+	const struct cel_node *zone = node->n == 2 ? node->kids[1] : NULL;
+	struct error err = { .message = "no time zone but UTC and offsets like +01:00 is known here" };
 
 	node->zone_resolved = node->n == 1;
-	if (node->n < 2 || node->kids[1]->kind != CEL_N_CONST || node->kids[1]->constant.kind != CEL_STRING)
+	if (!zone || zone->kind != CEL_N_CONST || zone->constant.kind != CEL_STRING)
 		return 0;
-	if (!env->zones || zones_load(env->zones, cel_str(node->kids[1]->constant), &node->zone, &err) < 0) {
-		cel_compile_fail(c, CEL_PHASE_PLAN, node->kids[1]->at, "%s", env->zones ? err.message : "no time zones here");
+	if (zones ? zones_load(zones, cel_str(zone->constant), &node->zone, &err) < 0
+		  : zone_fixed(cel_str(zone->constant), &node->zone) < 0) {
+		cel_compile_fail(c, CEL_PHASE_PLAN, zone->at, "%s", err.message);
 		return -1;
 	}
 	node->zone_resolved = true;
@@ -321,9 +325,13 @@ static int plan_regex(struct cel_compile *c, struct cel_node *node) {
 
 	if (!pattern || pattern->kind != CEL_N_CONST || pattern->constant.kind != CEL_STRING)
 		return 0;
-	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
-	if (!regex || pattern->constant.n > c->program->limits.regex) {
+	if (pattern->constant.n > c->program->limits.regex) {
 		cel_compile_fail(c, CEL_PHASE_LIMIT, pattern->at, "a pattern of more than %u bytes", c->program->limits.regex);
+		return -1;
+	}
+	regex = cel_arena_alloc(&c->program->arena, sizeof(*regex));
+	if (!regex) {
+		cel_compile_memory(c, pattern->at);
 		return -1;
 	}
 	regex->re = re2_shim_new(pattern->constant.s, pattern->constant.n, c->program->limits.regex_memory, why, sizeof(why));
@@ -398,10 +406,7 @@ static int plan(struct cel_compile *c, struct cel_node *node) {
 	for (uint32_t i = 0; i < node->n; i++)
 		if (plan(c, node->kids[i]) < 0)
 			return -1;
-	if (node->kind >= sizeof(evaluators) / sizeof(evaluators[0]) || !evaluators[node->kind]) {
-		cel_compile_fail(c, CEL_PHASE_CHECK, node->at, "this construct is not offered to conditions");
-		return -1;
-	}
+	assert(node->kind < sizeof(evaluators) / sizeof(evaluators[0]) && evaluators[node->kind]);
 	node->eval = node->kind == CEL_N_SLOT && node->test ? eval_has_slot : evaluators[node->kind];
 	if (node->kind == CEL_N_CALL && node->fn >= CEL_FN_GET_FULL_YEAR && node->fn <= CEL_FN_GET_MILLISECONDS &&
 	    plan_zone(c, node) < 0)

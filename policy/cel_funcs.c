@@ -174,10 +174,16 @@ static enum cel_time_field field_of(const struct cel_node *node) {
 	return fields[node->fn - CEL_FN_GET_FULL_YEAR];
 }
 
+static bool find_zone(const struct cel_run *run, struct str name, struct zone_ref *out) {
+	const struct zones *zones = run->program->env->zones;
+
+	return (zones ? zones_find(zones, name, out) : zone_fixed(name, out)) == 0;
+}
+
 FN(get_time) {
 	struct zone_ref zone = node->zone;
 
-	if (!node->zone_resolved && (!run->program->env->zones || zones_find(run->program->env->zones, cel_str(a[1]), &zone) < 0))
+	if (!node->zone_resolved && !find_zone(run, cel_str(a[1]), &zone))
 		return cel_failf(run, node, "no time zone '%.*s': only zones that the policy names as constants are loaded",
 				 (int)(a[1].n > 60 ? 60 : a[1].n), a[1].s);
 	return cel_of_int(cel_time_get(field_of(node), cel_time_of(a[0]), zone));

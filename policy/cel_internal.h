@@ -84,7 +84,6 @@ const struct cel_type *cel_type_find(const char *name); /* "int", "net.IP": type
 
 const struct cel_type *cel_type_make(struct cel_arena *arena, enum cel_type_kind kind, const struct cel_type *a,
 				     const struct cel_type *b);
-bool cel_type_same(const struct cel_type *a, const struct cel_type *b);
 
 /* ---- Programs ---- */
 

@@ -57,17 +57,6 @@ const struct cel_type *cel_type_make(struct cel_arena *arena, enum cel_type_kind
 	return type;
 }
 
-bool cel_type_same(const struct cel_type *a, const struct cel_type *b) {
-	if (a == b)
-		return true;
-	if (a->kind != b->kind || a->n != b->n || a->id != b->id || strcmp(a->name, b->name) != 0)
-		return false;
-	for (unsigned i = 0; i < a->n; i++)
-		if (!cel_type_same(a->params[i], b->params[i]))
-			return false;
-	return true;
-}
-
 void cel_type_print(const struct cel_type *type, struct buf *out) {
 	buf_adds(out, type->kind == CEL_T_TIMESTAMP ? "timestamp" : type->kind == CEL_T_DURATION ? "duration" :
 		      type->kind == CEL_T_NULL ? "null" : type->name);

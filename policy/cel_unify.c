@@ -53,7 +53,7 @@ static void bind(struct cel_unify *u, const struct cel_type *var, const struct c
 	u->bound[var->id - 1] = to;
 }
 
-static void take_back(struct cel_unify *u, uint32_t mark) {
+void cel_unify_undo(struct cel_unify *u, uint32_t mark) {
 	while (u->n_trail > mark) {
 		u->n_trail--;
 		u->bound[u->trail[u->n_trail].id - 1] = u->trail[u->n_trail].before;
@@ -148,13 +148,13 @@ static const struct cel_type *more_general(struct cel_unify *u, const struct cel
 
 static bool assign(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b);
 
-static bool same(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b) {
+bool cel_unify_same(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b) {
 	if (a == b || !spend(u))
 		return true;
 	if (a->kind != b->kind || a->n != b->n || a->id != b->id || strcmp(a->name, b->name) != 0)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
-		if (!same(u, a->params[i], b->params[i]))
+		if (!cel_unify_same(u, a->params[i], b->params[i]))
 			return false;
 	return true;
 }
@@ -164,7 +164,7 @@ static bool substitute(struct cel_unify *u, const struct cel_type *type, const s
 	const struct cel_type *now = bound_to(u, var), *general;
 
 	*was_bound = now || type == var;
-	if (type == var || (now && same(u, type, now)))
+	if (type == var || (now && cel_unify_same(u, type, now)))
 		return true;
 	if (now) {
 		if (!assign(u, type, now))
@@ -224,7 +224,7 @@ bool cel_unify_all(struct cel_unify *u, const struct cel_type *const *actual, co
 
 	for (uint32_t i = 0; i < n; i++)
 		if (!assign(u, actual[i], formal[i])) {
-			take_back(u, mark);
+			cel_unify_undo(u, mark);
 			return false;
 		}
 	return true;

@@ -38,6 +38,14 @@ static inline bool cel_unify_one(struct cel_unify *u, const struct cel_type *act
 	return cel_unify_all(u, &actual, &formal, 1);
 }
 
+/* Takes back what has been bound since the mark: an attempt to see whether it could be. */
+static inline uint32_t cel_unify_mark(const struct cel_unify *u) {
+	return u->n_trail;
+}
+void cel_unify_undo(struct cel_unify *u, uint32_t mark);
+
+bool cel_unify_same(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b); /* in every part */
+
 /* The type of something that is one or the other: the more general, or dyn. a NULL: b. */
 const struct cel_type *cel_unify_join(struct cel_unify *u, const struct cel_type *a, const struct cel_type *b);
 

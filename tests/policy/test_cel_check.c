@@ -6,6 +6,20 @@
 #include <cmocka.h>
 #include "cel_world.h"
 
+/* No type is left open anywhere in a checked tree. */
+static void check_closed(const struct cel_type *type) {
+	assert_non_null(type);
+	assert_int_not_equal(type->kind, CEL_T_PARAM);
+	for (unsigned i = 0; i < type->n; i++)
+		check_closed(type->params[i]);
+}
+
+static void check_tree(const struct cel_node *node) {
+	check_closed(node->type);
+	for (uint32_t i = 0; i < node->n; i++)
+		check_tree(node->kids[i]);
+}
+
 static void test_cel_check_infers_types(void **state) {
 	static const struct {
 		const char *text, *type;
@@ -26,6 +40,10 @@ static void test_cel_check_infers_types(void **state) {
 		{ "[]", "list(dyn)" },
 		{ "[[], [1]]", "list(list(int))" },
 		{ "[] + [1]", "list(int)" },
+		{ "[][0] + 1", "int" },
+		{ "[claims, {}, {}].filter(m, [] == [] && m != {})", "list(map(string, dyn))" },
+		{ "[][0] + [][1]", "dyn" },
+		{ "cel.bind(a, [][0], a > a && a > 1)", "bool" }, /* a > a does not make it a bool */
 		{ "{}", "map(dyn, dyn)" },
 		{ "{'a': 1}", "map(string, int)" },
 		{ "{'a': 1, 2: 'b'}", "map(dyn, dyn)" },
@@ -78,6 +96,7 @@ static void test_cel_check_infers_types(void **state) {
 		cel_type_print(cel_program_type(program), &w->text);
 		if (strcmp(w->text.data, cases[i].type))
 			fail_msg("%s: expected %s, got %s", cases[i].text, cases[i].type, w->text.data);
+		check_tree(cel_program_root(program));
 		cel_program_free(program);
 	}
 }
@@ -104,6 +123,10 @@ static void test_cel_check_refuses_wrong_types(void **state) {
 		{ STR("1 in [1.0]"), "check 1:3: found no matching overload for '@in' applied to '(int, list(double))'" },
 		{ STR("x.all(e, true)"), "check 1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)" },
 		{ STR("[1].all(e, e)"), "check 1:12: expected type 'bool' but found 'int'" },
+		{ STR("[1].filter(e, e)"), "check 1:15: expected type 'bool' but found 'int'" },
+		{ STR("[1].exists_one(e, e)"), "check 1:19: expected type 'bool' but found 'int'" },
+		{ STR("[1].map(e, e, e)"), "check 1:12: expected type 'bool' but found 'int'" },
+		{ STR("[1].transformList(i, v, v, v)"), "check 1:25: expected type 'bool' but found 'int'" },
 		{ STR("[1].transformMapEntry(i, v, v)"), "check 1:29: expected type 'map(A, B)' but found 'int'" },
 		{ STR("[?1]"), "check 1:3: expected type 'optional_type(A)' but found 'int'" },
 		{ STR("{?'a': 1}"), "check 1:8: expected type 'optional_type(A)' but found 'int'" },
@@ -242,6 +265,31 @@ static void test_cel_check_bounds_types(void **state) {
 	buf_fini(&b);
 }
 
+/* The standard library is there without any other. */
+static void test_cel_check_always_offers_the_standard_library(void **state) {
+	static const char *const cases[] = {
+		"[1].all(e, true) && [1].exists(e, true) && [1].exists_one(e, true) && [1].existsOne(e, true)",
+		"[1].map(e, e) == [1].map(e, true, e) && [1].filter(e, true) == [1] && has({'a': 1}.a)",
+		"'a'.matches('a') && 'a'.startsWith('a') && 'a'.endsWith('a') && 'a'.contains('a') && size('a') == 1",
+		"timestamp('2026-01-01T00:00:00Z').getFullYear() == 2026 && duration('1h').getHours() == 1",
+		"type(1) == int && dyn(1) == 1 && int('1') == 1 && string(1) == '1' && bytes('a') == b'a' && double(1) == 1.0 && uint(1) == 1u",
+	};
+	struct cel_env *env;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(cel_env_new(0, &env, &err), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct cel_program *program = NULL;
+		struct cel_error error;
+
+		if (cel_compile(env, str_of(cases[i]), 0, NULL, &program, &error) < 0)
+			fail_msg("%s: %s", cases[i], error.message);
+		cel_program_free(program);
+	}
+	cel_env_free(env);
+}
+
 /* A library that is not asked for is not there, its macros and syntax neither. */
 static void test_cel_check_offers_what_the_environment_has(void **state) {
 	static const struct {
@@ -282,6 +330,7 @@ int main(void) {
 		cmocka_unit_test(test_cel_check_judges_nothing_when_unchecked),
 		cmocka_unit_test(test_cel_check_wants_a_bool_for_a_condition),
 		cmocka_unit_test(test_cel_check_bounds_types),
+		cmocka_unit_test(test_cel_check_always_offers_the_standard_library),
 		cmocka_unit_test(test_cel_check_offers_what_the_environment_has),
 	};
 

@@ -146,6 +146,7 @@ static void test_cel_eval_converts(void **state) {
 		{ STR("uint('18446744073709551615')"), "18446744073709551615u" },
 		{ STR("uint('-1')"), "error 1:1: '-1' is no uint" },
 		{ STR("uint('+1')"), "error 1:1: '+1' is no uint" },
+		{ STR("uint(0) + uint(-0.5) + uint(0.9)"), "0u" },
 		{ STR("uint(-1)"), "error 1:1: unsigned integer overflow" },
 		{ STR("uint(-1.0)"), "error 1:1: unsigned integer overflow" },
 		{ STR("uint(18446744073709551616.0)"), "error 1:1: unsigned integer overflow" },
@@ -208,6 +209,29 @@ static void test_cel_eval_reads_clocks(void **state) {
 	};
 
 	EXPECT_ALL(*state, cases, 0);
+}
+
+/* An environment without zones knows UTC and fixed offsets, as constants and while evaluating. */
+static void test_cel_eval_knows_fixed_offsets_without_zones(void **state) {
+	static const struct expected cases[] = {
+		{ STR("timestamp(0).getHours('+01:30')"), "1" },
+		{ STR("timestamp(0).getHours('UTC') + timestamp(0).getHours('')"), "0" },
+		{ STR("timestamp(0).getHours('+0' + '2:00')"), "2" },
+		{ STR("timestamp(0).getHours(zone)"), "23" },
+		{ STR("timestamp(0).getHours(zone + 'x')"), "error 1:14: no time zone '-01:00x': only zones that the policy names as constants are loaded" },
+		{ STR("timestamp(0).getHours('Europe/Berlin')"), "plan 1:23: no time zone but UTC and offsets like +01:00 is known here" },
+	};
+	struct cel_world world = { .text = BUF_INIT(1000) };
+	struct error err;
+
+	(void)state;
+	assert_int_equal(cel_env_new(0, &world.env, &err), 0);
+	assert_int_equal(cel_arena_init(&world.arena, 4096, 4096, &err), 0);
+	world_declare(&world, "zone", &cel_string, cel_of_string("-01:00", 6));
+	EXPECT_ALL(&world, cases, 0);
+	cel_env_free(world.env);
+	cel_arena_fini(&world.arena);
+	buf_fini(&world.text);
 }
 
 /* "Attribute reference for IAM Conditions": the table of extract(), with its examples. */
@@ -345,6 +369,9 @@ static void test_cel_eval_runs_macros(void **state) {
 		{ STR("{'a': 1}.transformMapEntry(k, v, {k: 1, k + k: 2})"), "{\"a\": 1, \"aa\": 2}" },
 		{ STR("[5, 6].transformList(i, v, i > 0, v)"), "[6]" },
 		{ STR("[1, 2].map(a, [3, 4].map(b, a * b))"), "[[3, 4], [6, 8]]" },
+		{ STR("{'a': 1}.transformList(k, v, [7, 8].transformList(i, w, k + string(v) + string(i) + string(w)))"),
+		  "[[\"a107\", \"a118\"]]" },
+		{ STR("{'a': 1}.transformList(k, v, [7].map(w, w)[0] + v)[0] + [2].transformList(i, w, i + w)[0]"), "10" },
 		{ STR("[3, 1, 2].sortBy(e, -e)"), "[3, 2, 1]" },
 		{ STR("['bb', 'a', 'cc', 'd'].sortBy(e, size(e))"), "[\"a\", \"d\", \"bb\", \"cc\"]" },
 		{ STR("[1, 2].sortBy(e, [e])"), "error 1:8: no such overload" },
@@ -577,6 +604,7 @@ int main(void) {
 		cmocka_unit_test(test_cel_eval_refuses_impossible_maps),
 		cmocka_unit_test(test_cel_eval_converts),
 		cmocka_unit_test(test_cel_eval_reads_clocks),
+		cmocka_unit_test(test_cel_eval_knows_fixed_offsets_without_zones),
 		cmocka_unit_test(test_cel_eval_extracts_as_iam_does),
 		cmocka_unit_test(test_cel_eval_offers_iams_functions),
 		cmocka_unit_test(test_cel_eval_absorbs_errors),

@@ -242,6 +242,8 @@ static void test_cel_libs_messages(void **state) {
 		{ STR("google.protobuf.Int64Value{?value: optional.of(7)}"), "7" },
 		{ STR("google.protobuf.Value{} == null"), "true" },
 		{ STR("google.protobuf.Value{number_value: 1.0, bool_value: true}"), "error 1:17: a google.protobuf.Value has one field" },
+		{ STR("google.protobuf.Value{null_value: google.protobuf.NullValue.NULL_VALUE, bool_value: true}"),
+		  "error 1:17: a google.protobuf.Value has one field" },
 		{ STR("google.protobuf.Value{list_value: [1, 2u, 'a', null, [true], {'k': duration('1s')}]}"), "[1.0, 2.0, \"a\", null, [true], {\"k\": \"1s\"}]" },
 		{ STR("google.protobuf.Struct{fields: {'a': b'x'}}"), "error 1:17: a bytes is no JSON value" },
 		{ STR("google.protobuf.Struct{fields: dyn({1: 2})}"), "error 1:17: the keys of a google.protobuf.Struct are strings" },
@@ -288,6 +290,70 @@ static void test_cel_libs_bound_work(void **state) {
 	}
 }
 
+/* ---- Too little of everything, a little more at a time: the answer, or the error that says so ---- */
+
+/* Each allocates in its own way. */
+static const char *const hungry[] = {
+	"[x, x].map(e, {e: string(e)})[0].size() == 1",
+	"claims.transformMap(k, v, k != 'x', [k]).size() == 7 && claims.transformMapEntry(k, v, {k: v}).size() == 7",
+	"cel.bind(a, name + name, a.split('/').join('-').replace('p', 'qq').reverse().upperAscii()) != ''",
+	"'%s %d %f %x %b'.format([[name, {'k': x}], x, 1.5, name, x]) != ''",
+	"[3, x, 1].sort().reverse().slice(0, 2) + [[x]].flatten() + [x, x].distinct() != lists.range(x)",
+	"[?optional.of(x), ?claims.?none].size() == 1 && optional.of(x).optMap(v, v + 1).or(optional.none()).value() == 6",
+	"base64.decode(base64.encode(bytes(name))) == bytes(name) && strings.quote(name) != ''",
+	"string(cidr('10.0.0.' + string(x) + '/8').masked()) == '10.0.0.0/8' && ip('::' + string(x)) != ip('::1')",
+	"google.protobuf.Struct{fields: {name: [x, name, null]}}.size() == 1 && [x, 2].sortBy(e, -e).size() == 2",
+	"cel.block([[x], cel.index(0) + [x]], cel.index(1)).size() == 2 && name.matches('^pro' + '.*') && x in [1, 2, 3, 4, 6, 7, 8, 9, 10, 5]",
+	"request.time.getHours('Europe/Berlin') == 16 && math.greatest(x, 1, 2, 3) == 5 && resource.name.extract('a{b}') != 'c'",
+	"sets.contains([x, 1], [x]) && [[]] + [[x]] != [[], []] && {'a': {}} != {'a': {'b': []}} && type([x]) == list",
+};
+
+static const char *judge(struct cel_world *w, const char *text, const struct cel_limits *limits) {
+	const char *got = outcome(w, str_of(text), 0, limits);
+
+	return strcmp(got, "true") == 0 ? "" : got;
+}
+
+static void test_cel_libs_survive_small_memory(void **state) {
+	struct cel_world *w = *state;
+	struct cel_limits l = cel_default_limits;
+	struct cel_arena whole = w->arena;
+
+	for (size_t i = 0; i < ARRAY_SIZE(hungry); i++) {
+		const char *got = judge(w, hungry[i], NULL);
+		size_t sizes = 0;
+		struct error err;
+
+		if (*got)
+			fail_msg("%s: %s", hungry[i], got);
+		for (l.compile_bytes = 4096; *(got = judge(w, hungry[i], &l)); l.compile_bytes += 64, sizes++)
+			if (strncmp(got, "limit ", 6) != 0 && !strstr(got, "out of memory"))
+				fail_msg("%s in %u bytes: %s", hungry[i], l.compile_bytes, got);
+		for (size_t n = 8; n; n = *got ? n + 8 : 0, sizes++) {
+			assert_int_equal(cel_arena_init(&w->arena, n, n, &err), 0);
+			got = judge(w, hungry[i], NULL);
+			if (*got && !strstr(got, "out of memory"))
+				fail_msg("%s in an arena of %zu bytes: %s", hungry[i], n, got);
+			cel_arena_fini(&w->arena);
+		}
+		assert_true(sizes > 1);
+		w->arena = whole;
+	}
+}
+
+static void test_cel_libs_survive_few_iterations(void **state) {
+	struct cel_world *w = *state;
+	struct cel_limits l = cel_default_limits;
+
+	for (size_t i = 0; i < ARRAY_SIZE(hungry); i++) {
+		const char *got;
+
+		for (l.iterations = 0; *(got = judge(w, hungry[i], &l)); l.iterations++)
+			if (!strstr(got, "too many loop iterations"))
+				fail_msg("%s in %u iterations: %s", hungry[i], l.iterations, got);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cel_libs_strings),
@@ -300,6 +366,8 @@ int main(void) {
 		cmocka_unit_test(test_cel_libs_networks),
 		cmocka_unit_test(test_cel_libs_messages),
 		cmocka_unit_test(test_cel_libs_bound_work),
+		cmocka_unit_test(test_cel_libs_survive_small_memory),
+		cmocka_unit_test(test_cel_libs_survive_few_iterations),
 	};
 
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
