@@ -114,6 +114,8 @@ void world_end(struct world *w) {
 	int r;
 
 	if (w->daemon > 0) {
+		if (w->wrapped > 0)
+			kill(w->wrapped, SIGKILL); /* what strace lets go of runs on */
 		kill(w->daemon, SIGKILL);
 		waitpid(w->daemon, NULL, 0);
 	}
