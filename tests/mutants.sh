@@ -31,6 +31,22 @@ P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
 P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->abandoned)/ | scenario/test_promises | test_P1_a_client_that_leaves_is_still_recorded
+P1-write-error-ignored-ENOSPC | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_ENOSPC
+P1-write-error-ignored-EIO | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_EIO
+P1-write-error-ignored-EROFS | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_on_a_read_only_file_system
+P1-size-limit-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_file_size_limit_is_reached
+P1-short-write-ignored | broker/audit/writer.c | s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_is_short
+P1-sync-error-ignored-once | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (io->fdatasync(io->ctx, w->segment.fd), 0)/ | scenario/test_faults | test_P1_fdatasync_fails_once
+P1-sync-error-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_fdatasync_fails_for_a_while
+P1-sync-errors-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_fdatasync_fails_for_ever
+P1-full-disk-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_disk_is_full
+P1-no-inodes-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_there_are_no_inodes
+P1-low-water-ignored | broker/audit/audit.c | s/if (free_bytes >= audit->options.low_water_bytes)/if (true)/ | scenario/test_faults | test_P1_below_the_low_water_mark_only_refusals_are_recorded
+P1-move-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_faults | test_P1_the_directory_is_moved_away
+P1-mount-unnoticed | broker/audit/segment.c | s/ && same_file(&ours, &theirs))$/)/ | scenario/test_faults | test_P1_something_is_mounted_over_the_directory
+P1-clock-not-watched | broker/request.c | s/return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;/return false;/ | scenario/test_faults | test_P1_the_clock_went_back_before_the_start
+P1-no-deadline | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/false/ | scenario/test_faults | test_P1_the_disk_hangs
+P1-power-cut | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_faults | test_P1_a_power_cut_loses_no_token
 P2-no-horizon | policy/condition.c | s/return horizon_until(.*/return INT64_MAX;/ | scenario/test_promises | test_P2_a_window_caps_the_token
 P2-expiry-not-checked | broker/mint.c | s/ && token->expires_at <= flight->spec->expires_by)/)/; s/token->expires_at > wait->expires_by/false/ | scenario/test_promises | test_P2_a_token_that_lives_too_long_is_not_released
 P2-cache-ignores-the-window | broker/cache.c | s/token->expires_at > spec->expires_by || // | scenario/test_promises | test_P2_a_cached_token_must_fit_this_request
@@ -58,6 +74,16 @@ P6-hash-of-another-policy | broker/broker.c | s/^\t\tsnapshot_unref(b->requests.
 P6-no-file-is-read-as-one | broker/file.c | s/if (!S_ISREG(st.st_mode))/if (false)/ | scenario/test_reload | test_P6_a_policy_that_cannot_be_read_leaves_the_last_good_one
 P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (false \&\& config_needs_restart(/ | scenario/test_reload | test_P6_a_key_that_needs_a_restart_keeps_everything_as_it_is
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
+P2-rest-of-the-second-believed | policy/horizon.c | s/first_unsure(\&h, now.i, last/first_unsure(\&h, now.i + 1, last/ | policy/test_horizon | test_P2_what_is_sure*
+P2-seconds-end-at-their-beginning | policy/horizon.c | s/{ b, 999999999 }/{ b, 0 }/ | policy/test_horizon | test_P2_what_is_sure*
+P2-clocks-never-change | policy/cel_time.c | s/return transition < change ? transition : change;/return change;/ | policy/test_horizon | test_P2_what_is_sure*
+P2-clauses-with-allowances-of-their-own | policy/horizon.c | s/h->arena, \&h->iterations)/h->arena, \&(uint32_t){ h->iterations })/ | policy/test_horizon | test_P2_clauses*
+P2-parts-of-seconds-given-away | policy/decide.c | s/ - (d->q.now_ns > 0)// | policy/test_decide_random | test_P2*
+P2-deny-rules-bound-nothing | policy/decide.c | s/tighten(v.until, v.bound_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
+P2-delegates-bound-nothing | policy/decide.c | s/tighten(one.expires_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
+P3-scopes-not-cut-down | policy/decide.c | s/if (scope_covers(rule->scopes.k., d->q.scopes.i.)) {/if (1) {/ | policy/test_decide_random | test_P2_P3*
+P3-exceptions-for-all | policy/rules.c | s/ !caller_is_in(c->caller, rule->exceptions)/ rule->exceptions.n == 0/ | policy/test_decide_random | test_P2_P3*
+P3-typos-dropped | policy/document.c | s/unknown_key(d, child->key, .*/(void)child;/ | policy/test_mutants | test_P3*
 P7-upstream-blocks-the-loop | broker/fetch.c | s/^\tLIST_INSERT_HEAD(&fetcher->running, fetch, link);/&\n\tfor (int n = 1; n; curl_multi_poll(fetcher->multi, NULL, 0, 100, NULL))\n\t\tcurl_multi_perform(fetcher->multi, \&n);/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 EOF
