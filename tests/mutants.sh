@@ -30,11 +30,10 @@ P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
 P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->abandoned)/ | scenario/test_promises | test_P1_a_client_that_leaves_is_still_recorded
-P1-fdatasync-compiled-out-power-cut | broker/audit/io.c | s/fdatasync(fd)/(fd < 0)/ | scenario/test_faults | test_P1_a_power_cut_loses*
 P1-released-before-its-sync | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
 P1-dead-segment-used-again | broker/audit/writer.c | s/^\t\tbury(w, &err);$/\t\t(void)0;/ | broker/test_audit | test_P1_audit_loses_nothing*
 P1-files-not-looked-after | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | broker/test_audit | test_P1_audit_notices_a_file*
-P1-no-deadline | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
+P1-no-deadline-for-the-writer | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
 P1-late-records-not-named | broker/audit/audit.c | s/if (b->slots\[i\].refused)/if (0)/ | broker/test_audit | test_P1_audit_names*
 P1-late-intents-count | broker/audit/recover.c | s/^\t\tclose_late(intents, json);/\t\t(void)0;/ | broker/test_recover | test_recover_does_not_count_late*
 P1-open-intents-not-closed | broker/audit/audit.c | s/TAILQ_FOREACH(intent, &recovery->open, in_order)/while ((intent = NULL))/ | broker/test_audit | test_audit_tells_what*
@@ -42,9 +41,23 @@ P1-chain-not-checked | broker/audit/scan.c | s/if (memcmp(frame->prev, scan->at.
 P1-hash-not-checked | broker/audit/journal.c | s/if (memcmp(hash, out->hash, JOURNAL_HASH))/if (0)/ | broker/test_journal | test_journal_frame_notices*
 P1-damage-cut-off-as-torn | broker/audit/scan.c | s/if (state == FRAME_GOOD) {/if (0) {/ | broker/test_recover | test_recover_refuses_a_bad_frame*
 P1-two-brokers | broker/audit/audit.c | s/fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0/0/ | broker/test_audit | test_audit_lets_one*
-P1-low-water-ignored | broker/audit/audit.c | s/if (free_bytes >= audit->options.low_water_bytes)/if (1)/ | broker/test_audit | test_audit_issues_nothing*
 P1-records-without-bounds | broker/audit/record.c | s/#define STRING_MAX 1024/#define STRING_MAX 100000/ | broker/test_record | test_record_never*
-P1-clock-may-go-back | broker/request.c | s/return now_s < audit_last_time.*/return false;/ | scenario/test_faults | test_P1_the_clock*
+P1-write-error-ignored-ENOSPC | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_ENOSPC
+P1-write-error-ignored-EIO | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_EIO
+P1-write-error-ignored-EROFS | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_on_a_read_only_file_system
+P1-size-limit-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_file_size_limit_is_reached
+P1-short-write-ignored | broker/audit/writer.c | s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_is_short
+P1-sync-error-ignored-once | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (io->fdatasync(io->ctx, w->segment.fd), 0)/ | scenario/test_faults | test_P1_fdatasync_fails_once
+P1-sync-error-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_fdatasync_fails_for_a_while
+P1-sync-errors-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_fdatasync_fails_for_ever
+P1-full-disk-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_disk_is_full
+P1-no-inodes-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_there_are_no_inodes
+P1-low-water-ignored | broker/audit/audit.c | s/if (free_bytes >= audit->options.low_water_bytes)/if (true)/ | scenario/test_faults | test_P1_below_the_low_water_mark_only_refusals_are_recorded
+P1-move-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_faults | test_P1_the_directory_is_moved_away
+P1-mount-unnoticed | broker/audit/segment.c | s/^\t    same_inode(&ours, &theirs))$/\t    true)/ | scenario/test_faults | test_P1_something_is_mounted_over_the_directory
+P1-clock-not-watched | broker/request.c | s/return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;/return false;/ | scenario/test_faults | test_P1_the_clock_went_back_before_the_start
+P1-no-deadline | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/false/ | scenario/test_faults | test_P1_the_disk_hangs
+P1-power-cut | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_faults | test_P1_a_power_cut_loses_no_token
 P2-no-horizon | policy/condition.c | s/return horizon_until(.*/return INT64_MAX;/ | scenario/test_promises | test_P2_a_window_caps_the_token
 P2-expiry-not-checked | broker/mint.c | s/ && token->expires_at <= flight->spec->expires_by)/)/; s/token->expires_at > wait->expires_by/false/ | scenario/test_promises | test_P2_a_token_that_lives_too_long_is_not_released
 P2-cache-ignores-the-window | broker/cache.c | s/token->expires_at > spec->expires_by || // | scenario/test_promises | test_P2_a_cached_token_must_fit_this_request

@@ -67,16 +67,6 @@ static void add_string(struct writing *w, const char *key, size_t key_len, const
 	add_text(w, value, STRING_MAX);
 }
 
-/* Words of our own (names from tables, ids, hexadecimal): nothing in them to escape or to cut. */
-static void add_word(struct writing *w, const char *key, size_t key_len, const char *value) {
-	if (!value)
-		return;
-	buf_add(w->out, key, key_len);
-	buf_addc(w->out, '"');
-	buf_adds(w->out, value);
-	buf_addc(w->out, '"');
-}
-
 static void add_long_string(struct writing *w, const char *key, size_t key_len, const char *value) {
 	if (!value)
 		return;
@@ -145,20 +135,20 @@ static void add_time(struct writing *w, struct instant time) {
 }
 
 static void write_who(struct writing *w, const struct audit_record *r) {
-	add_word(w, KEY("request"), r->request);
+	add_string(w, KEY("request"), r->request);
 	add_string(w, KEY("principal"), r->principal);
-	add_word(w, KEY("auth"), r->auth);
+	add_string(w, KEY("auth"), r->auth);
 	if (r->peer_known) {
 		add_number(w, KEY("uid"), r->uid);
 		add_number(w, KEY("gid"), r->gid);
 		add_number_unless_0(w, KEY("pid"), r->pid);
 		add_string(w, KEY("exe"), r->exe);
 	}
-	add_word(w, KEY("surface"), r->surface);
+	add_string(w, KEY("surface"), r->surface);
 }
 
 static void write_asked(struct writing *w, const struct audit_record *r) {
-	add_word(w, KEY("permission"), r->permission);
+	add_string(w, KEY("permission"), r->permission);
 	add_string(w, KEY("target"), r->target);
 	add_list(w, KEY("askedScopes"), r->asked_scopes, r->n_asked_scopes);
 	add_list(w, KEY("scopes"), r->scopes, r->n_scopes);
@@ -169,11 +159,11 @@ static void write_asked(struct writing *w, const struct audit_record *r) {
 }
 
 static void write_decided(struct writing *w, const struct audit_record *r) {
-	add_word(w, KEY("decision"), r->decision);
-	add_word(w, KEY("reason"), r->reason);
+	add_string(w, KEY("decision"), r->decision);
+	add_string(w, KEY("reason"), r->reason);
 	add_string(w, KEY("binding"), r->binding);
-	add_word(w, KEY("policy"), r->policy);
-	add_word(w, KEY("boundBy"), r->bound_by);
+	add_string(w, KEY("policy"), r->policy);
+	add_string(w, KEY("boundBy"), r->bound_by);
 	add_number_unless_0(w, KEY("lifetime"), r->lifetime_s);
 	if (r->expires_at) {
 		buf_adds(w->out, ",\"expires\":\"");
@@ -183,7 +173,7 @@ static void write_decided(struct writing *w, const struct audit_record *r) {
 }
 
 static void write_outcome(struct writing *w, const struct audit_record *r) {
-	add_word(w, KEY("token"), r->token_sha256);
+	add_string(w, KEY("token"), r->token_sha256);
 	if (r->cached)
 		buf_adds(w->out, ",\"cached\":true");
 	if (r->undelivered)
@@ -204,7 +194,7 @@ void record_write(const struct audit_record *record, struct buf *out) {
 	buf_adds(out, record_type_name(record->type));
 	buf_adds(out, "\",\"time\":");
 	add_time(&w, record->time);
-	add_word(&w, KEY("flight"), record->flight);
+	add_string(&w, KEY("flight"), record->flight);
 	write_who(&w, record);
 	write_asked(&w, record);
 	write_decided(&w, record);

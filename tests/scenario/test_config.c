@@ -133,7 +133,7 @@ static void test_config_check_tells_where_and_exits_0_or_78(void **state) {
 		int code;
 		const char *says[3];
 	} cases[] = {
-		{ "", 0, { "hallpassd: valid: ", "1 bindings, 0 deny rules" } },
+		{ "", 0, { "hallpassd: valid: ", "1 binding, 0 deny rules" } },
 		{ "# nothing but a comment\n", 0, { "valid" } },
 		{ "policy: policy.yaml\nlimits: {burst: 5}\n", 0, { "valid" } },
 		{ "limits: {brust: 5}\n", 78, { ":1:10: ", "unknown key `limits.brust`", "did you mean `limits.burst`?" } },
@@ -144,7 +144,7 @@ static void test_config_check_tells_where_and_exits_0_or_78(void **state) {
 		{ "audit: {segmentSize: 1}\nlog: {level: loud}\n", 78, { ":1:22: ", ":2:14: ", "error, warning, info or debug" } },
 		{ "policy: nowhere.yaml\n", 78, { "no policy at ", "nowhere.yaml", "contrib/policies" } },
 		{ "policy: bad.yaml\n", 78, { "bad.yaml:3:", "did you mean \"members\"?", "bad.yaml:4:" } },
-		{ "policy: [a\n", 78, { ":2:1: ", "not valid" } },
+		{ "policy: [a\n", 78, { ":1:9: ", "never closed" } },
 		{ "a: 1\na: 2\n", 78, { ":2:1: " } },
 		{ "log: {level: info}\n---\nlog: {level: debug}\n", 78, { ":2:1: " } },
 	};
