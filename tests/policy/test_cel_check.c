@@ -265,6 +265,29 @@ static void test_cel_check_bounds_types(void **state) {
 	buf_fini(&b);
 }
 
+/* Names longer than any that is declared: undeclared, and no more. */
+static void test_cel_check_takes_names_of_any_length(void **state) {
+	static const char *const shapes[] = { "%s", "claims.%s", "%s.a.b", "%s(1)", "x.%s()", "a.%s.b()", "claims.%s.a()", "%s{}", "a.%s{b: 1}", ".%s" };
+	struct cel_world *w = *state;
+	char name[1200], text[1400];
+
+	for (size_t n = 380; n < sizeof(name); n += n < 620 ? 1 : 100) {
+		memset(name, 'n', n);
+		name[n] = '\0';
+		for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+			const char *got;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			snprintf(text, sizeof(text), shapes[i], name);
+#pragma GCC diagnostic pop
+			got = outcome(w, str_of(text), 0, NULL);
+			if (!strstr(got, "undeclared reference to") && strncmp(got, "error 1:8: no such key: nnn", 27))
+				fail_msg("%.20s... (%zu): %s", text, n, got);
+		}
+	}
+}
+
 /* The standard library is there without any other. */
 static void test_cel_check_always_offers_the_standard_library(void **state) {
 	static const char *const cases[] = {
@@ -330,6 +353,7 @@ int main(void) {
 		cmocka_unit_test(test_cel_check_judges_nothing_when_unchecked),
 		cmocka_unit_test(test_cel_check_wants_a_bool_for_a_condition),
 		cmocka_unit_test(test_cel_check_bounds_types),
+		cmocka_unit_test(test_cel_check_takes_names_of_any_length),
 		cmocka_unit_test(test_cel_check_always_offers_the_standard_library),
 		cmocka_unit_test(test_cel_check_offers_what_the_environment_has),
 	};

@@ -262,6 +262,7 @@ static void test_cel_eval_offers_iams_functions(void **state) {
 	static const struct expected cases[] = {
 		{ STR("'abcabc'.extract('b{x}b')"), "\"ca\"" },
 		{ STR("'abcabc'.extract('b{x}c')"), "\"\"" },
+		{ STR("'abc'.extract('a{az_AZ09}c')"), "\"b\"" },
 		{ STR("'abc'.extract('{x}a')"), "\"\"" },
 		{ STR("''.extract('{x}')"), "\"\"" },
 		{ STR("'abc'.extract('abc')"), "plan 1:15: extract() wants a template like prefix{name}suffix" },

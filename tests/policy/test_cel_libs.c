@@ -171,6 +171,13 @@ static void test_cel_libs_optionals(void **state) {
 		{ STR("optional.of(1)"), "optional.of(1)" },
 		{ STR("optional.none()"), "optional.none()" },
 		{ STR("[optional.ofNonZeroValue(0), optional.ofNonZeroValue(''), optional.ofNonZeroValue([])].exists(o, o.hasValue())"), "false" },
+		{ STR("[optional.ofNonZeroValue(timestamp(0)), optional.ofNonZeroValue(timestamp(1)), "
+		      "optional.ofNonZeroValue(timestamp('1970-01-01T00:00:00.5Z'))].map(o, o.hasValue())"), "[false, true, true]" },
+		{ STR("[optional.ofNonZeroValue(duration('0')), optional.ofNonZeroValue(duration('1ns'))].map(o, o.hasValue())"), "[false, true]" },
+		{ STR("[optional.ofNonZeroValue({}), optional.ofNonZeroValue({1: 2})].map(o, o.hasValue())"), "[false, true]" },
+		{ STR("[optional.ofNonZeroValue(-0.0), optional.ofNonZeroValue(0.5)].map(o, o.hasValue())"), "[false, true]" },
+		{ STR("optional.ofNonZeroValue(null).hasValue() || optional.ofNonZeroValue(false).hasValue() || optional.ofNonZeroValue(b'').hasValue()"), "false" },
+		{ STR("optional.ofNonZeroValue(optional.none()).hasValue() || optional.ofNonZeroValue(0u).hasValue()"), "false" },
 		{ STR("optional.none().value()"), "error 1:17: optional.none() has no value" },
 		{ STR("claims.?nested.deep.er.orValue(false)"), "true" },
 		{ STR("claims.?nothing.deep.er.orValue(false)"), "false" },
