@@ -8,14 +8,16 @@ mkdir -p "$logs"
 export logs
 
 one() {
-	local name=${1##*/} log="$logs/${1##*/}.log" began=$SECONDS status
+	local name=${1##*/tests/} began=$SECONDS status
+	name=${name//\//.} # two programs may have one name: broker.test_config, scenario.test_config
+	local log="$logs/$name.log"
 	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "${HALLPASS_TEST_SECONDS:-600}" ${HALLPASS_TEST_WRAP:-} "$1" >"$log" 2>&1 </dev/null
 	status=$?
 	local passed failed skipped
 	# cmocka says "not ok" of a skipped test.
-	passed=$(grep -v '# SKIP' "$log" | grep -c '^ok ')
-	failed=$(grep -v '# SKIP' "$log" | grep -c '^not ok ')
-	skipped=$(grep -cE '^(not )?ok .*# SKIP' "$log")
+	passed=$(grep -av '# SKIP' "$log" | grep -ac '^ok ')
+	failed=$(grep -av '# SKIP' "$log" | grep -ac '^not ok ')
+	skipped=$(grep -acE '^(not )?ok .*# SKIP' "$log")
 	# A program that dies without saying so has failed, and so has one that ran nothing.
 	[ $status -ne 0 ] && [ "$failed" -eq 0 ] && failed=1
 	[ $((passed + failed + skipped)) -eq 0 ] && failed=1
@@ -26,7 +28,7 @@ one() {
 	else
 		echo "ok     $name ($passed tests, $skipped skipped, $((SECONDS - began)) s)"
 	fi
-	grep -i '^skipped: ' "$log" | sed 's/^/       /'
+	grep -ai '^skipped: ' "$log" | sed 's/^/       /'
 	return 0
 }
 export -f one
