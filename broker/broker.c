@@ -24,7 +24,6 @@ struct broker {
 	struct event_base *base;
 	char *config_path;
 	struct event *signals[N_SIGNALS];
-	struct event *warm;	/* once, after the first turn of the loop */
 	struct event *deadline; /* of the drain */
 	struct fetcher *fetcher;
 	struct source *source;
@@ -165,14 +164,6 @@ static int build_requests(struct broker *b, struct error *err) {
 	return accounts_new(b->base, &b->requests.accounts, err);
 }
 
-/* libcurl and the CA bundle cost 40 ms: the first caller does not wait for them. */
-static void on_warm(evutil_socket_t fd, short events, void *arg) {
-	struct broker *b = arg;
-
-	(void)fd, (void)events;
-	fetcher_warm(b->fetcher);
-}
-
 static int build_loop(struct broker *b, struct error *err) {
 	struct event_config *config = event_config_new();
 
@@ -181,9 +172,7 @@ static int build_loop(struct broker *b, struct error *err) {
 		b->base = event_base_new_with_config(config);
 		event_config_free(config);
 	}
-	if (b->base)
-		b->warm = evtimer_new(b->base, on_warm, b);
-	return b->base && b->warm ? 0 : error_set(err, ERR_INTERNAL, "no event loop");
+	return b->base ? 0 : error_set(err, ERR_INTERNAL, "no event loop");
 }
 
 static int build_listeners(struct broker *b, struct error *err) {
@@ -253,8 +242,6 @@ void broker_free(struct broker *b) {
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (b->signals[i])
 			event_free(b->signals[i]);
-	if (b->warm)
-		event_free(b->warm);
 	if (b->deadline)
 		event_free(b->deadline);
 	if (b->base)
@@ -315,10 +302,7 @@ static void on_signal(evutil_socket_t signal_number, short events, void *arg) {
 }
 
 void broker_run(struct broker *b) {
-	struct timeval soon = { 0, 0 };
-
 	malloc_trim(0); /* what reading the files took is no longer needed */
-	evtimer_add(b->warm, &soon);
 	notify_service_manager("READY=1");
 	event_base_dispatch(b->base);
 }

@@ -8,13 +8,14 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <curl/curl.h>
 #include <event2/event.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
 #include "broker/clock.h"
+#include "broker/curl.h"
 #include "broker/fetch.h"
 #include "broker/log.h"
 #include "hallpass/cleanup.h"
@@ -31,6 +32,7 @@ struct fetcher {
 	char *ca_file, *proxy; /* proxy NULL: the environment's */
 	bool allow_http;
 	unsigned max_connections;
+	struct curl curl; /* loaded by the first fetch_start() */
 	bool initialised; /* curl_global_init() was ours */
 	CURLM *multi;
 	struct event *timer;
@@ -53,14 +55,16 @@ struct fetch {
 };
 
 static void fetch_free(struct fetch *fetch) {
+	const struct curl *curl = fetch ? &fetch->fetcher->curl : NULL;
+
 	if (!fetch)
 		return;
 	if (fetch->easy) {
-		curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
-		curl_easy_cleanup(fetch->easy);
+		curl->multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+		curl->easy_cleanup(fetch->easy);
 	}
-	curl_slist_free_all(fetch->headers);
-	curl_url_cleanup(fetch->url);
+	curl->slist_free_all(fetch->headers);
+	curl->url_cleanup(fetch->url);
 	wipe_free(fetch->body);
 	free(fetch);
 }
@@ -85,7 +89,7 @@ static bool code_is_transient(CURLcode code) {
 }
 
 static void fetch_error(const struct fetch *fetch, CURLcode code, struct error *err) {
-	const char *what = fetch->curl_error[0] ? fetch->curl_error : curl_easy_strerror(code);
+	const char *what = fetch->curl_error[0] ? fetch->curl_error : fetch->fetcher->curl.easy_strerror(code);
 
 	if (fetch->too_long || code == CURLE_FILESIZE_EXCEEDED)
 		error_set(err, ERR_UPSTREAM, "the answer is longer than %zu bytes", fetch->body_max);
@@ -101,7 +105,7 @@ static void fetch_error(const struct fetch *fetch, CURLcode code, struct error *
 static const char *fetch_header(const struct fetch *fetch, const char *name) {
 	struct curl_header *header;
 
-	if (!name || curl_easy_header(fetch->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+	if (!name || fetch->fetcher->curl.easy_header(fetch->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return NULL;
 	return header->value;
 }
@@ -116,7 +120,7 @@ static int64_t retry_after(const struct fetch *fetch) {
 		return -1;
 	if (!value[digits])
 		return digits <= 9 ? atol(value) : 999999999;
-	at = curl_getdate(value, NULL);
+	at = fetch->fetcher->curl.getdate(value, NULL);
 	if (at < 0)
 		return -1;
 	at -= clock_now().s;
@@ -128,8 +132,8 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	long status = 0, sent = 0;
 
 	LIST_REMOVE(fetch, link);
-	curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(fetch->easy, CURLINFO_REQUEST_SIZE, &sent);
+	fetch->fetcher->curl.easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	fetch->fetcher->curl.easy_getinfo(fetch->easy, CURLINFO_REQUEST_SIZE, &sent);
 	result.status = (int)status;
 	result.sent = sent > 0;
 	result.retry_after_s = retry_after(fetch);
@@ -148,9 +152,9 @@ static void fetcher_drain(struct fetcher *fetcher) {
 	CURLMsg *msg;
 	int left;
 
-	while ((msg = curl_multi_info_read(fetcher->multi, &left))) {
+	while ((msg = fetcher->curl.multi_info_read(fetcher->multi, &left))) {
 		assert(msg->msg == CURLMSG_DONE);
-		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
+		fetcher->curl.easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
 		fetch_finish(fetch, msg->data.result);
 	}
 }
@@ -161,10 +165,8 @@ static void on_socket_event(evutil_socket_t fd, short events, void *arg) {
 	struct fetcher *fetcher = arg;
 	int running;
 
-	curl_multi_socket_action(fetcher->multi, fd,
-				 ((events & EV_READ) ? CURL_CSELECT_IN : 0) |
-					 ((events & EV_WRITE) ? CURL_CSELECT_OUT : 0),
-				 &running);
+	fetcher->curl.multi_socket_action(
+		fetcher->multi, fd, ((events & EV_READ) ? CURL_CSELECT_IN : 0) | ((events & EV_WRITE) ? CURL_CSELECT_OUT : 0), &running);
 	fetcher_drain(fetcher);
 }
 
@@ -173,7 +175,7 @@ static void on_timer(evutil_socket_t fd, short events, void *arg) {
 	int running;
 
 	(void)fd, (void)events;
-	curl_multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	fetcher->curl.multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	fetcher_drain(fetcher);
 }
 
@@ -186,7 +188,7 @@ static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *sl
 	if (what == CURL_POLL_REMOVE) {
 		if (ev)
 			event_free(ev);
-		curl_multi_assign(fetcher->multi, fd, NULL);
+		fetcher->curl.multi_assign(fetcher->multi, fd, NULL);
 		return 0;
 	}
 	events |= (what & CURL_POLL_IN) ? EV_READ : 0;
@@ -198,7 +200,7 @@ static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *sl
 		ev = event_new(fetcher->base, fd, events, on_socket_event, fetcher);
 		if (!ev)
 			return -1;
-		curl_multi_assign(fetcher->multi, fd, ev);
+		fetcher->curl.multi_assign(fetcher->multi, fd, ev);
 	}
 	return event_add(ev, NULL);
 }
@@ -247,24 +249,27 @@ static size_t write_cb(char *data, size_t size, size_t n, void *arg) {
 /* --- the fetcher */
 
 static int fetcher_ready(struct fetcher *fetcher, struct error *err) {
+	const struct curl *curl = &fetcher->curl;
 	unsigned max = fetcher->max_connections;
 
 	if (fetcher->multi)
 		return 0;
+	if (!curl->multi_init && curl_load(&fetcher->curl, err) < 0)
+		return -1;
 	/* Counted by libcurl, so several fetchers may each say it; only the first one's allocators count. */
 	if (!fetcher->initialised &&
-	    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) != CURLE_OK)
+	    curl->global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) != CURLE_OK)
 		return error_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
 	fetcher->initialised = true;
-	fetcher->multi = curl_multi_init();
+	fetcher->multi = curl->multi_init();
 	if (!fetcher->multi)
 		return error_set(err, ERR_INTERNAL, "out of memory");
-	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, socket_cb);
-	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
-	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, timer_cb);
-	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
-	curl_multi_setopt(fetcher->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)max);
-	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS, (long)max * 2);
+	curl->multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, socket_cb);
+	curl->multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
+	curl->multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, timer_cb);
+	curl->multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
+	curl->multi_setopt(fetcher->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)max);
+	curl->multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS, (long)max * 2);
 	return 0;
 }
 
@@ -299,21 +304,14 @@ void fetcher_free(struct fetcher *fetcher) {
 	while ((fetch = LIST_FIRST(&fetcher->running)))
 		fetch_cancel(fetch);
 	if (fetcher->multi)
-		curl_multi_cleanup(fetcher->multi); /* may call socket_cb() and timer_cb() */
+		fetcher->curl.multi_cleanup(fetcher->multi); /* may call socket_cb() and timer_cb() */
 	if (fetcher->timer)
 		event_free(fetcher->timer);
 	if (fetcher->initialised)
-		curl_global_cleanup();
+		fetcher->curl.global_cleanup();
 	free(fetcher->ca_file);
 	free(fetcher->proxy);
 	free(fetcher);
-}
-
-void fetcher_warm(struct fetcher *fetcher) {
-	struct error err;
-
-	if (fetcher_ready(fetcher, &err) < 0)
-		log_error(fetcher->log, "fetcher", "%s", err.message);
 }
 
 /* --- one fetch */
@@ -331,59 +329,56 @@ static bool host_speaks_plain_http(const char *host) {
 	return inet_pton(AF_INET, host, &in) == 1 && ntohl(in.s_addr) >> 24 == 127;
 }
 
-/* Why this URL is not called; NULL: it may be. */
-static const char *url_refusal(const struct fetcher *fetcher, const char *scheme, const char *host) {
-	if (!strcmp(scheme, "https"))
-		return NULL;
-	if (strcmp(scheme, "http") != 0)
-		return "is not https";
-	if (fetcher->allow_http || host_speaks_plain_http(host))
-		return NULL;
-	return "is plain http, and neither loopback nor the metadata server";
-}
+/* 0, or why this URL is not called. Nothing behind a `?` is quoted: it may be a secret. */
+static int url_judge(const struct fetcher *fetcher, const char *text, const char *scheme, const char *host, struct error *err) {
+	int shown = (int)strcspn(text, "?");
 
-/* Reads the URL with libcurl's own parser. */
-static int url_read(const struct fetcher *fetcher, CURLU *url, const char *text, bool *plain, struct error *err) {
-	int shown = (int)strcspn(text, "?"); /* what follows may be a secret */
-	char *scheme = NULL, *host = NULL;
-	const char *refusal = NULL;
-	CURLUcode code = curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
-
-	if (code == CURLUE_OK)
-		code = curl_url_get(url, CURLUPART_SCHEME, &scheme, 0);
-	if (code == CURLUE_OK)
-		code = curl_url_get(url, CURLUPART_HOST, &host, 0);
-	if (code == CURLUE_OK) {
-		*plain = !strcmp(scheme, "http");
-		refusal = url_refusal(fetcher, scheme, host);
-	}
-	curl_free(scheme);
-	curl_free(host);
 	if (shown > 200)
 		shown = 200;
-	if (code != CURLUE_OK)
-		return error_set(err, ERR_INVALID, "'%.*s' is no URL to call: %s", shown, text, curl_url_strerror(code));
-	return refusal ? error_set(err, ERR_INVALID, "'%.*s' %s", shown, text, refusal) : 0;
+	if (!*host)
+		return error_set(err, ERR_INVALID, "'%.*s' is no URL to call; it looks like https://HOST/PATH", shown, text);
+	if (!strcasecmp(scheme, "https"))
+		return 0;
+	if (strcasecmp(scheme, "http") != 0)
+		return error_set(err, ERR_INVALID, "'%.*s' is not https", shown, text);
+	if (fetcher->allow_http || host_speaks_plain_http(host))
+		return 0;
+	return error_set(err, ERR_INVALID, "'%.*s' is plain http, and neither loopback nor the metadata server", shown, text);
 }
 
 int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err) {
-	CURLU *read = curl_url();
-	bool plain;
-	int r;
+	static const char in_hosts[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:";
+	const char *at = strstr(url, "://");
+	size_t n = at ? strcspn(at + 3, "/?#") : 0;
+	char scheme[8] = "", host[256] = "";
 
-	if (!read)
-		return error_set(err, ERR_INTERNAL, "out of memory");
-	r = url_read(fetcher, read, url, &plain, err);
-	curl_url_cleanup(read);
-	return r;
+	if (at && at - url < (ptrdiff_t)sizeof(scheme) && n < sizeof(host) && strspn(at + 3, in_hosts) == n) {
+		memcpy(scheme, url, (size_t)(at - url));
+		memcpy(host, at + 3, n);
+		host[*host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":")] = '\0';
+	}
+	return url_judge(fetcher, url, scheme, host, err);
 }
 
-/* The transfer uses just what was read. */
+/* Read with libcurl's own parser: the transfer uses just what was judged. */
 static int fetch_set_url(struct fetch *fetch, const char *text, bool *plain, struct error *err) {
-	fetch->url = curl_url();
+	const struct curl *curl = &fetch->fetcher->curl;
+	char *scheme = NULL, *host = NULL;
+	int r = -1;
+
+	fetch->url = curl->url();
 	if (!fetch->url)
 		return error_set(err, ERR_INTERNAL, "out of memory");
-	return url_read(fetch->fetcher, fetch->url, text, plain, err);
+	if (curl->url_set(fetch->url, CURLUPART_URL, text, CURLU_DISALLOW_USER) != CURLUE_OK ||
+	    curl->url_get(fetch->url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+	    curl->url_get(fetch->url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		r = url_judge(fetch->fetcher, text, "", "", err);
+	else
+		r = url_judge(fetch->fetcher, text, scheme, host, err);
+	*plain = r == 0 && !strcmp(scheme, "http");
+	curl->free(scheme);
+	curl->free(host);
+	return r;
 }
 
 static int fetch_add_header(struct fetch *fetch, const char *line, struct error *err) {
@@ -393,7 +388,7 @@ static int fetch_add_header(struct fetch *fetch, const char *line, struct error 
 		if ((unsigned char)*p < 0x20 || *p == 0x7F)
 			return error_set(err, ERR_INVALID, "a header line holds a control character");
 	}
-	list = curl_slist_append(fetch->headers, line);
+	list = fetch->fetcher->curl.slist_append(fetch->headers, line);
 	if (!list)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	fetch->headers = list;
@@ -423,62 +418,64 @@ static int fetch_set_headers(struct fetch *fetch, const struct fetch_spec *spec,
 	}
 	if (spec->bearer && fetch_add_bearer(fetch, spec->bearer, err) < 0)
 		return -1;
-	curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
+	fetch->fetcher->curl.easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
 	return 0;
 }
 
 /* What every exchange has in common: who is trusted, and what libcurl must not do by itself. */
 static void fetch_set_trust(struct fetch *fetch, bool plain) {
 	const struct fetcher *fetcher = fetch->fetcher;
+	const struct curl *curl = &fetcher->curl;
 	CURL *easy = fetch->easy;
 
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_CAINFO, fetcher->ca_file);
-	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* its mere presence disables the CA cache: 35 ms a connection */
-	curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, fetcher->ca_file);
-	curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
-	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+	curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl->easy_setopt(easy, CURLOPT_CAINFO, fetcher->ca_file);
+	curl->easy_setopt(easy, CURLOPT_CAPATH, NULL); /* its mere presence disables the CA cache: 35 ms a connection */
+	curl->easy_setopt(easy, CURLOPT_PROXY_CAINFO, fetcher->ca_file);
+	curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+	curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	/* Through a proxy plain HTTP would show the token to it; TLS goes by CONNECT. */
 	if (plain)
-		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+		curl->easy_setopt(easy, CURLOPT_PROXY, "");
 	else if (fetcher->proxy)
-		curl_easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
+		curl->easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
 	/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
+	curl->easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
 }
 
 static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spec) {
 	long connect_ms = spec->timeout_ms < CONNECT_TIMEOUT_MS ? (long)spec->timeout_ms : CONNECT_TIMEOUT_MS;
+	const struct curl *curl = &fetch->fetcher->curl;
 	CURL *easy = fetch->easy;
 
-	curl_easy_setopt(easy, CURLOPT_CURLU, fetch->url);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->curl_error);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_cb);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
-	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)spec->body_max);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* or a cancelled fetch waits for its resolver thread */
-	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "hallpass/" HALLPASS_VERSION);
+	curl->easy_setopt(easy, CURLOPT_CURLU, fetch->url);
+	curl->easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+	curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->curl_error);
+	curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_cb);
+	curl->easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+	curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
+	curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+	curl->easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)spec->body_max);
+	curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl->easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* or a cancelled fetch waits for its resolver thread */
+	curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	curl->easy_setopt(easy, CURLOPT_USERAGENT, "hallpass/" HALLPASS_VERSION);
 	if (spec->body) {
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
-		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, spec->body);
+		curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
+		curl->easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, spec->body);
 	}
-	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
+	curl->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
 }
 
 int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_done_fn *done, void *arg,
 		struct fetch **out, struct error *err) {
 	cleanup(fetch_freep) struct fetch *fetch = NULL;
-	bool plain;
+	bool plain = false;
 
 	if (fetcher_ready(fetcher, err) < 0)
 		return -1;
@@ -490,7 +487,7 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_do
 	fetch->arg = arg;
 	fetch->body_max = spec->body_max;
 	fetch->want_header = spec->want_header;
-	fetch->easy = curl_easy_init();
+	fetch->easy = fetcher->curl.easy_init();
 	if (!fetch->easy)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	if (fetch_set_url(fetch, spec->url, &plain, err) < 0 || fetch_set_headers(fetch, spec, err) < 0)
@@ -498,7 +495,7 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_do
 	fetch_set_trust(fetch, plain);
 	fetch_set_transfer(fetch, spec);
 	/* Arms the timer; nothing runs yet. */
-	if (curl_multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
+	if (fetcher->curl.multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
 		return error_set(err, ERR_INTERNAL, "libcurl refuses a transfer");
 	LIST_INSERT_HEAD(&fetcher->running, fetch, link);
 	*out = take(&fetch);

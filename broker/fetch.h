@@ -3,7 +3,7 @@
 /*
  * One HTTP exchange with an upstream, run by libcurl on our event loop.
  *
- * The only file that knows libcurl: plain data in, plain data out, so that it and source/ can move
+ * The only file that uses libcurl: plain data in, plain data out, so that it and source/ can move
  * into a process of their own. The pattern for every asynchronous operation here:
  *  - done() is called exactly once, and never from inside fetch_start();
  *  - after fetch_cancel() returns, done() is not called and the fetch is gone;
@@ -55,13 +55,12 @@ struct fetch_result {
 
 typedef void fetch_done_fn(const struct fetch_result *result, void *arg);
 
-/* Cheap: libcurl and the CA bundle are initialised at the first fetch_start(), or by fetcher_warm(). */
+/* Cheap: libcurl is loaded, and the CA bundle read, by the first fetch_start(). */
 int fetcher_new(struct event_base *base, const struct fetch_options *options, struct log *log, struct fetcher **out,
 		struct error *err);
 void fetcher_free(struct fetcher *fetcher);
-void fetcher_warm(struct fetcher *fetcher);
 
-/* Whether fetch_start() would take this URL, without calling anybody. ERR_INVALID: why not. */
+/* Whether fetch_start() would take this URL, as far as one sees without libcurl, which reads it then. ERR_INVALID: why not. */
 int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err);
 int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_done_fn *done, void *arg,
 		struct fetch **out, struct error *err);

@@ -55,7 +55,7 @@ peers: [{uid: $(id -u), principal: "user:bench@example.com"}]
 credential: {file: google/broker-key.json}
 policy: policy.yaml
 audit: {directory: audit, lowWater: 1MiB}
-limits: {requestsPerMinute: 100000000, burst: 100000000, maxConnections: 20000, maxConnectionsPerUid: 20000}
+limits: {requestsPerMinute: 100000000, burst: 100000000, maxConnections: 12000, maxConnectionsPerUid: 12000}
 endpoints: {iamCredentials: "$url"}
 log: {level: warning}
 EOF
