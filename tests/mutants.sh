@@ -36,6 +36,7 @@ P1-files-not-looked-after | broker/audit/writer.c | s/return segment_check(w->di
 P1-no-deadline-for-the-writer | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
 P1-late-records-not-named | broker/audit/audit.c | s/if (b->slots\[i\].refused)/if (0)/ | broker/test_audit | test_P1_audit_names*
 P1-late-intents-count | broker/audit/recover.c | s/^\t\tclose_late(intents, json);/\t\t(void)0;/ | broker/test_recover | test_recover_does_not_count_late*
+P1-client-that-left-counts | broker/audit/recover.c | s/ && head.type != RECORD_ABANDONED// | broker/test_recover | test_P1_recover_does_not_take*
 P1-open-intents-not-closed | broker/audit/audit.c | s/TAILQ_FOREACH(intent, &recovery->open, in_order)/while ((intent = NULL))/ | broker/test_audit | test_audit_tells_what*
 P1-chain-not-checked | broker/audit/scan.c | s/if (memcmp(frame->prev, scan->at.hash, JOURNAL_HASH))/if (0)/ | broker/test_recover | test_recover_refuses_a_frame_that*
 P1-hash-not-checked | broker/audit/journal.c | s/if (memcmp(hash, out->hash, JOURNAL_HASH))/if (0)/ | broker/test_journal | test_journal_frame_notices*
