@@ -13,11 +13,14 @@
 #include "hallpass/cleanup.h"
 
 #define REPLY_MAX (1 << 20)
-#define ISSUED_MORE (16 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB */
+#define ISSUED_MORE (40 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB, a title of escapes 24 */
 #define BODIES 64	    /* parsed bodies remembered; power of two */
 #define BODY_REMEMBERED 512 /* bytes; longer ones are rare */
 
-/* A body and what it says. Clients ask the same again and again, and parsing is the dearest part of a cached answer. */
+/*
+ * A body and what it says. Clients ask the same again and again, and parsing is the dearest part of a cached answer. One
+ * with a justification is not kept: that is somebody's own words, and hardly comes twice.
+ */
 struct parsed {
 	char text[BODY_REMEMBERED];
 	size_t n;
@@ -203,7 +206,7 @@ static int native_parse(struct native *native, struct str body, json_t **out, st
 	}
 	if (ask_body(body, out, err) < 0)
 		return -1;
-	if (body.n <= BODY_REMEMBERED) {
+	if (body.n <= BODY_REMEMBERED && !json_object_get(*out, API_JUSTIFICATION)) {
 		json_decref(place->json);
 		place->json = json_incref(*out);
 		place->n = body.n;
