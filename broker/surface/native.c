@@ -55,6 +55,7 @@ struct route {
 	/* A question, answered once the caller is known. */
 	void (*answer)(struct call *call);
 	bool by_uid; /* root and the broker's own uid may ask it even where `peers:` makes them nobody */
+	bool counts; /* as a request of its principal: what takes as long as a decision, or longer */
 };
 
 static void call_free(struct call *call) {
@@ -260,13 +261,28 @@ static bool runs_the_broker(const struct peer *peer) {
 	return peer->uid == 0 || peer->uid == (int64_t)geteuid();
 }
 
+static void question_admitted(struct call *call) {
+	const struct config *config = call->snapshot->config;
+	struct error err;
+
+	if (!call->route->counts ||
+	    limiter_admit(call->native->requests->limiter, call->caller.principal, clock_boottime_ms(),
+			  (unsigned)config->requests_per_minute, (unsigned)config->burst) == LIMIT_OK) {
+		call->route->answer(call);
+		return;
+	}
+	error_set(&err, ERR_LIMIT, "%s asks too often: at most %lld requests a minute (limits.requestsPerMinute)",
+		  call->caller.principal, (long long)config->requests_per_minute);
+	call_fail(call, &err, NULL, NULL, 0);
+}
+
 static void question_identified(struct call *call, const struct account *account) {
 	const struct peer *peer = conn_peer(call->conn);
 	struct error err;
 
 	call->caller.peer = peer;
 	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) == PRINCIPAL_FOUND) {
-		call->route->answer(call);
+		question_admitted(call);
 		return;
 	}
 	if (call->route->by_uid && runs_the_broker(peer)) {
@@ -437,15 +453,15 @@ static void run_version(struct call *call, const struct http_request *request) {
 }
 
 static const struct route routes[] = {
-	{ HTTP_POST, API_PATH_TOKEN, run_token, NULL, false },
-	{ HTTP_POST, API_PATH_ID_TOKEN, run_id_token, NULL, false },
-	{ HTTP_GET, API_PATH_WHOAMI, run_question, answer_whoami, false },
-	{ HTTP_GET, API_PATH_LIST, run_question, answer_list, false },
-	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false },
-	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true },
-	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true },
-	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL, false },
-	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false },
+	{ HTTP_POST, API_PATH_TOKEN, run_token, NULL, false, false },
+	{ HTTP_POST, API_PATH_ID_TOKEN, run_id_token, NULL, false, false },
+	{ HTTP_GET, API_PATH_WHOAMI, run_question, answer_whoami, false, false },
+	{ HTTP_GET, API_PATH_LIST, run_question, answer_list, false, true },
+	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false, true },
+	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true, false },
+	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true, false },
+	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL, false, false },
+	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false, false },
 };
 
 static const char *method_at(const char *path) {

@@ -412,7 +412,7 @@ static void test_front_bounds_clients_that_never_read(void **state) {
 	int64_t before, most = 0;
 
 	(void)state;
-	config("limits: {writeTimeout: 2s}\n");
+	config("limits: {writeTimeout: 2s, requestsPerMinute: 1000000, burst: 100000}\n");
 	world_daemon(&w);
 	assert_serves();
 	before = proc_number("status", "VmRSS:");
