@@ -10,7 +10,7 @@
 #include "broker/status.h"
 #include "hallpass/cleanup.h"
 
-#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record (SECURITY: clock rollback) */
+#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record */
 
 struct request {
 	struct request_world *world;
