@@ -373,19 +373,9 @@ static int why_extras(const json_t *body, enum policy_permission *permission, st
 
 static json_t *explain(struct call *call, const struct ask *ask, struct instant now) {
 	struct policy_query query;
-	struct decision decision;
-	struct buf message = BUF_INIT(4096);
-	json_t *out;
 
 	request_query(ask, &call->caller, call->snapshot, now, &query);
-	out = policy_explain(call->snapshot->policy, &query, caller_is_operator(call));
-	policy_decide(call->snapshot->policy, &query, &decision);
-	if (!decision.allow) {
-		policy_denial_message(call->snapshot->policy, &query, &decision, &message);
-		json_object_set_new(out, "message", json_string(message.data ? message.data : ""));
-	}
-	buf_fini(&message);
-	return out;
+	return policy_explain(call->snapshot->policy, &query, caller_is_operator(call));
 }
 
 static void answer_why(struct call *call) {

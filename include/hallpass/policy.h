@@ -177,8 +177,8 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 			   const struct decision *decision, struct buf *out);
 
 /*
- * The decision explained: {"decision", "reason", "rule", "lifetime", "boundBy", "candidates": [{"binding",
- * "result", "condition", "false": [{"expression", "values": {...}}], …}]}. Same code path as policy_decide().
+ * The decision explained: {"decision", "reason", "rule", "message" (of a denial), "lifetime", "boundBy", "candidates":
+ * [{"binding", "result", "condition", "false": [{"expression", "values": {...}}], …}]}. Same code path as policy_decide().
  * all: also rules that do not match the caller (for those who may audit). A new reference; NULL: memory.
  */
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
