@@ -102,6 +102,7 @@ P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (fal
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
 P7-upstream-blocks-the-loop | broker/fetch.c | s/^\tLIST_INSERT_HEAD(&fetcher->running, fetch, link);/&\n\tfor (int n = 1; n; curl_multi_poll(fetcher->multi, NULL, 0, 100, NULL))\n\t\tcurl_multi_perform(fetcher->multi, \&n);/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
+P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*
 EOF
 }
 

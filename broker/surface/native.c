@@ -297,11 +297,11 @@ static void question_identified(struct call *call, const struct account *account
 
 static void on_account(const struct account *account, void *arg) {
 	struct call *call = arg;
-
 	struct error err;
 
 	call->account_wait = NULL;
-	if (account) {
+	/* A name service that is down keeps nobody from looking after the broker. */
+	if (account || (call->route->by_uid && runs_the_broker(conn_peer(call->conn)))) {
 		question_identified(call, account);
 		return;
 	}
