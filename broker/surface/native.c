@@ -262,18 +262,13 @@ static bool runs_the_broker(const struct peer *peer) {
 }
 
 static void question_admitted(struct call *call) {
-	const struct config *config = call->snapshot->config;
 	struct error err;
 
-	if (!call->route->counts ||
-	    limiter_admit(call->native->requests->limiter, call->caller.principal, clock_boottime_ms(),
-			  (unsigned)config->requests_per_minute, (unsigned)config->burst) == LIMIT_OK) {
+	if (!call->route->counts || request_admit(call->native->requests, call->snapshot->config, call->caller.principal,
+						  &err) == LIMIT_OK)
 		call->route->answer(call);
-		return;
-	}
-	error_set(&err, ERR_LIMIT, "%s asks too often: at most %lld requests a minute (limits.requestsPerMinute)",
-		  call->caller.principal, (long long)config->requests_per_minute);
-	call_fail(call, &err, NULL, NULL, 0);
+	else
+		call_fail(call, &err, NULL, NULL, 0);
 }
 
 static void question_identified(struct call *call, const struct account *account) {
