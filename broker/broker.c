@@ -32,7 +32,7 @@ struct broker {
 	struct listener *listeners[16];
 	size_t n_listeners;
 	struct request_world requests;
-	int64_t started_at;
+	int64_t started_at; /* 0: not yet */
 	bool draining;
 };
 
@@ -205,13 +205,13 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	b->log = options->log;
 	b->config_path = options->config_path ? strdup(options->config_path) : NULL;
-	b->started_at = clock_now().s;
 	for (size_t i = 0; i < ARRAY_SIZE(builders); i++) {
 		if (builders[i](b, err) < 0) {
 			broker_free(b);
 			return -1;
 		}
 	}
+	b->started_at = clock_now().s;
 	broker_record(b, &(struct audit_record){ .type = RECORD_START });
 	log_info(b->log, "started", "version=%s policy=%s sha256=%s credential=\"%s\"", HALLPASS_VERSION,
 		 b->requests.snapshot->config->policy_path, b->requests.snapshot->policy_sha256,
@@ -232,7 +232,7 @@ void broker_free(struct broker *b) {
 	minter_free(b->requests.minter); /* flights whose intents are on their way end in audit_close() */
 	source_unref(b->source);
 	fetcher_free(b->fetcher);
-	if (b->requests.audit && b->started_at)
+	if (b->started_at)
 		broker_record(b, &(struct audit_record){ .type = RECORD_STOP });
 	audit_close(b->requests.audit);
 	accounts_free(b->requests.accounts);

@@ -57,7 +57,7 @@ static const struct key {
 	{ "audit.deadline", TYPE_MILLI, FIELD(audit_deadline_ms), "2s", 100, 60000, false,
 	  "How long a request waits for its record to be durable before it is refused." },
 	{ "limits.requestsPerMinute", TYPE_INT, FIELD(requests_per_minute), "600", 1, 100000000, true,
-	  "How many requests one principal may make a minute, on average." },
+	  "How many requests one principal may make a minute, on average; `hallpass list` and `hallpass why` count, too." },
 	{ "limits.burst", TYPE_INT, FIELD(burst), "100", 1, 100000000, true, "How many of them at once." },
 	{ "limits.maxLifetime", TYPE_DURATION, FIELD(max_lifetime_s), "1h", 1, POLICY_MAX_LIFETIME, true,
 	  "Hard ceiling on every token's lifetime, whatever the policy says." },
@@ -115,9 +115,7 @@ static const struct list_key {
 };
 
 struct parse {
-	const char *path;
 	char *dir; /* of the file, for relative paths */
-	const struct yaml_tree *tree;
 	struct policy_report *report;
 };
 
@@ -487,7 +485,6 @@ static void config_text(struct parse *p, struct config *config, struct str text)
 		config_problem(p, tree->root, "wrong-type", NULL, "a configuration is a mapping of keys, not %s",
 			       yaml_kind_name(tree->root));
 	} else if (tree->root) {
-		p->tree = tree;
 		parse_map(p, config, tree->root, "");
 	}
 	yaml_tree_free(tree);
@@ -565,7 +562,7 @@ static char *dir_of(const char *path) {
 
 int config_load(const char *path, struct config **out, struct policy_report *report, char **text, struct error *err) {
 	struct config *config = calloc(1, sizeof(*config));
-	struct parse p = { .path = path, .report = report };
+	struct parse p = { .report = report };
 	size_t len = 0;
 	int r = 0;
 

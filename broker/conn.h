@@ -3,10 +3,9 @@
 /*
  * Connections: accepted sockets, their buffers and deadlines, one exchange at a time.
  *
- * A conn owns its socket and two bounded buffers on raw libevent events (on AF_UNIX and TCP alike;
- * TLS will hang an SSL object here). It reads a head and a body under one absolute deadline, hands
- * the request to its handler, and answers in order: with a request pending, the next one's bytes wait
- * in the buffer. A half-close or hang-up counts as leaving. It knows no surface and no rule.
+ * A conn owns its socket and two bounded buffers on raw libevent events. It reads a head and a body under one absolute
+ * deadline, hands the request to its handler, and answers in order: with a request pending, the next one's bytes wait
+ * in the buffer or the kernel. A half-close or hang-up counts as leaving. It knows no surface and no rule.
  *
  * Who is at the other end is taken from the kernel at accept, before a byte is read (authn/peer.h).
  */

@@ -428,10 +428,13 @@ static void add_url(const struct flight *flight, struct buf *url) {
 		 calls[flight->spec->permission].verb);
 }
 
-/* What is left by now of the lifetime that was decided: a later call must not reach further than the first. */
+/*
+ * What is left by now of the lifetime that was decided: a call after a slow disk, a slow credential or another call must not
+ * reach further than one made at once. That a second turned on the way to the first one is within every clock allowance.
+ */
 static int64_t flight_lifetime(const struct flight *flight) {
-	int64_t waited = flight->calls > 1 ? minter_now(flight->minter) - flight->began_at : 0;
-	int64_t left = flight->spec->lifetime_s - (waited > 0 ? waited : 0);
+	int64_t waited = minter_now(flight->minter) - flight->began_at;
+	int64_t left = flight->spec->lifetime_s - (waited > (flight->calls == 1) ? waited : 0);
 
 	return left > 1 ? left : 1;
 }

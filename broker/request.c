@@ -10,7 +10,7 @@
 #include "broker/status.h"
 #include "hallpass/cleanup.h"
 
-#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record (SECURITY: clock rollback) */
+#define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record */
 
 struct request {
 	struct request_world *world;
@@ -115,17 +115,24 @@ static enum next step_authenticate(struct request *req) {
 
 /* --- admit: not too often */
 
+enum limit_verdict request_admit(struct request_world *world, const struct config *config, const char *principal,
+				 struct error *err) {
+	enum limit_verdict verdict = limiter_admit(world->limiter, principal, clock_boottime_ms(),
+						   (unsigned)config->requests_per_minute, (unsigned)config->burst);
+
+	if (verdict != LIMIT_OK)
+		error_set(err, ERR_LIMIT, "%s asks too often: at most %lld requests a minute (limits.requestsPerMinute)",
+			  principal, (long long)config->requests_per_minute);
+	return verdict;
+}
+
 static enum next step_admit(struct request *req) {
-	const struct config *config = req->snapshot->config;
 	enum limit_verdict verdict =
-		limiter_admit(req->world->limiter, req->caller.principal, clock_boottime_ms(),
-			      (unsigned)config->requests_per_minute, (unsigned)config->burst);
+		request_admit(req->world, req->snapshot->config, req->caller.principal, &req->error);
 
 	if (verdict == LIMIT_OK)
 		return GO_ON;
 	req->quiet = verdict == LIMIT_EXCEEDED_AGAIN;
-	error_set(&req->error, ERR_LIMIT, "%s asks too often: at most %lld requests a minute (limits.requestsPerMinute)",
-		  req->caller.principal, (long long)config->requests_per_minute);
 	return request_refuse(req, "RATE_LIMITED");
 }
 

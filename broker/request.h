@@ -84,6 +84,10 @@ bool request_clock_is_back(const struct audit *audit, int64_t now_s);
 /* The minter's half of the record: what mint.h asks the world for. */
 struct mint_ports request_mint_ports(struct request_world *world);
 
+/* Counts against limits.requestsPerMinute, for requests and for questions that take as long; err: why not now. */
+enum limit_verdict request_admit(struct request_world *world, const struct config *config, const char *principal,
+				 struct error *err);
+
 /* For read-only questions (whoami, list, why): fills a query as a request would. */
 struct caller {
 	char principal[PRINCIPAL_MAX];

@@ -44,10 +44,6 @@ void secret_fini(struct secret *secret) {
 	secret->len = 0;
 }
 
-bool secret_equal(const struct secret *secret, const void *data, size_t len) {
-	return secret->len == len && (len == 0 || CRYPTO_memcmp(secret->data, data, len) == 0);
-}
-
 void wipe(void *data, size_t len) {
 	if (len)
 		explicit_bzero(data, len);

@@ -19,8 +19,6 @@ struct secret {
 /* Copies. -1: no memory; the secret is then empty. */
 int secret_set(struct secret *secret, const void *data, size_t len);
 void secret_fini(struct secret *secret); /* wipes; empty and usable again */
-/* In constant time for equal lengths. */
-bool secret_equal(const struct secret *secret, const void *data, size_t len);
 
 /* Overwrites memory that held a secret outside a struct secret (a library's buffer, say). */
 void wipe(void *data, size_t len);
@@ -31,7 +29,3 @@ void *wipe_realloc(void *p, size_t size);
 
 /* Gives them to jansson and OpenSSL, whose trees and TLS buffers hold tokens; for main(), before either is used. fetch.c sees to libcurl. */
 void secret_libraries(void);
-
-static inline void secret_finip(struct secret *secret) {
-	secret_fini(secret);
-}

@@ -356,7 +356,6 @@ void cel_program_free(struct cel_program *program); /* takes NULL */
 const struct cel_node *cel_program_root(const struct cel_program *program);
 const struct cel_type *cel_program_type(const struct cel_program *program);
 struct str cel_program_text(const struct cel_program *program);
-const struct cel_env *cel_program_env(const struct cel_program *program);
 bool cel_program_uses(const struct cel_program *program, unsigned slot);
 
 /* ---- Evaluating ---- */

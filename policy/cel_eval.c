@@ -508,10 +508,6 @@ struct str cel_program_text(const struct cel_program *program) {
 	return program->text;
 }
 
-const struct cel_env *cel_program_env(const struct cel_program *program) {
-	return program->env;
-}
-
 bool cel_program_uses(const struct cel_program *program, unsigned slot) {
 	return program->used[slot];
 }

@@ -186,6 +186,41 @@ static bool is_hopeful(const struct condition *condition, const struct condition
 	return false;
 }
 
+static bool is_attribute(struct cel_value name) {
+	for (size_t i = 0; i < N_ATTRIBUTES; i++)
+		if (name.kind == CEL_STRING && str_eq((struct str){ name.s, name.n }, str_of(attributes[i].name)))
+			return true;
+	return false;
+}
+
+/* api.getAttribute() of a name that it does not know, though we do. Depth: cel_limits.depth. */
+static const struct cel_node *misplaced(const struct cel_node *node) {
+	const struct cel_node *found = NULL;
+
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_GET_ATTRIBUTE && node->kids[0]->kind == CEL_N_CONST &&
+	    is_attribute(node->kids[0]->constant))
+		return node;
+	for (uint32_t i = 0; i < node->n && !found; i++)
+		found = misplaced(node->kids[i]);
+	return found;
+}
+
+/* It would always be the default: a deny rule that never denies (P3). */
+static bool is_well_named(const struct condition *condition, const struct condition_sink *sink) {
+	const struct cel_node *node = misplaced(cel_program_root(condition->program));
+	char message[256], fix[256];
+	struct cel_value name;
+
+	if (!node)
+		return true;
+	name = node->kids[0]->constant;
+	snprintf(message, sizeof(message), "api.getAttribute() asks for IAM's API attributes, of which %.*s is none",
+		 (int)name.n, name.s);
+	snprintf(fix, sizeof(fix), "write has(%.*s) ? %.*s : the default", (int)name.n, name.s, (int)name.n, name.s);
+	sink->found(sink->arg, POLICY_ERROR, "cel-attribute", node->start, message, fix);
+	return false;
+}
+
 static void complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
@@ -213,7 +248,7 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 		condition_free(condition);
 		return 0;
 	}
-	if (!is_hopeful(condition, sink) || !is_bounded(condition, sink)) {
+	if (!is_hopeful(condition, sink) || !is_well_named(condition, sink) || !is_bounded(condition, sink)) {
 		condition_free(condition);
 		return 0;
 	}

@@ -525,6 +525,7 @@ int yaml_load(struct str text, const struct yaml_limits *limits, struct yaml_tre
 	l->fatal = check_text(&text, &l->limits, problems) < 0;
 	l->tree->text = text.n ? text : STR("");
 	r = l->fatal ? settle(l, err) : load(l, err);
+	assert(r < 0 || !l->fatal); /* what was given up has a reason: no text is taken for an empty one (P6) */
 	l->tree->memory = l->chunks.last;
 	if (l->fatal)
 		yaml_tree_free(take(&l->tree));

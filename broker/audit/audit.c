@@ -271,14 +271,6 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 	return 0;
 }
 
-void audit_forget(struct audit *audit, struct audit_entry *entry) {
-	if (!entry->state)
-		return;
-	slot_of(audit, entry)->waiter = NULL;
-	TAILQ_REMOVE(&audit->waiting, entry, link);
-	entry->state = 0;
-}
-
 bool audit_ready(const struct audit *audit, struct error *err) {
 	uint64_t free_bytes = writer_free_bytes(audit->writer);
 

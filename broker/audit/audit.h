@@ -8,7 +8,7 @@
  * called back; it never waits for the disk. The format, and why, is told in audit/journal.h.
  *
  * The event loop is the only caller; done functions run from it, never inside audit_append(). A done function may
- * append and forget, but not close.
+ * append, but not close.
  *
  * A record that was accepted is written sooner or later, unless the process ends before. Its waiter may be
  * refused meanwhile (deadline, no segment to write to); when it is then written all the same a record of type
@@ -38,8 +38,8 @@ struct audit_options {
 };
 
 /*
- * One record on its way. The caller owns the struct and keeps it until done() has run or
- * audit_forget(); the text is copied by audit_append().
+ * One record on its way. The caller owns the struct and keeps it until done() has run;
+ * the text is copied by audit_append().
  */
 struct audit_entry {
 	/* err->code ERR_NONE: durable. Otherwise ERR_UNAVAILABLE: nothing may be released on it. */
@@ -72,8 +72,6 @@ void audit_close(struct audit *audit);
  * lasts, a disk that hangs), or when too much waits for the disk already.
  */
 int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err);
-/* The waiter is going away; the record is still written, done() is not called. */
-void audit_forget(struct audit *audit, struct audit_entry *entry);
 
 /* Whether an issuance may begin: false (with the reason) below the low-water mark, or while nothing is made durable. */
 bool audit_ready(const struct audit *audit, struct error *err);

@@ -55,7 +55,6 @@
 
 #define JOURNAL_MIN_SEGMENT (512 * 1024)     /* holds the header and the largest frame */
 #define JOURNAL_DEFAULT_SEGMENT (16 * 1024 * 1024)
-#define JOURNAL_MAX_SEGMENT (1024 * 1024 * 1024)
 
 /* SHA-256 with everything fetched once. Not for two threads at a time. */
 struct journal_hasher {

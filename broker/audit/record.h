@@ -50,7 +50,7 @@ enum record_type {
 	RECORD_ISSUED,	   /* a token is about to be handed over */
 	RECORD_DENIED,	   /* the policy, or the limits, said no */
 	RECORD_FAILED,	   /* Google, the credential or the record failed */
-	RECORD_ABANDONED,  /* the client left; whether a token was minted tells `token` */
+	RECORD_ABANDONED,  /* the client left; what became of its flight tells another record */
 	RECORD_UNKNOWN,	   /* an intent of a broker that ended before its outcome was recorded */
 	RECORD_RELOAD,	   /* a policy or configuration was loaded, or refused */
 	RECORD_START,

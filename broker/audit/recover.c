@@ -89,7 +89,7 @@ static int note_record(struct intents *intents, uint64_t index, struct str json,
 		close_late(intents, json);
 	else if (head.flight.n && head.type == RECORD_INTENT)
 		return intent_open(intents, index, json, &head, err);
-	else if (head.flight.n)
+	else if (head.flight.n && head.type != RECORD_ABANDONED) /* the flight goes on without that client */
 		close_flight(intents, head.flight);
 	return 0;
 }

@@ -16,7 +16,9 @@
 
 #define GOOD_FOR_MS 60000
 #define REMEMBERED 256 /* accounts; the oldest makes room */
-#define NSS_BYTES 65536
+#define NSS_BYTES 65536		   /* of the name service's answer, at first; a group may have many members … */
+#define NSS_MAX_BYTES (16 << 20)   /* … but not so many */
+#define FIRST_GROUPS 64
 #define ANSWER_MS 5000 /* a name service that takes longer does not answer */
 #define JOIN_MS 500    /* a look-up that takes longer at the end is left behind */
 
@@ -24,6 +26,7 @@ struct accounts_wait {
 	TAILQ_ENTRY(accounts_wait) link;
 	struct accounts *accounts;
 	int64_t uid, deadline_ms;
+	uint64_t turn; /* in which it began */
 	accounts_done_fn *done;
 	void *arg;
 };
@@ -37,6 +40,7 @@ struct remembered {
 struct lookup {
 	TAILQ_ENTRY(lookup) link;
 	struct account *account;
+	bool failed; /* the name service could not say */
 };
 TAILQ_HEAD(lookups, lookup);
 
@@ -46,6 +50,7 @@ struct accounts {
 	pthread_t thread;
 	bool started;
 	TAILQ_HEAD(, accounts_wait) waits; /* in order of deadline */
+	uint64_t turn;			   /* answers that were told */
 	struct remembered remembered[REMEMBERED];
 	struct remembered *latest; /* the one found last: nearly always the one looked for */
 
@@ -57,32 +62,99 @@ struct accounts {
 	bool left; /* nobody waits for the thread: it frees what it shares */
 };
 
-static void account_add_group(struct account *account, gid_t gid, char *scratch) {
-	struct group group, *found = NULL;
-
-	if (account->n_groups == ACCOUNT_MAX_GROUPS || getgrgid_r(gid, &group, scratch, NSS_BYTES, &found) || !found)
-		return;
-	if (strlen(found->gr_name) < sizeof(account->groups[0]))
-		strcpy(account->groups[account->n_groups++], found->gr_name);
+static void account_free(struct account *account) {
+	for (size_t i = 0; account && i < account->n_groups; i++)
+		free(account->groups[i]);
+	if (account)
+		free(account->groups);
+	free(account);
 }
 
-/* On the thread: asks the name service. */
-static void account_fill(struct account *account, char *scratch) {
+/* --- on the thread: asking the name service. -1: it could not say */
+
+/* Where it puts its answers. */
+struct room {
+	char *p;
+	size_t size;
+};
+
+static bool room_grow(struct room *room) {
+	char *p = room->size < NSS_MAX_BYTES ? realloc(room->p, room->size * 2) : NULL;
+
+	if (!p)
+		return false;
+	room->p = p;
+	room->size *= 2;
+	return true;
+}
+
+/* Whether to ask once more. */
+static bool again(int r, struct room *room) {
+	return r == EINTR || (r == ERANGE && room_grow(room));
+}
+
+/* These say that there is none. Source: getpwnam(3). */
+static int answer_of(int r) {
+	return r == 0 || r == ENOENT || r == ESRCH || r == EBADF || r == EPERM ? 0 : -1;
+}
+
+static int account_add_group(struct account *account, gid_t gid, struct room *room) {
+	struct group group, *found = NULL;
+	int r;
+
+	do
+		r = getgrgid_r(gid, &group, room->p, room->size, &found);
+	while (again(r, room));
+	if (r || !found)
+		return answer_of(r); /* without a name no rule can mean it */
+	account->groups[account->n_groups] = strdup(found->gr_name);
+	if (!account->groups[account->n_groups])
+		return -1;
+	account->n_groups++;
+	return 0;
+}
+
+/* All groups that the user is in. The caller frees; NULL: no memory. */
+static gid_t *group_ids(const char *user, gid_t gid, int *n) {
+	gid_t *gids = NULL, *more;
+
+	for (*n = FIRST_GROUPS;;) {
+		more = reallocarray(gids, (size_t)*n, sizeof(*gids));
+		if (!more) {
+			free(gids);
+			return NULL;
+		}
+		gids = more;
+		if (getgrouplist(user, gid, gids, n) >= 0)
+			return gids; /* else *n is what it takes */
+	}
+}
+
+static int account_add_groups(struct account *account, struct room *room) {
+	int n, r = 0;
+	gid_t *gids = group_ids(account->name, (gid_t)account->gid, &n);
+
+	account->groups = gids ? calloc((size_t)n + 1, sizeof(*account->groups)) : NULL;
+	for (int i = 0; account->groups && r == 0 && i < n; i++)
+		r = account_add_group(account, gids[i], room);
+	free(gids);
+	return account->groups ? r : -1;
+}
+
+static int account_fill(struct account *account, struct room *room) {
 	struct passwd pw, *found = NULL;
-	gid_t gids[ACCOUNT_MAX_GROUPS];
-	int n = ACCOUNT_MAX_GROUPS;
+	int r;
 
 	account->gid = -1;
-	if (getpwuid_r((uid_t)account->uid, &pw, scratch, NSS_BYTES, &found) || !found ||
-	    strlen(found->pw_name) >= sizeof(account->name))
-		return;
+	do
+		r = getpwuid_r((uid_t)account->uid, &pw, room->p, room->size, &found);
+	while (again(r, room));
+	if (r || !found || strlen(found->pw_name) >= sizeof(account->name))
+		return answer_of(r);
 	account->exists = true;
 	account->gid = found->pw_gid;
 	strcpy(account->name, found->pw_name);
-	if (getgrouplist(account->name, found->pw_gid, gids, &n) < 0)
-		n = ACCOUNT_MAX_GROUPS;
-	for (int i = 0; i < n; i++)
-		account_add_group(account, gids[i], scratch);
+	return account_add_groups(account, room);
 }
 
 static void lookups_free(struct lookups *lookups) {
@@ -90,7 +162,7 @@ static void lookups_free(struct lookups *lookups) {
 
 	while ((lookup = TAILQ_FIRST(lookups))) {
 		TAILQ_REMOVE(lookups, lookup, link);
-		free(lookup->account);
+		account_free(lookup->account);
 		free(lookup);
 	}
 }
@@ -108,11 +180,11 @@ static void accounts_release(struct accounts *a) {
 
 static void *accounts_thread(void *arg) {
 	struct accounts *a = arg;
-	char *scratch = malloc(NSS_BYTES);
+	struct room room = { malloc(NSS_BYTES), NSS_BYTES };
 	struct lookup *lookup;
 	bool left;
 
-	assert(scratch);
+	assert(room.p);
 	pthread_mutex_lock(&a->lock);
 	while (!a->stop) {
 		lookup = TAILQ_FIRST(&a->asked);
@@ -123,13 +195,13 @@ static void *accounts_thread(void *arg) {
 		TAILQ_REMOVE(&a->asked, lookup, link);
 		a->running_uid = lookup->account->uid;
 		pthread_mutex_unlock(&a->lock);
-		account_fill(lookup->account, scratch);
+		lookup->failed = account_fill(lookup->account, &room) < 0;
 		pthread_mutex_lock(&a->lock);
 		a->running_uid = -1;
 		TAILQ_INSERT_TAIL(&a->answered, lookup, link);
 		eventfd_write(a->wake_fd, 1);
 	}
-	free(scratch);
+	free(room.p);
 	a->finished = true;
 	left = a->left;
 	pthread_mutex_unlock(&a->lock);
@@ -159,24 +231,43 @@ static struct remembered *accounts_place(struct accounts *a, int64_t uid) {
 static void accounts_remember(struct accounts *a, struct account *account) {
 	struct remembered *place = accounts_place(a, account->uid);
 
-	free(place->account);
+	account_free(place->account);
 	*place = (struct remembered){ .account = account, .uid = account->uid, .at_ms = clock_boottime_ms() };
 	a->latest = place;
 }
 
-/* Everybody who waits for this uid; a done() may start or cancel others, so begin anew after each. */
-static void accounts_tell(struct accounts *a, const struct account *account) {
+static struct accounts_wait *accounts_waiting(struct accounts *a, int64_t uid, uint64_t turn) {
 	struct accounts_wait *wait;
 
-again:
-	TAILQ_FOREACH(wait, &a->waits, link) {
-		if (wait->uid != account->uid)
-			continue;
+	TAILQ_FOREACH(wait, &a->waits, link)
+		if (wait->uid == uid && wait->turn <= turn)
+			break;
+	return wait;
+}
+
+/* Everybody who waits for this uid; a done() may cancel others, so look anew after each, and start some, which wait on. */
+static void accounts_tell(struct accounts *a, int64_t uid, const struct account *account) {
+	uint64_t turn = a->turn++;
+	struct accounts_wait *wait;
+
+	while ((wait = accounts_waiting(a, uid, turn))) {
 		TAILQ_REMOVE(&a->waits, wait, link);
 		wait->done(account, wait->arg);
 		free(wait);
-		goto again;
 	}
+}
+
+/* What failed is not remembered: what was known before stays good for its time, and the next one asks again. */
+static void accounts_take(struct accounts *a, struct lookup *lookup) {
+	struct account *account = lookup->account;
+	int64_t uid = account->uid;
+
+	if (lookup->failed)
+		account_free(take(&account));
+	else
+		accounts_remember(a, account);
+	free(lookup);
+	accounts_tell(a, uid, account);
 }
 
 static void on_wake(evutil_socket_t fd, short events, void *arg) {
@@ -193,9 +284,7 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	pthread_mutex_unlock(&a->lock);
 	while ((lookup = TAILQ_FIRST(&done))) {
 		TAILQ_REMOVE(&done, lookup, link);
-		accounts_remember(a, lookup->account);
-		accounts_tell(a, lookup->account);
-		free(lookup);
+		accounts_take(a, lookup);
 	}
 }
 
@@ -280,7 +369,7 @@ void accounts_free(struct accounts *a) {
 	if (a->late)
 		event_free(a->late);
 	for (size_t i = 0; i < REMEMBERED; i++)
-		free(a->remembered[i].account);
+		account_free(a->remembered[i].account);
 	if (!a->started || accounts_join(a))
 		accounts_release(a);
 }
@@ -340,6 +429,7 @@ struct accounts_wait *accounts_start(struct accounts *a, int64_t uid, accounts_d
 	wait->accounts = a;
 	wait->uid = uid;
 	wait->deadline_ms = clock_boottime_ms() + ANSWER_MS;
+	wait->turn = a->turn;
 	wait->done = done;
 	wait->arg = arg;
 	TAILQ_INSERT_TAIL(&a->waits, wait, link);

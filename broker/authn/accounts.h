@@ -6,7 +6,8 @@
  * The name service may ask a server far away (LDAP, sssd), and local never waits for remote (P7), so look-ups
  * run on a thread of their own and are remembered for a minute. An account that was there a minute
  * ago stays good while a refresh runs. A service that hangs costs each caller it is asked about five seconds, nobody else
- * anything, and is not waited for at the end.
+ * anything, and is not waited for at the end. One that fails has not answered: nobody becomes somebody else, by the next
+ * rule, because a group could not be read.
  */
 
 #include <event2/event.h>
@@ -15,14 +16,12 @@
 #include <stdint.h>
 #include "hallpass/error.h"
 
-#define ACCOUNT_MAX_GROUPS 128 /* further ones are not seen */
-
 struct account {
 	int64_t uid, gid;
 	bool exists;
 	char name[64]; /* "" when it does not exist */
 	size_t n_groups;
-	char groups[ACCOUNT_MAX_GROUPS][33]; /* names; longer ones cannot be in /etc/group and are left out */
+	char **groups; /* names, all of them */
 };
 
 struct accounts;
@@ -34,7 +33,7 @@ void accounts_free(struct accounts *accounts); /* takes NULL; no done() after; w
 /* What is remembered, or NULL: start a look-up. Borrowed until the next call into this module. */
 const struct account *accounts_find(struct accounts *accounts, int64_t uid, int64_t now_ms);
 
-/* done() once, never from inside; account is borrowed until it returns. NULL: the name service did not answer in time. */
+/* done() once, never from inside; account is borrowed until it returns. NULL: the name service failed, or not in time. */
 typedef void accounts_done_fn(const struct account *account, void *arg);
 struct accounts_wait *accounts_start(struct accounts *accounts, int64_t uid, accounts_done_fn *done, void *arg);
 void accounts_cancel(struct accounts_wait *wait); /* takes NULL */

@@ -22,7 +22,7 @@ struct peer {
 	char exe[256];	/* absolute path; "" where the kernel will not say, or it is longer */
 	char ip[46];	/* text; "" on AF_UNIX */
 	int port;	/* 0 on AF_UNIX */
-	char how[16];	/* "SO_PEERCRED", "SOCK_DIAG" */
+	char how[16];	/* "SO_PEERCRED" */
 };
 
 /* Fills peer from a connected socket. ERR_UNAUTHENTICATED: the kernel will not vouch for anybody. */

@@ -13,11 +13,14 @@
 #include "hallpass/cleanup.h"
 
 #define REPLY_MAX (1 << 20)
-#define ISSUED_MORE (16 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB */
+#define ISSUED_MORE (40 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB, a title of escapes 24 */
 #define BODIES 64	    /* parsed bodies remembered; power of two */
 #define BODY_REMEMBERED 512 /* bytes; longer ones are rare */
 
-/* A body and what it says. Clients ask the same again and again, and parsing is the dearest part of a cached answer. */
+/*
+ * A body and what it says. Clients ask the same again and again, and parsing is the dearest part of a cached answer. One
+ * with a justification is not kept: that is somebody's own words, and hardly comes twice.
+ */
 struct parsed {
 	char text[BODY_REMEMBERED];
 	size_t n;
@@ -52,6 +55,7 @@ struct route {
 	/* A question, answered once the caller is known. */
 	void (*answer)(struct call *call);
 	bool by_uid; /* root and the broker's own uid may ask it even where `peers:` makes them nobody */
+	bool counts; /* as a request of its principal: what takes as long as a decision, or longer */
 };
 
 static void call_free(struct call *call) {
@@ -203,7 +207,7 @@ static int native_parse(struct native *native, struct str body, json_t **out, st
 	}
 	if (ask_body(body, out, err) < 0)
 		return -1;
-	if (body.n <= BODY_REMEMBERED) {
+	if (body.n <= BODY_REMEMBERED && !json_object_get(*out, API_JUSTIFICATION)) {
 		json_decref(place->json);
 		place->json = json_incref(*out);
 		place->n = body.n;
@@ -257,13 +261,23 @@ static bool runs_the_broker(const struct peer *peer) {
 	return peer->uid == 0 || peer->uid == (int64_t)geteuid();
 }
 
+static void question_admitted(struct call *call) {
+	struct error err;
+
+	if (!call->route->counts || request_admit(call->native->requests, call->snapshot->config, call->caller.principal,
+						  &err) == LIMIT_OK)
+		call->route->answer(call);
+	else
+		call_fail(call, &err, NULL, NULL, 0);
+}
+
 static void question_identified(struct call *call, const struct account *account) {
 	const struct peer *peer = conn_peer(call->conn);
 	struct error err;
 
 	call->caller.peer = peer;
 	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) == PRINCIPAL_FOUND) {
-		call->route->answer(call);
+		question_admitted(call);
 		return;
 	}
 	if (call->route->by_uid && runs_the_broker(peer)) {
@@ -278,11 +292,11 @@ static void question_identified(struct call *call, const struct account *account
 
 static void on_account(const struct account *account, void *arg) {
 	struct call *call = arg;
-
 	struct error err;
 
 	call->account_wait = NULL;
-	if (account) {
+	/* A name service that is down keeps nobody from looking after the broker. */
+	if (account || (call->route->by_uid && runs_the_broker(conn_peer(call->conn)))) {
 		question_identified(call, account);
 		return;
 	}
@@ -354,19 +368,9 @@ static int why_extras(const json_t *body, enum policy_permission *permission, st
 
 static json_t *explain(struct call *call, const struct ask *ask, struct instant now) {
 	struct policy_query query;
-	struct decision decision;
-	struct buf message = BUF_INIT(4096);
-	json_t *out;
 
 	request_query(ask, &call->caller, call->snapshot, now, &query);
-	out = policy_explain(call->snapshot->policy, &query, caller_is_operator(call));
-	policy_decide(call->snapshot->policy, &query, &decision);
-	if (!decision.allow) {
-		policy_denial_message(call->snapshot->policy, &query, &decision, &message);
-		json_object_set_new(out, "message", json_string(message.data ? message.data : ""));
-	}
-	buf_fini(&message);
-	return out;
+	return policy_explain(call->snapshot->policy, &query, caller_is_operator(call));
 }
 
 static void answer_why(struct call *call) {
@@ -434,15 +438,15 @@ static void run_version(struct call *call, const struct http_request *request) {
 }
 
 static const struct route routes[] = {
-	{ HTTP_POST, API_PATH_TOKEN, run_token, NULL, false },
-	{ HTTP_POST, API_PATH_ID_TOKEN, run_id_token, NULL, false },
-	{ HTTP_GET, API_PATH_WHOAMI, run_question, answer_whoami, false },
-	{ HTTP_GET, API_PATH_LIST, run_question, answer_list, false },
-	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false },
-	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true },
-	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true },
-	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL, false },
-	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false },
+	{ HTTP_POST, API_PATH_TOKEN, run_token, NULL, false, false },
+	{ HTTP_POST, API_PATH_ID_TOKEN, run_id_token, NULL, false, false },
+	{ HTTP_GET, API_PATH_WHOAMI, run_question, answer_whoami, false, false },
+	{ HTTP_GET, API_PATH_LIST, run_question, answer_list, false, true },
+	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false, true },
+	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true, false },
+	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true, false },
+	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL, false, false },
+	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false, false },
 };
 
 static const char *method_at(const char *path) {

@@ -11,7 +11,7 @@
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
  *   GET  /v1/list     -> {principal, accounts: what policy_list() gives}
  *   POST /v1/why      {serviceAccount, scopes?, lifetime?, delegates?, justification?, permission?, time? (Unix seconds)}
- *                     -> what policy_explain() gives, and message when it is a denial
+ *                     -> what policy_explain() gives
  *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
@@ -21,8 +21,9 @@
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
- * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NAME_SERVICE, FOREIGN_REQUEST (a field that only
- * browsers and proxies send: Origin, Referer, Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
+ * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NAME_SERVICE, NOT_FOUND, UNAVAILABLE, INTERNAL, MALFORMED_REQUEST (no
+ * HTTP/1.1, too large, or not in time), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
+ * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
 
 #define API_PATH_TOKEN "/v1/token"

@@ -99,7 +99,7 @@ struct policy_query {
 	int64_t now; /* Unix seconds */
 	uint32_t now_ns;
 	const char *principal;	       /* "user:alice@example.com", "serviceAccount:…", "principal:…" */
-	const char *auth_method;       /* "peer", later "oidc", "mtls", … */
+	const char *auth_method;       /* "peer" */
 	const json_t *claims;	       /* object or NULL */
 	const char *const *access_levels;
 	size_t n_access_levels;
@@ -110,11 +110,11 @@ struct policy_query {
 	int64_t lifetime_s; /* as asked; 0: not asked, the policy's default */
 	const char *audience;
 	const char *justification;
-	const char *surface; /* "native", later "metadata", "iamcredentials", "sts" */
+	const char *surface; /* "native" */
 	struct policy_peer peer;
 	const char *origin_ip;
 	int origin_port;
-	const char *const *delegates; /* emails; each needs implicitDelegation by the same binding */
+	const char *const *delegates; /* emails; each needs implicitDelegation by a binding of the same principal */
 	size_t n_delegates;
 	int64_t ceiling_s;	   /* hard lifetime ceiling of the configuration; 0: none */
 	int64_t clock_allowance_s; /* kept free before every absolute bound: clock skew and the call's own time */
@@ -177,8 +177,8 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 			   const struct decision *decision, struct buf *out);
 
 /*
- * The decision explained: {"decision", "reason", "rule", "lifetime", "boundBy", "candidates": [{"binding",
- * "result", "condition", "false": [{"expression", "values": {...}}], …}]}. Same code path as policy_decide().
+ * The decision explained: {"decision", "reason", "rule", "message" (of a denial), "lifetime", "boundBy", "candidates":
+ * [{"binding", "result", "condition", "false": [{"expression", "values": {...}}], …}]}. Same code path as policy_decide().
  * all: also rules that do not match the caller (for those who may audit). A new reference; NULL: memory.
  */
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);

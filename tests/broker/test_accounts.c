@@ -1,4 +1,4 @@
-/* accounts: answered later and once, remembered, silent after cancel; a name service that hangs stalls nobody. */
+/* accounts: answered later and once, whole, remembered, silent after cancel; a name service that hangs or fails stalls nobody. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -6,20 +6,32 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <grp.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "broker/authn/accounts.h"
 #include "broker/clock.h"
 
-/* The name service of this test: libc's, but for one uid that it does not come back from until it is let go. */
+/*
+ * The name service of this test: libc's, but for one uid that it does not come back from until it is let go, and for
+ * groups of the directory, with long names and many members, in which everybody is when it says so.
+ */
 #define HANGS 4000000009
+#define DIRECTORY_GID 3000000000
+#define DIRECTORY_GROUPS 200
+#define DIRECTORY_BYTES 1000000 /* that a group's members take */
+#define DIRECTORY_NAME "gcp-production-operators-%u@corp.example.com"
 
 static pthread_mutex_t hang_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool hangs;
+static atomic_bool directory; /* there are its groups */
+static atomic_int user_error, group_error; /* what it says instead of an answer */
 
 int getpwuid_r(uid_t uid, struct passwd *pw, char *scratch, size_t size, struct passwd **out) {
 	static int (*real)(uid_t, struct passwd *, char *, size_t, struct passwd **);
@@ -30,9 +42,46 @@ int getpwuid_r(uid_t uid, struct passwd *pw, char *scratch, size_t size, struct 
 		pthread_mutex_unlock(&hang_lock);
 		hangs = false;
 	}
+	if (user_error) {
+		*out = NULL;
+		return user_error;
+	}
 	if (!real)
 		real = (int (*)(uid_t, struct passwd *, char *, size_t, struct passwd **))dlsym(RTLD_NEXT, "getpwuid_r");
 	return real(uid, pw, scratch, size, out);
+}
+
+int getgrouplist(const char *user, gid_t gid, gid_t *gids, int *n) {
+	static int (*real)(const char *, gid_t, gid_t *, int *);
+	int room = *n;
+
+	if (!real)
+		real = (int (*)(const char *, gid_t, gid_t *, int *))dlsym(RTLD_NEXT, "getgrouplist");
+	if (!directory)
+		return real(user, gid, gids, n);
+	*n = 1 + DIRECTORY_GROUPS;
+	if (room < *n)
+		return -1;
+	gids[0] = gid;
+	for (unsigned i = 0; i < DIRECTORY_GROUPS; i++)
+		gids[1 + i] = DIRECTORY_GID + i;
+	return *n;
+}
+
+int getgrgid_r(gid_t gid, struct group *group, char *scratch, size_t size, struct group **out) {
+	static int (*real)(gid_t, struct group *, char *, size_t, struct group **);
+
+	if (!real)
+		real = (int (*)(gid_t, struct group *, char *, size_t, struct group **))dlsym(RTLD_NEXT, "getgrgid_r");
+	if (gid < DIRECTORY_GID)
+		return real(gid, group, scratch, size, out);
+	*out = NULL;
+	if (group_error || size < DIRECTORY_BYTES)
+		return group_error ? group_error : ERANGE;
+	snprintf(scratch, size, DIRECTORY_NAME, gid - (unsigned)DIRECTORY_GID);
+	*group = (struct group){ .gr_name = scratch, .gr_gid = gid };
+	*out = group;
+	return 0;
 }
 
 struct world {
@@ -46,6 +95,8 @@ static int setup(void **state) {
 	static struct world w;
 	struct error err;
 
+	directory = false;
+	user_error = group_error = 0;
 	w = (struct world){ .base = event_base_new() };
 	*state = &w;
 	return accounts_new(w.base, &w.accounts, &err);
@@ -108,6 +159,78 @@ static void test_accounts_is_silent_after_cancel(void **state) {
 	event_base_dispatch(w->base);
 	assert_int_equal(w->calls, 1);
 	assert_int_equal(w->last.uid, 4000000002);
+}
+
+static void test_P4_accounts_know_every_group(void **state) {
+	struct world *w = *state;
+	char name[64];
+
+	directory = true;
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->last.n_groups, 1 + DIRECTORY_GROUPS);
+	assert_string_equal(w->last.groups[0], "root");
+	for (unsigned i = 0; i < DIRECTORY_GROUPS; i++) {
+		snprintf(name, sizeof(name), DIRECTORY_NAME, i);
+		assert_string_equal(w->last.groups[1 + i], name);
+	}
+}
+
+/* Half of somebody's groups would be somebody else, by the next rule of `peers:`. */
+static void test_P4_accounts_of_a_name_service_that_fails_are_nobodys(void **state) {
+	struct world *w = *state;
+
+	directory = true;
+	group_error = EIO;
+	accounts_start(w->accounts, 0, on_done, w);
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->calls, 2);
+	assert_int_equal(w->without_answer, 2);
+	group_error = 0;
+	user_error = EMFILE;
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->without_answer, 3);
+	assert_null(accounts_find(w->accounts, 0, clock_boottime_ms()));
+	user_error = 0;
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->without_answer, 3);
+	assert_int_equal(w->last.n_groups, 1 + DIRECTORY_GROUPS);
+}
+
+static void test_accounts_keep_what_was_known_when_the_name_service_fails(void **state) {
+	struct world *w = *state;
+
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	user_error = EIO;
+	assert_non_null(accounts_find(w->accounts, 0, clock_boottime_ms() + 61000)); /* asks again */
+	accounts_start(w->accounts, 0, on_done, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->without_answer, 1);
+	assert_string_equal(accounts_find(w->accounts, 0, clock_boottime_ms() + 61000)->name, "root");
+}
+
+static void on_done_ask_again(const struct account *account, void *arg) {
+	struct world *w = arg;
+
+	w->calls++;
+	w->without_answer += !account;
+	user_error = 0; /* of the answer that is told now: the next one is asked for anew */
+	accounts_start(w->accounts, 0, on_done, w);
+}
+
+static void test_accounts_give_who_comes_later_an_answer_of_its_own(void **state) {
+	struct world *w = *state;
+
+	user_error = EIO;
+	accounts_start(w->accounts, 0, on_done_ask_again, w);
+	event_base_dispatch(w->base);
+	assert_int_equal(w->calls, 2);
+	assert_int_equal(w->without_answer, 1);
+	assert_string_equal(w->last.name, "root");
 }
 
 static void on_tick(evutil_socket_t fd, short events, void *arg) {
@@ -183,6 +306,10 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_accounts_answers_later_and_remembers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accounts_knows_who_is_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accounts_is_silent_after_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P4_accounts_know_every_group, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P4_accounts_of_a_name_service_that_fails_are_nobodys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_accounts_keep_what_was_known_when_the_name_service_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_accounts_give_who_comes_later_an_answer_of_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P7_accounts_of_a_name_service_that_hangs_stall_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P7_the_end_does_not_wait_for_a_name_service_that_hangs, setup, teardown),
 	};

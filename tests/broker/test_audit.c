@@ -291,25 +291,6 @@ static void test_audit_releases_only_after_the_sync_of_the_own_frame(void **stat
 	assert_true(acknowledged(&second));
 }
 
-static void test_audit_forgets_who_left_and_records_it_all_the_same(void **state) {
-	struct waiter gone, stays;
-
-	(void)state;
-	start();
-	disk_hold(&disk, true, false);
-	assert_true(append("of one who left", &gone));
-	assert_true(append("of one who stayed", &stays));
-	RUN_UNTIL(disk_seen(&disk).held);
-	audit_forget(audit, &gone.entry);
-	audit_forget(audit, &gone.entry);
-	disk_hold(&disk, false, false);
-	RUN_UNTIL(stays.done);
-	assert_true(acknowledged(&stays));
-	assert_int_equal(gone.done, 0);
-	stop();
-	assert_recorded("of one who left");
-}
-
 static void test_audit_goes_on_in_the_next_segment_when_one_is_full(void **state) {
 	static char text[60001];
 	char *all;
@@ -925,7 +906,6 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		AUDIT(test_audit_what_comes_in_one_turn_is_one_frame_and_one_sync),
 		AUDIT(test_audit_releases_only_after_the_sync_of_the_own_frame),
-		AUDIT(test_audit_forgets_who_left_and_records_it_all_the_same),
 		AUDIT(test_audit_goes_on_in_the_next_segment_when_one_is_full),
 		AUDIT(test_audit_takes_no_entry_that_is_too_long),
 		cmocka_unit_test(test_P1_audit_loses_nothing_whichever_call_of_the_disk_fails),

@@ -692,7 +692,8 @@ static void test_mint_calls_the_universe_of_its_credential(void **state) {
 	setenv("HTTPS_PROXY", httpstub_url(w->stub), 1);
 	mint(w, &spec);
 	unsetenv("HTTPS_PROXY");
-	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	/* The proxy's refusal, or on a busy machine the deadline in the middle of another attempt. */
+	assert_true(w->last.error.code == ERR_UPSTREAM || w->last.error.code == ERR_TIMEOUT);
 	assert_true(httpstub_count(w->stub, "CONNECT iamcredentials.googleapis.com:443") > 0);
 }
 
@@ -785,6 +786,32 @@ static void test_mint_asks_for_what_is_left_after_a_pause(void **state) {
 	seen = httpstub_request(w->stub, ACCESS, 1);
 	assert_non_null(strstr(seen, "\"lifetime\":\"860s\""));
 	free(seen);
+}
+
+/* Or the token would end past what was decided, and be thrown away. One second is nothing: it may just have turned. */
+static void test_mint_asks_for_what_a_slow_way_to_the_first_call_left(void **state) {
+	static const struct {
+		int64_t slow_s;
+		const char *asked;
+	} cases[] = { { -5, "\"lifetime\":\"900s\"" }, { 1, "\"lifetime\":\"900s\"" }, { 8, "\"lifetime\":\"892s\"" } };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mint_spec spec = spec_of(900);
+		char principal[32], *seen;
+
+		snprintf(principal, sizeof(principal), "user:slow%zu@example.com", i);
+		spec.principal = principal;
+		w->now = NOW;
+		reply(w, 200, NULL, answer(w, "ya29.slow", 900));
+		start(w, &spec);
+		w->now = NOW + cases[i].slow_s; /* the intent is not durable before */
+		run_until(w->base, &w->done, (int)i + 1);
+		assert_int_equal(w->last.error.code, ERR_NONE);
+		seen = httpstub_request(w->stub, ACCESS, i);
+		assert_non_null(strstr(seen, cases[i].asked));
+		free(seen);
+	}
 }
 
 static void test_mint_refreshes_ahead_with_nobody_waiting(void **state) {
@@ -888,6 +915,7 @@ int main(void) {
 		T(test_mint_gives_id_tokens),
 		T(test_mint_asks_for_no_id_token_that_cannot_be_released),
 		T(test_mint_asks_for_what_is_left_after_a_pause),
+		T(test_mint_asks_for_what_a_slow_way_to_the_first_call_left),
 		T(test_mint_refreshes_ahead_with_nobody_waiting),
 		T(test_mint_refresh_failures_do_not_storm),
 		T(test_mint_stopping_tells_everybody),

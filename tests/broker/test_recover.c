@@ -407,12 +407,22 @@ static void test_recover_finds_intents_without_an_outcome_once_each(void **state
 	assert_open(" b c d e f");
 	journaldir_segment(&d, &at, 2, JOURNAL_WHY_START);
 	journaldir_frame(&d, &at, OUTCOME("unknown", "b"));
-	journaldir_frame(&d, &at, OUTCOME("failed", "c") "|" OUTCOME("abandoned", "d"));
+	journaldir_frame(&d, &at, OUTCOME("failed", "c") "|" OUTCOME("issued", "d"));
 	assert_open(" e f");
 	journaldir_frame(&d, &at, OUTCOME("issued", "nobody's") "|" OUTCOME("issued", "e") "|" OUTCOME("issued", "e"));
 	assert_open(" f");
 	journaldir_frame(&d, &at, "no JSON at all|{\"type\":\"start\"" TIME "}");
 	assert_open(" f");
+}
+
+/* A client that left takes no flight with it: the token may have been minted before the crash, and nobody would know. */
+static void test_P1_recover_does_not_take_a_client_that_left_for_an_outcome(void **state) {
+	(void)state;
+	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
+	journaldir_frame(&d, &at, INTENT("a") "|" INTENT("b") "|" OUTCOME("abandoned", "a") "|" OUTCOME("abandoned", "b"));
+	assert_open(" a b");
+	journaldir_frame(&d, &at, OUTCOME("issued", "b"));
+	assert_open(" a");
 }
 
 /* Found by fuzz_journal: nothing of ours writes that, and it must not lead out of the record's memory. */
@@ -463,6 +473,7 @@ int main(void) {
 		RECOVER(test_recover_keeps_one_spare_and_tidies_up),
 		RECOVER(test_recover_leaves_files_of_others_alone),
 		RECOVER(test_recover_finds_intents_without_an_outcome_once_each),
+		RECOVER(test_P1_recover_does_not_take_a_client_that_left_for_an_outcome),
 		RECOVER(test_recover_copes_with_a_NUL_in_an_intent),
 		RECOVER(test_recover_does_not_count_late_intents),
 	};

@@ -260,6 +260,9 @@ static const struct {
 	{ IF("timestamp(\"2026-01-01\") < request.time"), "cel-constant", NULL },
 	{ IF("request.time - duration(\"1d\") < request.time"), "cel-constant", NULL },
 	{ IF("1 / 0 == request.time.getHours()"), "cel-constant", NULL },
+	{ IF("api.getAttribute(\"request.peer.exe\", \"\") == \"/usr/bin/curl\""), "cel-attribute", "write has(request.peer.exe) ? request.peer.exe : the default" },
+	{ IF("true || [1].exists(x, api.getAttribute(\"request.\" + \"time\", \"\") == \"\")"), "cel-attribute",
+	  "write has(request.time) ? request.time : the default" },
 	{ IF("string(request.time) == \"x\""), "cel-unbounded",
 	  "compare request.time, request.time +/- a duration, or one of its getters with a constant zone" },
 };

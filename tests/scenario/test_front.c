@@ -412,7 +412,7 @@ static void test_front_bounds_clients_that_never_read(void **state) {
 	int64_t before, most = 0;
 
 	(void)state;
-	config("limits: {writeTimeout: 2s}\n");
+	config("limits: {writeTimeout: 2s, requestsPerMinute: 1000000, burst: 100000}\n");
 	world_daemon(&w);
 	assert_serves();
 	before = proc_number("status", "VmRSS:");
@@ -892,6 +892,7 @@ static void test_front_reloads_while_requests_wait(void **state) {
 
 static void test_front_does_not_start_where_another_server_listens(void **state) {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	json_t *records;
 	char text[4096];
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -910,6 +911,11 @@ static void test_front_does_not_start_where_another_server_listens(void **state)
 	assert_int_equal(chmod(w.dir, 0700), 0);
 	world_daemon(&w); /* what was left behind is stale now */
 	assert_serves();
+	world_stop(&w, SIGTERM);
+	records = world_records(&w, NULL, 0);
+	assert_int_equal(records_count(records, "start"), 1); /* what did not start did not stop either */
+	assert_int_equal(records_count(records, "stop"), 1);
+	json_decref(records);
 }
 
 /* A socket that somebody else put where ours would be gets nothing from our client. */

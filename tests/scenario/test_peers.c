@@ -416,6 +416,56 @@ static void test_P4_clients_may_leave_while_their_account_is_looked_up(void **st
 	}
 }
 
+/* A daemon whose name service does not answer: to it alone /etc/passwd is a pipe that nobody writes to. */
+static bool daemon_without_names(void) {
+	char script[128], pipe_path[128];
+	FILE *f;
+
+	snprintf(script, sizeof(script), "%s/without-names", w.dir);
+	snprintf(pipe_path, sizeof(pipe_path), "%s/pipe", w.dir);
+	assert_int_equal(mkfifo(pipe_path, 0600), 0);
+	f = fopen(script, "we");
+	assert_non_null(f);
+	fprintf(f, "mount --bind %s /etc/passwd && exec \"$@\"\n", pipe_path);
+	fclose(f);
+	snprintf(w.wrap, sizeof(w.wrap), "unshare --mount sh %s", script);
+	snprintf(w.config_more, sizeof(w.config_more), "peers: [{user: somebody, principal: \"" ME "\"}]\n");
+	return world_daemon_try(&w);
+}
+
+/* Who must be looked up is told so in the end; who looks after the broker gets through to it all the same. */
+static void test_P7_a_name_service_that_does_not_answer_stops_no_operator(void **state) {
+	static const struct {
+		const char *method, *path, *body;
+		int status;
+	} asked[] = {
+		{ "GET", "/v1/status", NULL, 200 },
+		{ "POST", "/v1/reload", "{}", 200 },
+		{ "GET", "/v1/list", NULL, 503 },
+		{ "POST", "/v1/token", "{\"serviceAccount\": \"" SA_DEV "\"}", 503 },
+	};
+	int fds[ARRAY_SIZE(asked)];
+	struct answer a;
+
+	(void)state;
+	needs_root();
+	if (!daemon_without_names()) {
+		print_message("skipped: no mounts of one's own here\n");
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
+		fds[i] = ask_begin(&w, asked[i].method, asked[i].path, asked[i].body);
+	ask(&w, "GET", "/healthz", NULL, &a);
+	assert_int_equal(a.status, 200);
+	answer_fini(&a);
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		assert_true(ask_end(fds[i], &a));
+		assert_int_equal(a.status, asked[i].status);
+		assert_true(a.status == 200 || !strcmp(answer_text(&a, "error.details.0.reason"), "NAME_SERVICE"));
+		answer_fini(&a);
+	}
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -427,6 +477,7 @@ int main(void) {
 		SCENARIO(test_P4_the_executable_is_that_of_the_process_that_connected),
 		SCENARIO(test_P4_a_process_that_is_gone_has_no_executable),
 		SCENARIO(test_P4_clients_may_leave_while_their_account_is_looked_up),
+		SCENARIO(test_P7_a_name_service_that_does_not_answer_stops_no_operator),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
