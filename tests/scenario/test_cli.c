@@ -88,6 +88,23 @@ static void test_cli_tells_who_what_and_why(void **state) {
 	assert_non_null(strstr(out, "did you mean"));
 }
 
+/* The broker answers, so it is not unreachable, whatever it cannot find. */
+static void test_cli_reload_without_a_file_is_refused(void **state) {
+	char path[256];
+
+	(void)state;
+	world_daemon(&w);
+	snprintf(path, sizeof(path), "%s/policy.yaml", w.dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(CLI("reload"), 78);
+	assert_non_null(strstr(err, "refused: no policy at "));
+	assert_non_null(strstr(err, "what was in force stays in force"));
+	assert_null(strstr(err, "unreachable"));
+	assert_int_equal(CLI("reload", "--json"), 78);
+	assert_non_null(strstr(out, "RELOAD_REFUSED"));
+	assert_int_equal(CLI("token", SA_DEV), 0);
+}
+
 /* Who runs the broker may look after it, and may have nothing from it, where `peers:` does not name that uid. */
 static void test_cli_the_brokers_own_uid_may_reload(void **state) {
 	(void)state;
@@ -685,6 +702,7 @@ int main(void) {
 		SCENARIO(test_cli_token_is_alone_on_stdout),
 		SCENARIO(test_cli_exit_codes),
 		SCENARIO(test_cli_tells_who_what_and_why),
+		SCENARIO(test_cli_reload_without_a_file_is_refused),
 		SCENARIO(test_cli_the_brokers_own_uid_may_reload),
 		SCENARIO(test_cli_log_shows_and_filters),
 		SCENARIO(test_cli_policy_check),

@@ -314,9 +314,9 @@ static const struct unreadable {
 	{ "missing", make_missing, 404, "no policy at " },
 	{ "a directory", make_directory, 400, "not a regular file" },
 	{ "a FIFO", make_fifo, 400, "not a regular file" },
-	{ "a loop of links", make_loop, 503, "Too many levels" },
+	{ "a loop of links", make_loop, 400, "Too many levels" },
 	{ "70 MiB", make_huge, 400, "at most 67108864 are read" },
-	{ "without read permission", make_secret, 503, "Permission denied" },
+	{ "without read permission", make_secret, 400, "Permission denied" },
 	{ "empty", make_empty, 400, "policy" },
 	{ "binary", make_binary, 400, "2:" },
 };
