@@ -422,13 +422,17 @@ int broker_reload(struct broker *b, const struct reload_by *asked, struct snapsh
 /* --- status */
 
 static json_t *status_audit(struct broker *b) {
+	struct error clock = { 0 };
 	struct audit_status s;
+	const char *problem;
 
 	audit_status(b->requests.audit, &s);
-	return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "healthy", s.healthy, "directory",
+	request_check_clock(b->requests.audit, clock_now().s, &clock);
+	problem = !s.healthy ? s.problem : clock.code ? clock.message : NULL;
+	return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "healthy", !problem, "directory",
 			 b->requests.snapshot->config->audit_dir, "segment", s.segment, "records",
 			 (json_int_t)s.records, "frames", (json_int_t)s.frames, "nextIndex", (json_int_t)s.next_index,
-			 "freeBytes", (json_int_t)s.free_bytes, "problem", s.healthy ? NULL : s.problem);
+			 "freeBytes", (json_int_t)s.free_bytes, "problem", problem);
 }
 
 static json_t *status_policy(struct broker *b) {
