@@ -66,6 +66,7 @@ static void test_cli_exit_codes(void **state) {
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
 	assert_int_equal(CLI("token", "--lifetime", "3m", SA_DEV), 75);
 	assert_non_null(strstr(err, "roles/iam.serviceAccountTokenCreator"));
+	assert_null(strstr(err, ".;")); /* Google's sentence goes on in ours */
 }
 
 static void test_cli_tells_who_what_and_why(void **state) {
