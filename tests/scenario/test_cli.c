@@ -108,6 +108,8 @@ static void test_cli_reload_without_a_file_is_refused(void **state) {
 
 /* Who runs the broker may look after it, and may have nothing from it, where `peers:` does not name that uid. */
 static void test_cli_the_brokers_own_uid_may_reload(void **state) {
+	char uid[32];
+
 	(void)state;
 	snprintf(w.config_more, sizeof(w.config_more), "peers: [{uid: 4294967293, principal: \"user:other@example.com\"}]\n");
 	world_daemon(&w);
@@ -115,6 +117,13 @@ static void test_cli_the_brokers_own_uid_may_reload(void **state) {
 	assert_int_equal(CLI("status"), 0);
 	assert_int_equal(CLI("log", "--result", "reload", "--json"), 0);
 	assert_non_null(strstr(out, "\"principal\":\"uid:"));
+	assert_int_equal(CLI("log", "--result", "reload"), 0);
+	assert_non_null(strstr(out, "RELOADED: policy "));
+	assert_int_equal(CLI("token", SA_DEV), 77);
+	snprintf(uid, sizeof(uid), "uid:%u", (unsigned)getuid());
+	assert_int_equal(CLI("log", "--who", uid, "--result", "denied"), 0); /* whom no rule knows is still a uid */
+	assert_non_null(strstr(out, uid));
+	assert_non_null(strstr(out, "UNKNOWN_CALLER"));
 	assert_int_equal(CLI("whoami"), 77);
 	assert_int_equal(CLI("list"), 77);
 	assert_int_equal(CLI("why", SA_DEV), 77);
@@ -356,6 +365,20 @@ static void test_cli_log_reads_without_a_broker_and_checks_its_options(void **st
 	assert_int_equal(CLI("log"), 0); /* where one's own broker would keep it */
 	assert_non_null(strstr(out, "30m by maxLifetime"));
 	unsetenv("XDG_STATE_HOME");
+}
+
+static void test_cli_log_tells_of_a_torn_tail(void **state) {
+	char command[300];
+
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(CLI("token", SA_DEV), 0);
+	assert_int_equal(WEXITSTATUS(world_stop(&w, SIGTERM)), 0);
+	snprintf(command, sizeof(command), "truncate -s -20 %s/audit/journal/000001.j", w.dir);
+	assert_int_equal(system(command), 0);
+	world_daemon(&w);
+	assert_int_equal(CLI("log", "--result", "recovered"), 0);
+	assert_non_null(strstr(out, " bytes of 000001.j were no whole frame and do not count"));
 }
 
 static void test_cli_log_tells_of_a_damaged_record(void **state) {
@@ -714,6 +737,7 @@ int main(void) {
 		SCENARIO(test_cli_parses_its_options),
 		SCENARIO(test_cli_does_not_keep_silent_of_a_full_disk),
 		SCENARIO(test_cli_log_reads_without_a_broker_and_checks_its_options),
+		SCENARIO(test_cli_log_tells_of_a_torn_tail),
 		SCENARIO(test_cli_log_tells_of_a_damaged_record),
 		SCENARIO(test_cli_log_follows),
 		SCENARIO(test_cli_on_a_terminal),
