@@ -74,7 +74,8 @@ static void detail_of(const json_t *r, struct buf *out) {
 
 	if (issuing && life) {
 		out_span(life, out);
-		buf_addf(out, " by %s", text_of(r, "boundBy"));
+		if (*text_of(r, "boundBy"))
+			buf_addf(out, " by %s", text_of(r, "boundBy"));
 		buf_adds(out, json_is_true(json_object_get(r, "cached")) ? ", cached" : "");
 		buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
 	} else if (!strcmp(text_of(r, "type"), "denied") && *text_of(r, "reason")) {
