@@ -341,15 +341,18 @@ static bool credential_differs(const struct config *a, const struct config *b) {
 
 /*
  * The credential is opened anew each time: a key may have been replaced in its file, a login renewed. When that fails
- * and the configuration names no other, the running one stays, so that a new policy does not wait for it.
+ * and the configuration names no other, the running one stays, so that a new policy does not wait for it; who asked is told.
  */
-static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct error *err) {
+static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct snapshot_notes *notes,
+			 struct error *err) {
 	*out = NULL;
 	if (open_source(b, loaded, out, err) == 0)
 		return 0;
 	if (credential_differs(b->requests.snapshot->config, loaded))
 		return -1;
 	log_warning(b->log, "credential-kept", "the one in use stays: %s", err->message);
+	buf_addf(&notes->text, "warning: the credential in use stays: %s\n", err->message);
+	notes->n_warnings++;
 	return 0;
 }
 
@@ -364,7 +367,7 @@ static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct s
 		r = error_set(err, ERR_INVALID, "%s changed, which needs a restart; nothing was taken up", names.data);
 	buf_fini(&names);
 	if (r == 0)
-		r = reload_source(b, (*snapshot)->config, source, err);
+		r = reload_source(b, (*snapshot)->config, source, notes, err);
 	if (r < 0)
 		snapshot_unref(take(snapshot));
 	return r;
