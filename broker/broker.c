@@ -325,15 +325,18 @@ static bool credential_differs(const struct config *a, const struct config *b) {
 
 /*
  * The credential is opened anew each time: a key may have been replaced in its file, a login renewed. When that fails
- * and the configuration names no other, the running one stays, so that a new policy does not wait for it.
+ * and the configuration names no other, the running one stays, so that a new policy does not wait for it; who asked is told.
  */
-static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct error *err) {
+static int reload_source(struct broker *b, const struct config *loaded, struct source **out, struct snapshot_notes *notes,
+			 struct error *err) {
 	*out = NULL;
 	if (open_source(b, loaded, out, err) == 0)
 		return 0;
 	if (credential_differs(b->requests.snapshot->config, loaded))
 		return -1;
 	log_warning(b->log, "credential-kept", "the one in use stays: %s", err->message);
+	buf_addf(&notes->text, "warning: the credential in use stays: %s\n", err->message);
+	notes->n_warnings++;
 	return 0;
 }
 
@@ -348,7 +351,7 @@ static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct s
 		r = error_set(err, ERR_INVALID, "%s changed, which needs a restart; nothing was taken up", names.data);
 	buf_fini(&names);
 	if (r == 0)
-		r = reload_source(b, (*snapshot)->config, source, err);
+		r = reload_source(b, (*snapshot)->config, source, notes, err);
 	if (r < 0)
 		snapshot_unref(take(snapshot));
 	return r;
@@ -406,13 +409,17 @@ int broker_reload(struct broker *b, const struct reload_by *asked, struct snapsh
 /* --- status */
 
 static json_t *status_audit(struct broker *b) {
+	struct error clock = { 0 };
 	struct audit_status s;
+	const char *problem;
 
 	audit_status(b->requests.audit, &s);
-	return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "healthy", s.healthy, "directory",
+	request_check_clock(b->requests.audit, clock_now().s, &clock);
+	problem = !s.healthy ? s.problem : clock.code ? clock.message : NULL;
+	return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "healthy", !problem, "directory",
 			 b->requests.snapshot->config->audit_dir, "segment", s.segment, "records",
 			 (json_int_t)s.records, "frames", (json_int_t)s.frames, "nextIndex", (json_int_t)s.next_index,
-			 "freeBytes", (json_int_t)s.free_bytes, "problem", s.healthy ? NULL : s.problem);
+			 "freeBytes", (json_int_t)s.free_bytes, "problem", problem);
 }
 
 static json_t *status_policy(struct broker *b) {

@@ -155,13 +155,24 @@ static void config_problem(struct parse *p, const struct yaml_node *at, const ch
 	report_add(p->report, id, at ? at->line : 1, at ? at->column : 1, message, fix);
 }
 
+/* Offers the key, and the section that it stands in; `section` must live as long as what nearest found. */
+static void offer_key(struct nearest *nearest, const char *name, char (*section)[32]) {
+	const char *dot = strchr(name, '.');
+
+	nearest_offer(nearest, name);
+	if (dot) {
+		snprintf(*section, sizeof(*section), "%.*s", (int)(dot - name), name);
+		nearest_offer(nearest, *section);
+	}
+}
+
 static void config_unknown_key(struct parse *p, const struct yaml_node *key, const char *dotted) {
+	char fix[160], sections[ARRAY_SIZE(keys)][32];
 	struct nearest nearest;
-	char fix[160];
 
 	nearest_init(&nearest, dotted);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		nearest_offer(&nearest, keys[i].name);
+		offer_key(&nearest, keys[i].name, &sections[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++)
 		nearest_offer(&nearest, list_keys[i].name);
 	if (nearest.best)

@@ -57,12 +57,27 @@ static int file_read_fd(int fd, const char *path, size_t max, char **data, size_
 	return 0;
 }
 
+/* What somebody has to put right, as against what may pass by itself. */
+static enum error_code code_of_open(int error) {
+	switch (error) {
+	case ENOENT:
+		return ERR_NOT_FOUND;
+	case EACCES:
+	case ELOOP:
+	case ENAMETOOLONG:
+	case ENOTDIR:
+	case ENXIO:
+		return ERR_INVALID;
+	default:
+		return ERR_UNAVAILABLE;
+	}
+}
+
 int file_read(const char *path, size_t max, char **data, size_t *len, struct error *err) {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
 
 	if (fd < 0)
-		return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "%s: %s", path,
-				 strerror(errno));
+		return error_set(err, code_of_open(errno), "%s: %s", path, strerror(errno));
 	r = file_read_fd(fd, path, max, data, len, err);
 	close(fd);
 	return r;

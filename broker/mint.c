@@ -315,8 +315,9 @@ static const char *who_calls(const struct flight *flight) {
 /* What to do about it, for refusals whose words leave people guessing. */
 static void add_hint(const struct flight *flight, const struct google_error *said, struct error *err) {
 	size_t n = strlen(err->message);
-	char *at = err->message + n;
-	size_t size = sizeof(err->message) - n;
+	bool sentence = n > 0 && err->message[n - 1] == '.'; /* Google's full stop, not in the middle of ours */
+	char *at = err->message + n - sentence;
+	size_t size = sizeof(err->message) - n + sentence;
 	bool id_token = flight->spec->permission == PERMISSION_GET_OPEN_ID_TOKEN;
 
 	if (!strcmp(said->reason, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"))
@@ -593,12 +594,17 @@ static bool is_account(const char *text) {
 
 /* A call whose answer could not be released is not made. */
 static int check_id_token_life(const struct mint_spec *spec, int64_t now, struct error *err) {
-	if (spec->permission != PERMISSION_GET_OPEN_ID_TOKEN || spec->expires_by - now >= ID_TOKEN_LIFE)
+	int64_t left = spec->expires_by - now;
+
+	if (spec->permission != PERMISSION_GET_OPEN_ID_TOKEN || left >= ID_TOKEN_LIFE)
 		return 0;
+	/* expires_by is wider than what the policy says by the allowance for the clocks. */
+	if (left > spec->lifetime_s)
+		left = spec->lifetime_s;
 	return error_set(err, ERR_DENIED,
 			 "Google's ID tokens live one hour, whatever is asked, but this permission allows %lld s: it takes a "
 			 "maxLifetime of 1h and a window with an hour left",
-			 (long long)(spec->expires_by > now ? spec->expires_by - now : 0));
+			 (long long)(left > 0 ? left : 0));
 }
 
 static int check_spec(const struct mint_spec *spec, struct error *err) {

@@ -211,15 +211,20 @@ bool request_clock_is_back(const struct audit *audit, int64_t now_s) {
 	return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;
 }
 
+int request_check_clock(const struct audit *audit, int64_t now_s, struct error *err) {
+	if (!request_clock_is_back(audit, now_s))
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE,
+			 "the clock is %lld s behind the last record in the log; nothing is issued until it is set right "
+			 "(if it was wrong when that record was made, restart hallpassd with another audit.directory)",
+			 (long long)(audit_last_time(audit) - now_s));
+}
+
 static enum next step_find(struct request *req) {
 	struct mint_spec spec;
 
-	if (request_clock_is_back(req->world->audit, req->now.s)) {
-		error_set(&req->error, ERR_UNAVAILABLE,
-			  "the clock is %lld s behind the last record in the log; nothing is issued until it is set right",
-			  (long long)(audit_last_time(req->world->audit) - req->now.s));
+	if (request_check_clock(req->world->audit, req->now.s, &req->error) < 0)
 		return request_refuse(req, "CLOCK_BEHIND");
-	}
 	if (!audit_ready(req->world->audit, &req->error))
 		return request_refuse(req, "RECORD_UNAVAILABLE");
 	request_mint_spec(req, &spec);

@@ -80,6 +80,8 @@ void request_abandon(struct request *request);
 
 /* Whether the clock went backwards, against the record's own times: then nothing is issued. Asked for each issuance. */
 bool request_clock_is_back(const struct audit *audit, int64_t now_s);
+/* The same with words: ERR_UNAVAILABLE when it did. */
+int request_check_clock(const struct audit *audit, int64_t now_s, struct error *err);
 
 /* The minter's half of the record: what mint.h asks the world for. */
 struct mint_ports request_mint_ports(struct request_world *world);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include "broker/file.h"
 #include "broker/snapshot.h"
 #include "broker/zonefile.h"
@@ -38,6 +39,19 @@ static void notes_take(struct snapshot_notes *notes, struct policy_report *repor
 	policy_report_fini(report);
 }
 
+/* Who may write these files decides who may be whom. */
+static void note_writable(struct snapshot_notes *notes, const char *path) {
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !(st.st_mode & S_IWOTH))
+		return;
+	buf_addf(&notes->text,
+		 "%s: warning: everybody may write this file (mode %04o), and so lend themselves anything [writable-by-others]\n"
+		 "  = chmod o-w %s\n",
+		 path, (unsigned)(st.st_mode & 07777), path);
+	notes->n_warnings++;
+}
+
 static int load_config(struct snapshot *snapshot, const char *path, struct snapshot_notes *notes, bool colour,
 		       struct error *err) {
 	struct policy_report report = { 0 };
@@ -46,6 +60,8 @@ static int load_config(struct snapshot *snapshot, const char *path, struct snaps
 
 	r = config_load(path, &snapshot->config, &report, &text, err);
 	notes_take(notes, &report, path ? path : "(defaults)", str_of(text ? text : ""), colour);
+	if (path)
+		note_writable(notes, path);
 	free(text);
 	return r;
 }
@@ -69,6 +85,7 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 	r = policy_load(path, (struct str){ text, len }, &zonefile_host, now, &snapshot->policy, &report, err);
 	sha256_hex(text, len, snapshot->policy_sha256);
 	notes_take(notes, &report, path, (struct str){ text, len }, colour);
+	note_writable(notes, path);
 	free(text);
 	return r;
 }

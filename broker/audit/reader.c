@@ -72,5 +72,5 @@ int audit_reader_next(struct audit_reader *reader, struct str *record, uint64_t 
 int audit_reader_check_end(struct audit_reader *reader, struct error *err) {
 	uint64_t torn;
 
-	return scan_tail(reader->scan, &torn, err);
+	return scan_tail(reader->scan, &torn, err) < 0 ? -1 : scan_check_rest(reader->scan, err);
 }

@@ -26,7 +26,7 @@ int audit_reader_next(struct audit_reader *reader, struct str *record, uint64_t 
 
 /*
  * After audit_reader_next() said 0: is it really the end? 0: yes, behind it lies at most what a crash leaves. -1: ERR_INVALID, good
- * frames lie behind a bad one; a writer at work can look like that for a moment, so read on and ask again before believing
+ * frames lie behind a bad one, or records behind a damaged header; a writer at work can look like that for a moment, so read on and ask again before believing
  * it. Reads the rest of the segment, so not for each turn of a follower.
  */
 int audit_reader_check_end(struct audit_reader *reader, struct error *err);

@@ -12,7 +12,6 @@
 #include "hallpass/cleanup.h"
 
 #define BUCKETS 1024
-#define SPARE_LOOK 65536 /* of a blank one the beginning is looked at, where its first frame would be */
 
 struct intents {
 	struct open_intents buckets[BUCKETS];
@@ -110,29 +109,6 @@ static int walk(struct scan *scan, struct intents *intents, struct error *err) {
 	return r;
 }
 
-static int not_empty(const struct segment_dir *dir, const char *name, const char *what, struct error *err) {
-	return error_set(err, ERR_INVALID,
-			 "audit log: %s/%s at byte 0: the header is %s; restore the file from a backup, or move the "
-			 "directory away to begin a new log",
-			 dir->path, name, what);
-}
-
-/* Whether nothing was ever recorded in a segment that has no good header. A crash leaves zeros behind a torn one. */
-static int check_unused(const struct segment_dir *dir, struct scan *scan, const struct scan_segment *s, struct error *err) {
-	const bool bad = s->state == HEADER_BAD;
-	char name[SEGMENT_NAME_MAX];
-	uint64_t used;
-
-	segment_name(s->number, name);
-	if (bad && s->size < JOURNAL_MIN_SEGMENT)
-		return not_empty(dir, name, "damaged, and the file was truncated", err);
-	if (scan_used(scan, s->number, JOURNAL_HEADER, bad ? UINT64_MAX : SPARE_LOOK, &used, err) < 0)
-		return -1;
-	if (used)
-		return not_empty(dir, name, bad ? "damaged, and records are behind it" : "blank, and records are behind it", err);
-	return 0;
-}
-
 /* Segments behind the end of the chain: the spare, or one whose header was torn by a crash. */
 static int judge_rest(const struct segment_dir *dir, struct scan *scan, uint64_t segment_bytes, struct recovery *out,
 		      struct error *err) {
@@ -146,7 +122,7 @@ static int judge_rest(const struct segment_dir *dir, struct scan *scan, uint64_t
 			out->next_number = s[i].number + 1;
 		if (s[i].number < out->at.segment || s[i].state == HEADER_GOOD)
 			continue;
-		if (check_unused(dir, scan, &s[i], err) < 0)
+		if (scan_check_unused(scan, &s[i], err) < 0)
 			return -1;
 		segment_name(s[i].number, name);
 		if (s[i].state == HEADER_SPARE && s[i].size == segment_bytes && out->spare.fd < 0) {

@@ -12,6 +12,7 @@
 
 #define WINDOW (FRAME_MAX + 65536) /* holds any frame wherever it begins */
 #define MAX_SEGMENTS 1000000
+#define SPARE_LOOK 65536 /* of a blank segment the beginning is looked at, where its first frame would be */
 #define REMEDY "restore the file from a backup, or move the directory away to begin a new log"
 
 struct scan {
@@ -463,4 +464,35 @@ int scan_used(struct scan *scan, uint64_t number, uint64_t from, uint64_t most, 
 	close(scan->fd);
 	scan->fd = fd;
 	return r;
+}
+
+static int not_empty(const struct scan *scan, const char *name, const char *what, struct error *err) {
+	return error_set(err, ERR_INVALID, "audit log: %s/%s at byte 0: the header is %s; %s", scan->dir.path, name, what,
+			 REMEDY);
+}
+
+int scan_check_unused(struct scan *scan, const struct scan_segment *s, struct error *err) {
+	const bool bad = s->state == HEADER_BAD;
+	char name[SEGMENT_NAME_MAX];
+	uint64_t used;
+
+	segment_name(s->number, name);
+	if (bad && s->size < JOURNAL_MIN_SEGMENT)
+		return not_empty(scan, name, "damaged, and the file was truncated", err);
+	if (scan_used(scan, s->number, JOURNAL_HEADER, bad ? UINT64_MAX : SPARE_LOOK, &used, err) < 0)
+		return -1;
+	if (used)
+		return not_empty(scan, name, bad ? "damaged, and records are behind it" : "blank, and records are behind it",
+				 err);
+	return 0;
+}
+
+int scan_check_rest(struct scan *scan, struct error *err) {
+	for (size_t i = 0; i < scan->n_segments; i++) {
+		const struct scan_segment *s = &scan->segments[i];
+
+		if (s->number > scan->at.segment && s->state != HEADER_GOOD && scan_check_unused(scan, s, err) < 0)
+			return -1;
+	}
+	return 0;
 }

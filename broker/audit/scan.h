@@ -51,3 +51,10 @@ struct scan_segment {
 const struct scan_segment *scan_segments(const struct scan *scan, size_t *n);
 /* How many bytes lie behind byte `from` in this segment, up to the last that is not zero; looks at no more than `most`. */
 int scan_used(struct scan *scan, uint64_t number, uint64_t from, uint64_t most, uint64_t *n, struct error *err);
+/*
+ * Whether nothing was ever recorded in a segment that has no good header. A crash leaves zeros behind a torn one.
+ * -1: ERR_INVALID: there are records, and nobody would miss them.
+ */
+int scan_check_unused(struct scan *scan, const struct scan_segment *segment, struct error *err);
+/* The same of every segment behind the end of the chain. */
+int scan_check_rest(struct scan *scan, struct error *err);

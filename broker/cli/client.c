@@ -273,7 +273,8 @@ static const char *denied_hint(const struct cli *cli, char *text, size_t size) {
 
 	if (!*account)
 		return NULL;
-	snprintf(text, size, "`hallpass why %s` explains it, `hallpass list` shows what you may be", account);
+	snprintf(text, size, "`hallpass why %s%s` explains it, `hallpass list` shows what you may be",
+		 cli->command->run == cmd_id_token ? "--permission getOpenIdToken " : "", account);
 	return text;
 }
 

@@ -32,10 +32,23 @@ static bool type_is_known(const char *type) {
 	return false;
 }
 
+/* Whom no rule knows is still a uid. */
+static const char *who_of(const json_t *record, char text[static 32]) {
+	const json_t *uid = json_object_get(record, "uid");
+
+	text[0] = '\0';
+	if (*text_of(record, "principal"))
+		return text_of(record, "principal");
+	if (json_is_integer(uid))
+		snprintf(text, 32, "uid:%lld", (long long)json_integer_value(uid));
+	return text;
+}
+
 static bool wanted(const struct cli *cli, const json_t *record) {
 	const char *who = cli->values[OPT_WHO], *target = cli->values[OPT_TARGET], *result = cli->values[OPT_RESULT];
+	char text[32];
 
-	return (!who || strstr(text_of(record, "principal"), who)) &&
+	return (!who || strstr(who_of(record, text), who)) &&
 	       (!target || strstr(text_of(record, "target"), target)) &&
 	       (!result || !strcmp(text_of(record, "type"), result));
 }
@@ -61,15 +74,21 @@ static void detail_of(const json_t *r, struct buf *out) {
 
 	if (issuing && life) {
 		out_span(life, out);
-		buf_addf(out, " by %s", text_of(r, "boundBy"));
+		if (*text_of(r, "boundBy"))
+			buf_addf(out, " by %s", text_of(r, "boundBy"));
 		buf_adds(out, json_is_true(json_object_get(r, "cached")) ? ", cached" : "");
 		buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
 	} else if (!strcmp(text_of(r, "type"), "denied") && *text_of(r, "reason")) {
 		buf_adds(out, text_of(r, "reason")); /* `why` has the sentence */
 	} else if (*text_of(r, "reason")) {
 		buf_addf(out, "%s%s%s", text_of(r, "reason"), *text_of(r, "error") ? ": " : "", text_of(r, "error"));
+		if (!strcmp(text_of(r, "reason"), "RELOADED"))
+			buf_addf(out, ": policy %.12s…", text_of(r, "policy"));
 	} else if (*text_of(r, "error")) {
 		buf_adds(out, text_of(r, "error"));
+	} else if (*text_of(r, "file")) {
+		buf_addf(out, "%lld bytes of %s were no whole frame and do not count",
+			 (long long)json_integer_value(json_object_get(r, "bytes")), text_of(r, "file"));
 	} else if (*text_of(r, "policy")) {
 		buf_addf(out, "policy %.12s…", text_of(r, "policy"));
 	}
@@ -87,12 +106,12 @@ static void when_of(const json_t *r, char *out, size_t size) {
 
 static void print_row(struct view *v, const json_t *r) {
 	struct buf detail = BUF_INIT(8192);
-	char when[64];
+	char when[64], who[32];
 
 	when_of(r, when, sizeof(when));
 	table_add(&v->table, COLOR_DIM, when);
 	table_add(&v->table, color_of(text_of(r, "type")), text_of(r, "type"));
-	table_add(&v->table, COLOR_NONE, text_of(r, "principal"));
+	table_add(&v->table, COLOR_NONE, who_of(r, who));
 	table_add(&v->table, COLOR_BOLD, text_of(r, "target"));
 	table_add(&v->table, COLOR_NONE, text_of(r, "binding"));
 	detail_of(r, &detail);

@@ -391,16 +391,18 @@ static void print_findings(const char *text) {
 
 static int reload_refused(struct cli *cli, const struct error *err, json_t *reply) {
 	const json_t *details = json_object_get(json_object_get(reply, "error"), "details");
+	const json_t *detail = json_array_get(details, 0);
 
-	if (err->code != ERR_INVALID)
+	if (strcmp(text_of(detail, "reason"), "RELOAD_REFUSED"))
 		return client_tell(cli, err, reply);
 	if (cli->json) {
 		out_json(reply);
 	} else {
-		print_findings(text_of(json_object_get(json_array_get(details, 0), "metadata"), "findings"));
+		print_findings(text_of(json_object_get(detail, "metadata"), "findings"));
 		out_error(cli, err->code, "refused", err->message, "what was in force stays in force");
 	}
-	return API_EXIT_CONFIG;
+	/* Nothing there is a fault of the configuration as well. */
+	return err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? API_EXIT_CONFIG : API_EXIT_TRY_AGAIN;
 }
 
 int cmd_reload(struct cli *cli) {

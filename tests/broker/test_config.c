@@ -114,7 +114,11 @@ static void test_config_refuses_at_line_and_column(void **state) {
 		unsigned line, column;
 		const char *message, *fix;
 	} cases[] = {
-		{ "limit: {burst: 3}\n", 1, 1, "unknown key `limit`", NULL },
+		{ "limit: {burst: 3}\n", 1, 1, "unknown key `limit`", "did you mean `limits`?" },
+		{ "credentail: {file: a}\n", 1, 1, "unknown key `credentail`", "did you mean `credential`?" },
+		{ "credential: {fil: a}\n", 1, 14, "unknown key `credential.fil`", "did you mean `credential.file`?" },
+		{ "listener: []\n", 1, 1, "unknown key `listener`", "did you mean `listeners`?" },
+		{ "flavour: 3\n", 1, 1, "unknown key `flavour`", "lists every key" },
 		{ "limits:\n  maxLifetme: 1h\n", 2, 3, "unknown key `limits.maxLifetme`", "limits.maxLifetime" },
 		{ "limits:\n  burst: 0\n", 2, 10, "must be from 1 to", NULL },
 		{ "limits:\n  burst: ten\n", 2, 10, "wants a number", NULL },

@@ -86,8 +86,8 @@ static void test_file_refuses_what_is_no_file_without_waiting(void **state) {
 	} cases[] = {
 		{ "none", ERR_NOT_FOUND, "No such file" },   { "none/below", ERR_NOT_FOUND, "No such file" },
 		{ ".", ERR_INVALID, "not a regular file" },  { "fifo", ERR_INVALID, "not a regular file" },
-		{ "six", ERR_INVALID, "at most 5 are read" }, { "six/below", ERR_UNAVAILABLE, "Not a directory" },
-		{ "loop", ERR_UNAVAILABLE, "Too many levels" }, { "socket", ERR_UNAVAILABLE, "No such device" },
+		{ "six", ERR_INVALID, "at most 5 are read" }, { "six/below", ERR_INVALID, "Not a directory" },
+		{ "loop", ERR_INVALID, "Too many levels" }, { "socket", ERR_INVALID, "No such device" },
 		{ "../../dev/zero", ERR_INVALID, "not a regular file" },
 	};
 

@@ -745,6 +745,10 @@ static void test_mint_asks_for_no_id_token_that_cannot_be_released(void **state)
 	assert_non_null(strstr(err.message, "ID tokens live one hour, whatever is asked, but this permission allows 3599 s"));
 	mint_refresh(w->minter, &spec, w);
 	assert_int_equal(w->intents, 0);
+	spec.lifetime_s = 1800; /* what the policy says, not with the allowance for the clocks on top */
+	spec.expires_by = NOW + 1805;
+	assert_null(mint_start(w->minter, &spec, w, on_done, w, &err));
+	assert_non_null(strstr(err.message, "this permission allows 1800 s"));
 	spec = id_spec(3600);
 	httpstub_on(w->stub, ID, &(struct httpstub_reply){ .status = 200, .action = STUB_HOLD, .body =
 		    "{\"token\":\"eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE4MDAwMDM2MDB9.c2ln\"}" });

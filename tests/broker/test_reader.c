@@ -184,6 +184,37 @@ static void test_reader_stops_at_damage_and_says_where(void **state) {
 	}
 }
 
+/* Nothing says that there was more once the header of the last segment is gone: its records must. */
+static void test_reader_misses_a_segment_whose_header_is_damaged(void **state) {
+	static const uint8_t zeros[JOURNAL_HEADER];
+	struct error err = { 0 };
+
+	(void)state;
+	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
+	journaldir_frame(&d, &at, "a");
+	journaldir_blank(&d, 2, JD_SEGMENT);
+	open_reader();
+	assert_next("a", 0);
+	assert_end();
+	assert_int_equal(audit_reader_check_end(reader, &err), 0); /* the spare holds none */
+	journaldir_segment(&d, &at, 3, JOURNAL_WHY_FULL);
+	journaldir_frame(&d, &at, "b");
+	journaldir_flip(&d, 3, 20);
+	assert_end();
+	assert_int_equal(audit_reader_check_end(reader, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_non_null(strstr(err.message, "000003.j at byte 0: the header is damaged, and records are behind it"));
+	journaldir_flip(&d, 3, 20);
+	assert_next("b", 1);
+	audit_reader_free(reader);
+	journaldir_poke(&d, 3, 0, zeros, sizeof(zeros));
+	open_reader();
+	assert_next("a", 0);
+	assert_end();
+	assert_int_equal(audit_reader_check_end(reader, &err), -1);
+	assert_non_null(strstr(err.message, "000003.j at byte 0: the header is blank, and records are behind it"));
+}
+
 /* More than one window of the scan, and frames across its edges. */
 static void test_reader_reads_large_frames(void **state) {
 	static char text[60001];
@@ -212,6 +243,7 @@ int main(void) {
 		READER(test_reader_gives_refused_records_once_more),
 		READER(test_reader_leaves_a_segment_that_was_tried_in_vain),
 		READER(test_reader_stops_at_damage_and_says_where),
+		READER(test_reader_misses_a_segment_whose_header_is_damaged),
 		READER(test_reader_reads_large_frames),
 	};
 

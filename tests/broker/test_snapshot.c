@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "broker/snapshot.h"
 #include "hallpass/cleanup.h"
@@ -120,11 +121,37 @@ static void test_snapshot_counts_warnings_of_a_good_policy(void **state) {
 	snapshot_unref(s);
 }
 
+/* Who may write these files decides who may be whom. */
+static void test_snapshot_warns_of_files_that_everybody_may_write(void **state) {
+	static const struct {
+		mode_t config, policy;
+		size_t n_warnings;
+	} cases[] = { { 0644, 0644, 0 }, { 0664, 0660, 0 }, { 0644, 0666, 1 }, { 0602, 0644, 1 }, { 0666, 0666, 2 } };
+
+	(void)state;
+	put(config_path, CONFIG);
+	put(policy_path, GOOD);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct snapshot_notes notes;
+		struct snapshot *s = NULL;
+		struct error err;
+
+		assert_int_equal(chmod(config_path, cases[i].config), 0);
+		assert_int_equal(chmod(policy_path, cases[i].policy), 0);
+		assert_int_equal(snapshot_load(config_path, 1000, &s, &notes, false, &err), 0);
+		assert_int_equal(notes.n_warnings, cases[i].n_warnings);
+		assert_int_equal(notes.n_warnings > 0, notes.text.data && strstr(notes.text.data, "= chmod o-w /"));
+		snapshot_notes_fini(&notes);
+		snapshot_unref(s);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot_has_both_and_the_hash_of_the_bytes),
 		cmocka_unit_test(test_snapshot_is_whole_or_nothing),
 		cmocka_unit_test(test_snapshot_counts_warnings_of_a_good_policy),
+		cmocka_unit_test(test_snapshot_warns_of_files_that_everybody_may_write),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -492,6 +492,10 @@ static void test_P2_a_clock_behind_the_record_issues_nothing(void **state) {
 	ask(&w, "GET", "/v1/list", NULL, &a); /* what only reads goes on */
 	assert_int_equal(a.status, 200);
 	answer_fini(&a);
+	ask(&w, "GET", "/v1/status", NULL, &a); /* and says so */
+	assert_false(json_is_true(json_object_get(json_object_get(a.json, "audit"), "healthy")));
+	assert_non_null(strstr(answer_text(&a, "audit.problem"), "behind the last record"));
+	answer_fini(&a);
 	assert_int_equal(google_calls(&w, "generateAccessToken"), 1);
 	world_clock(&w, 0);
 	assert_token(200, ""); /* right again: by itself */

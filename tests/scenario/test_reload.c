@@ -314,9 +314,9 @@ static const struct unreadable {
 	{ "missing", make_missing, 404, "no policy at " },
 	{ "a directory", make_directory, 400, "not a regular file" },
 	{ "a FIFO", make_fifo, 400, "not a regular file" },
-	{ "a loop of links", make_loop, 503, "Too many levels" },
+	{ "a loop of links", make_loop, 400, "Too many levels" },
 	{ "70 MiB", make_huge, 400, "at most 67108864 are read" },
-	{ "without read permission", make_secret, 503, "Permission denied" },
+	{ "without read permission", make_secret, 400, "Permission denied" },
 	{ "empty", make_empty, 400, "policy" },
 	{ "binary", make_binary, 400, "2:" },
 };
@@ -552,6 +552,27 @@ static void test_reload_takes_up_another_credential_or_nothing(void **state) {
 	assert_int_equal(google_calls(&w, "sts"), 1);
 }
 
+/* The policy does not wait for a key that is being replaced, but who put it there must hear that it is not in use. */
+static void test_reload_tells_that_the_credential_in_use_stays(void **state) {
+	char key[256], aside[256];
+	struct answer a;
+
+	(void)state;
+	world_daemon(&w);
+	path_in(key, "google/broker-key.json");
+	path_in(aside, "google/aside.json");
+	assert_int_equal(rename(key, aside), 0);
+	assert_int_equal(reload(&a), 200);
+	assert_non_null(strstr(answer_text(&a, "findings"), "warning: the credential in use stays: "));
+	assert_int_equal(json_integer_value(json_object_get(a.json, "warnings")), 1);
+	answer_fini(&a);
+	assert_token(SA_DEV, 200);
+	assert_int_equal(rename(aside, key), 0);
+	assert_int_equal(reload(&a), 200);
+	assert_null(strstr(answer_text(&a, "findings"), "credential"));
+	answer_fini(&a);
+}
+
 /* --- when nothing can be recorded */
 
 static void test_reload_works_while_the_disk_fails_and_is_recorded_when_it_recovers(void **state) {
@@ -605,6 +626,7 @@ int main(void) {
 		SCENARIO(test_reload_is_for_operators),
 		SCENARIO(test_reload_takes_up_peers_limits_and_the_log_level),
 		SCENARIO(test_reload_takes_up_another_credential_or_nothing),
+		SCENARIO(test_reload_tells_that_the_credential_in_use_stays),
 		SCENARIO(test_reload_works_while_the_disk_fails_and_is_recorded_when_it_recovers),
 	};
 
