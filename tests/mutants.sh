@@ -24,7 +24,7 @@ P1-reply-before-record-killed | broker/request.c | s/issuance ? &req->entry : NU
 P1-reply-before-record-syscall | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_killed_at_each_*
 P1-intent-not-awaited | broker/mint.c | s/^\tminter->n_flights++;/&\n\tflight->intended = true;\n\tflight_ask_credential(flight);/; s/^\tassert(flight->state == INTENDING && !flight->intended);/\treturn;/ | scenario/test_order | test_P1_each_token_*
 P1-sync-error-ignored | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (io->fdatasync(io->ctx, w->segment.fd), 0)/ | scenario/test_order | test_P1_a_failing_fdatasync_releases_nothing
-P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
+P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ | scenario/test_faults | test_P1_the_disk_hangs
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
@@ -57,12 +57,13 @@ P1-move-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->s
 P1-mount-unnoticed | broker/audit/segment.c | s/^\t    same_inode(&ours, &theirs))$/\t    true)/ | scenario/test_faults | test_P1_something_is_mounted_over_the_directory
 P1-clock-not-watched | broker/request.c | s/return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;/return false;/ | scenario/test_faults | test_P1_the_clock_went_back_before_the_start
 P1-no-deadline | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/false/ | scenario/test_faults | test_P1_the_disk_hangs
+P1-read-only-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_file_system_turns_read_only
 P1-power-cut | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_faults | test_P1_a_power_cut_loses_no_token
 P2-no-horizon | policy/condition.c | s/return horizon_until(.*/return INT64_MAX;/ | scenario/test_promises | test_P2_a_window_caps_the_token
 P2-expiry-not-checked | broker/mint.c | s/ && token->expires_at <= flight->spec->expires_by)/)/; s/token->expires_at > wait->expires_by/false/ | scenario/test_promises | test_P2_a_token_that_lives_too_long_is_not_released
 P2-cache-ignores-the-window | broker/cache.c | s/token->expires_at > spec->expires_by || // | scenario/test_promises | test_P2_a_cached_token_must_fit_this_request
 P2-window-not-looked-at | policy/decide.c | s/d->q.now >= rule->not_after/false/ | scenario/test_promises | test_P2_a_window_that_has_closed_gives_nothing_from_the_cache
-P2-no-clock-allowance | policy/decide.c | s/left = v->until - d->q.now - d->q.clock_allowance_s;/left = v->until - d->q.now;/ | scenario/test_config | test_P2_the_clock_allowance_is_kept_free_before_the_end_of_a_window
+P2-no-clock-allowance | policy/decide.c | s/ - d->q.clock_allowance_s;/;/ | scenario/test_config | test_P2_the_clock_allowance_is_kept_free_before_the_end_of_a_window
 P2-no-ceiling | broker/request.c | s/\.ceiling_s = snapshot->config->max_lifetime_s/.ceiling_s = 0/ | scenario/test_config | test_P2_no_token_lives_longer_than_the_hard_ceiling
 P2-clock-not-watched | broker/request.c | s/return now_s < audit_last_time(audit) - CLOCK_BACK_SECONDS;/return false;/ | scenario/test_config | test_P2_a_clock_behind_the_record_issues_nothing
 P2-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||/; s/token->expires_at - now < min_left_s/false/ | scenario/test_config | test_P2_a_clock_that_jumps_ahead_empties_the_cache
