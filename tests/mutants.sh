@@ -100,6 +100,16 @@ P5-token-in-the-record | broker/request.c | s/req->token ? req->token->sha256 : 
 P5-token-in-an-error | broker/mint.c | s/struct buf until = BUF_INIT(64);/struct buf until = BUF_INIT(4096);/; s/^\tbuf_add_time(&until, token->expires_at);/&\n\tbuf_adds(\&until, token->text);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-bearer-in-a-debug-line | broker/mint.c | s/^\tflight->bearer_expires_at = expires_at;/&\n\tlog_debug(flight->minter->log, "call", "bearer=%s", bearer->data);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-core-files | broker/main.c | s/setrlimit(RLIMIT_CORE, &none);/(void)none;/ | scenario/test_promises | test_P5_no_core_file_holds_a_token
+P5-bearer-traced | broker/mint.c | s/^\tflight->bearer_expires_at = expires_at;/&\n\tlog_debug(flight->minter->log, "call", "bearer=%s", bearer->data);/ | scenario/test_forget | test_P5_a_thousand_tokens_leave_no_trace
+P5-hash-of-the-flight | broker/request.c | s/req->token ? req->token->sha256 : NULL/req->token ? req->token->flight : NULL/ | scenario/test_forget | test_P5_a_thousand_tokens_leave_no_trace
+P5-nothing-wiped | broker/secret.c | s/^\t\texplicit_bzero(data, len);/\t\t(void)data;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
+P5-replies-not-wiped | broker/conn.c | s/^\t\twipe(s->reply.data, s->reply.len);/\t\t;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
+P5-bodies-not-wiped | broker/surface/native.c | s/^\twipe(body->data, written);/\t(void)written;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
+P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||/; s/token->expires_at - now < min_left_s/false/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
+P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
+P5-copies-of-curl-not-wiped | broker/fetch.c | s/curl_global_init_mem(CURL_GLOBAL_DEFAULT, .*) != /curl_global_init(CURL_GLOBAL_DEFAULT) != / | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
+P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
+P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
 P6-tests-not-run | policy/document.c | s/^\t\ttests_run(d);/\t\t;/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
 P6-snapshot-not-held | broker/request.c | s/\.policy = req->snapshot->policy_sha256/.policy = req->world->snapshot->policy_sha256/ | scenario/test_promises | test_P6_a_request_in_flight_finishes_under_its_snapshot
