@@ -165,12 +165,13 @@ run_one() { # a line of the table
 	fi
 	case $test in scenario/*) program=$build/tests/$test ;; *) program=$HALLPASS_BUILD/tests/$test ;; esac
 	[ -x "$program" ] || { echo "FAILED $name: there is no $program: build it, or take the row away" && return; }
-	HALLPASS_TEST_FILTER="$filter" CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$program" >"$tree/log" 2>&1 </dev/null
+	# The inner shell keeps to the log what bash has to say of a program that aborts.
+	(HALLPASS_TEST_FILTER="$filter" CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 120 "$program"; exit $?) >"$tree/log" 2>&1 </dev/null
 	status=$?
 	if grep -q 'did not come up' "$tree/log"; then
 		echo "FAILED $name: hallpassd does not even start with it"
 	elif [ $status -ne 0 ] && [ $status -ne 124 ]; then # a wait without end is no finding
-		sed -n 's/^not ok [0-9]* - //p' "$tree/log" >"$dir/$name.seen"
+		sed -n 's/^not ok [0-9]* - \([^ ]*\).*/\1/p' "$tree/log" >"$dir/$name.seen" # "…: Could not run test" where teardown fails too
 		echo "ok     $name: noticed by $filter"
 	elif grep -q '# SKIP' "$tree/log"; then
 		echo "skip   $name: $(grep -m 1 -o 'skipped: .*' "$tree/log")"
