@@ -150,7 +150,7 @@ mutate() { # TREE FILE SED TEST
 }
 
 run_one() { # a line of the table
-	local name file program test filter tree why status
+	local name file program test filter tree why status began=$SECONDS
 	IFS='|' read -r name file program test filter <<<"${1//||/@@}"
 	name=$(trim "$name") file=$(trim "$file") program=$(trim "${program//@@/||}") test=$(trim "$test") filter=$(trim "$filter")
 	tree=$dir/$name
@@ -172,7 +172,7 @@ run_one() { # a line of the table
 		echo "FAILED $name: hallpassd does not even start with it"
 	elif [ $status -ne 0 ] && [ $status -ne 124 ]; then # a wait without end is no finding
 		sed -n 's/^not ok [0-9]* - \([^ ]*\).*/\1/p' "$tree/log" >"$dir/$name.seen" # "…: Could not run test" where teardown fails too
-		echo "ok     $name: noticed by $filter"
+		echo "ok     $name: noticed by $filter ($((SECONDS - began)) s)"
 	elif grep -q '# SKIP' "$tree/log"; then
 		echo "skip   $name: $(grep -m 1 -o 'skipped: .*' "$tree/log")"
 		sed -n 's/.*# SKIP //p' "$tree/log" >"$dir/$name.seen"
