@@ -108,6 +108,7 @@ P5-bodies-not-wiped | broker/surface/native.c | s/^\twipe(body->data, written);/
 P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||/; s/token->expires_at - now < min_left_s/false/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
 P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/curl_global_init_mem(CURL_GLOBAL_DEFAULT, .*) != /curl_global_init(CURL_GLOBAL_DEFAULT) != / | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
+P5-token-file-on-a-disk | broker/cli/run.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
@@ -128,9 +129,9 @@ trim() {
 }
 
 # The sources with the mutation and what was built of them, by hard links: sed, the compiler and the linker each replace what they
-# write. The daemon is made anew; a test program too where it holds the code itself.
+# write. The program is made anew; a test program too where it holds the code itself.
 mutate() { # TREE FILE SED TEST
-	local objects
+	local objects program
 	mkdir -p "$1"
 	cp -al Makefile broker policy include tests contrib "$build" "$1/" 2>/dev/null || cp -a Makefile broker policy include tests contrib "$build" "$1/"
 	sed -i "$3" "$1/$2"
@@ -139,10 +140,11 @@ mutate() { # TREE FILE SED TEST
 		return 1
 	fi
 	objects="$1/$build/${2%.*}"
-	rm -f "$objects".[od] "$1/$build/hallpassd" "$1/$build"/lib{broker,policy}.a
+	case $2 in broker/cli/*) program=$build/hallpass ;; *) program=$build/hallpassd ;; esac
+	rm -f "$objects".[od] "$1/$program" "$1/$build"/lib{broker,cli,policy}.a
 	case $4 in
-	scenario/*) set -- "$1" "$build/hallpassd" ;;
-	*) set -- "$1" "$build/hallpassd" "$build/tests/$4" && rm -f "$1/$3" ;;
+	scenario/*) set -- "$1" "$program" ;;
+	*) set -- "$1" "$program" "$build/tests/$4" && rm -f "$1/$3" ;;
 	esac
 	make -s -C "$1" BUILD="$build" CFLAGS='-O0 -fno-omit-frame-pointer -Wno-error' "${@:2}" >"$1/log" 2>&1 && return
 	echo "does not build: $(grep -m 1 error "$1/log")"
