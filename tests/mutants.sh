@@ -38,6 +38,8 @@ P1-late-records-not-named | broker/audit/audit.c | s/if (b->slots\[i\].refused)/
 P1-late-intents-count | broker/audit/recover.c | s/^\t\tclose_late(intents, json);/\t\t(void)0;/ | broker/test_recover | test_recover_does_not_count_late*
 P1-open-intents-not-closed | broker/audit/audit.c | s/TAILQ_FOREACH(intent, &recovery->open, in_order)/while ((intent = NULL))/ | broker/test_audit | test_audit_tells_what*
 P1-chain-not-checked | broker/audit/scan.c | s/if (memcmp(frame->prev, scan->at.hash, JOURNAL_HASH))/if (0)/ | broker/test_recover | test_recover_refuses_a_frame_that*
+P1-chain-between-segments | broker/audit/scan.c | s/s->first_index != scan->at.next_index || memcmp(s->hash, scan->at.hash, JOURNAL_HASH)/false/ | broker/test_recover | test_recover_refuses_a_frame_rewritten*
+P1-segments-renumbered | broker/audit/scan.c | s/header.number != s->number || // | broker/test_recover | test_recover_refuses_a_segment_under*
 P1-hash-not-checked | broker/audit/journal.c | s/if (memcmp(hash, out->hash, JOURNAL_HASH))/if (0)/ | broker/test_journal | test_journal_frame_notices*
 P1-damage-cut-off-as-torn | broker/audit/scan.c | s/if (state == FRAME_GOOD) {/if (0) {/ | broker/test_recover | test_recover_refuses_a_bad_frame*
 P1-two-brokers | broker/audit/audit.c | s/fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0/0/ | broker/test_audit | test_audit_lets_one*
