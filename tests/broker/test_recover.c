@@ -300,6 +300,34 @@ static void test_recover_refuses_a_replaced_segment(void **state) {
 	REFUSES("00000");
 }
 
+/* A chain that is right in itself is not the one that its successor goes on from. */
+static void test_recover_refuses_a_frame_rewritten_under_a_successor(void **state) {
+	struct scan_position before, forged;
+
+	(void)state;
+	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
+	journaldir_frame(&d, &at, "one");
+	before = at;
+	journaldir_frame(&d, &at, "two");
+	journaldir_segment(&d, &at, 2, JOURNAL_WHY_FULL); /* nothing stands in it yet */
+	assert_goes_on(0, 0, 3);
+	forged = before;
+	journaldir_frame(&d, &forged, "2nd"); /* of the same length */
+	REFUSES("000002.j does not go on where 000001.j ends (record 2)");
+	forged = before;
+	journaldir_frame(&d, &forged, "two");
+	assert_goes_on(0, 0, 3);
+}
+
+static void test_recover_refuses_a_segment_under_another_number(void **state) {
+	(void)state;
+	three_segments();
+	assert_int_equal(renameat(d.dir.fd, "000003.j", d.dir.fd, "000004.j"), 0);
+	REFUSES("000004.j at byte 0: the header is damaged");
+	assert_int_equal(renameat(d.dir.fd, "000004.j", d.dir.fd, "000003.j"), 0);
+	assert_goes_on(0, 0, 4);
+}
+
 /* A second beginning must not hide the log that is there. */
 static void test_recover_refuses_another_log_in_the_same_directory(void **state) {
 	struct scan_position other = { 0 };
@@ -468,6 +496,8 @@ int main(void) {
 		RECOVER(test_recover_refuses_a_header_that_was_blanked),
 		RECOVER(test_recover_refuses_a_truncated_segment),
 		RECOVER(test_recover_refuses_a_replaced_segment),
+		RECOVER(test_recover_refuses_a_frame_rewritten_under_a_successor),
+		RECOVER(test_recover_refuses_a_segment_under_another_number),
 		RECOVER(test_recover_refuses_another_log_in_the_same_directory),
 		RECOVER(test_recover_takes_the_last_that_was_tried),
 		RECOVER(test_recover_keeps_one_spare_and_tidies_up),

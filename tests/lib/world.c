@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <openssl/evp.h>
 #include <poll.h>
@@ -152,12 +153,13 @@ static void write_config(struct world *w) {
 }
 
 static void start_daemon(struct world *w, const char *log) {
-	char program[256], config[256], words[256], shim[300], clock[256];
+	char relative[256], program[PATH_MAX], config[256], words[256], shim[300], clock[256];
 	char *argv[40], *save = NULL;
 	int n = 0;
 
 	write_config(w);
-	snprintf(program, sizeof(program), "%s/hallpassd", build());
+	snprintf(relative, sizeof(relative), "%s/hallpassd", build());
+	assert_non_null(realpath(relative, program)); /* it may be started in another directory */
 	snprintf(config, sizeof(config), "%s/hallpassd.yaml", w->dir);
 	snprintf(words, sizeof(words), "%s", w->wrap);
 	for (char *word = strtok_r(words, " ", &save); word && n < 30; word = strtok_r(NULL, " ", &save))

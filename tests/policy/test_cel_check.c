@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "cel_world.h"
+#include "policy/cel_internal.h"
 
 /* No type is left open anywhere in a checked tree. */
 static void check_closed(const struct cel_type *type) {
@@ -343,6 +344,57 @@ static void test_cel_check_offers_what_the_environment_has(void **state) {
 		}
 }
 
+static void test_cel_check_declares_a_name_once(void **state) {
+	struct cel_world *w = *state;
+	const size_t slots = cel_env_slots(w->env);
+	struct error err;
+
+	assert_int_equal(cel_env_variable(w->env, "request.time", &cel_int, NULL, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_string_equal(err.message, "variable 'request.time' is declared twice");
+	assert_int_equal(cel_env_slots(w->env), slots);
+	assert_null(cel_env_slot_name(w->env, (unsigned)slots));
+	assert_string_equal(outcome(w, STR("request.time > timestamp(0)"), 0, NULL), "true"); /* it is what it was */
+}
+
+static void test_cel_check_bounds_declarations(void **state) {
+	const struct cel_type *params[CEL_MAX_ARGS + 1];
+	struct cel_world *w = *state;
+	struct error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(params); i++)
+		params[i] = &cel_int;
+	assert_int_equal(cel_env_function(w->env, "most", false, params, CEL_MAX_ARGS, &cel_int, &err), 0);
+	assert_int_equal(cel_env_function(w->env, "more", false, params, CEL_MAX_ARGS + 1, &cel_int, &err), -1);
+	assert_int_equal(err.code, ERR_LIMIT);
+	assert_null(cel_env_type_named(w->env, CEL_T_NAMED, "four", params, 4));
+}
+
+/* What is declared has a ceiling; past it everything is refused, and what was there goes on. */
+static void test_cel_check_refuses_what_an_environment_has_no_room_for(void **state) {
+	char name[1 << 16];
+	struct cel_env *env;
+	struct error err;
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(cel_env_new(0, &env, &err), 0);
+	memset(name, 'a', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	do {
+		assert_true(n < 1000);
+		snprintf(name, 8, "v%06u", n);
+		name[7] = 'a';
+	} while (cel_env_variable(env, name, &cel_int, NULL, &err) == 0 && ++n);
+	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_int_equal(cel_env_slots(env), n);
+	assert_int_equal(cel_env_container(env, name, &err), -1);
+	assert_int_equal(cel_env_function(env, name, false, NULL, 0, &cel_int, &err), -1);
+	assert_null(cel_env_type_named(env, CEL_T_NAMED, name, NULL, 0));
+	assert_null(cel_env_find_variable(env, name));
+	cel_env_free(env);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cel_check_infers_types),
@@ -356,6 +408,9 @@ int main(void) {
 		cmocka_unit_test(test_cel_check_takes_names_of_any_length),
 		cmocka_unit_test(test_cel_check_always_offers_the_standard_library),
 		cmocka_unit_test(test_cel_check_offers_what_the_environment_has),
+		cmocka_unit_test(test_cel_check_declares_a_name_once),
+		cmocka_unit_test(test_cel_check_bounds_declarations),
+		cmocka_unit_test(test_cel_check_refuses_what_an_environment_has_no_room_for),
 	};
 
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);

@@ -348,7 +348,7 @@ static void test_P5_a_crash_leaves_no_core(void **state) {
 
 	(void)state;
 	unsanitized("SIGSEGV is the sanitizer's");
-	snprintf(w.wrap, sizeof(w.wrap), "prlimit --core=unlimited");
+	snprintf(w.wrap, sizeof(w.wrap), "env -C %s prlimit --core=unlimited", w.dir); /* where a core would be written */
 	world_daemon(&w);
 	token_of(600, token, sizeof(token));
 	assert_int_equal(proc_status("NoNewPrivs:"), 1);

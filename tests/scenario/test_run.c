@@ -5,10 +5,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +48,33 @@ static void test_run_gives_the_command_a_fresh_private_file(void **state) {
 	assert_string_equal(out, "600\ntmpfs\nya29.\nacme-ml\n0\n");
 	err[strcspn(err, "\n")] = '\0';
 	assert_int_equal(access(err, F_OK), -1); /* removed afterwards */
+}
+
+/* Where no tmpfs is, nothing is written, and the command does not run. */
+static void test_P5_run_writes_no_token_to_a_disk(void **state) {
+	char mark[200];
+	struct statfs fs;
+
+	(void)state;
+	world_daemon(&w);
+	if (statfs(w.dir, &fs) < 0 || fs.f_type == 0x01021994 /* TMPFS_MAGIC */) {
+		print_message("skipped: there is no disk under /tmp\n");
+		skip();
+	}
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(w.dir, "/dev/shm", NULL, MS_BIND, NULL) < 0) {
+		print_message("skipped: taking /dev/shm away needs root and a mount namespace\n");
+		skip();
+	}
+	snprintf(mark, sizeof(mark), "%s/ran", w.dir);
+	unsetenv("XDG_RUNTIME_DIR");
+	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "touch", mark), 75);
+	assert_int_equal(umount2("/dev/shm", MNT_DETACH), 0);
+	print_message("%s", err);
+	assert_non_null(strstr(err, "a token is not written to a disk"));
+	assert_int_equal(access(mark, F_OK), -1);
+	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "touch", mark), 0);
+	assert_int_equal(access(mark, F_OK), 0);
 }
 
 static void test_run_renews_before_expiry(void **state) {
@@ -219,6 +249,7 @@ static void test_run_is_one_job(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_run_gives_the_command_a_fresh_private_file),
+		SCENARIO(test_P5_run_writes_no_token_to_a_disk),
 		SCENARIO(test_run_renews_before_expiry),
 		SCENARIO(test_run_keeps_codes_and_passes_signals),
 		SCENARIO(test_run_removes_its_file_whatever_ends_it),
