@@ -67,6 +67,7 @@ static void harden(void) {
 	prctl(PR_SET_DUMPABLE, DUMPABLE, 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	secret_libraries();
+	unsetenv("SSLKEYLOGFILE"); /* libcurl would write there what decrypts its connections, tokens and all */
 	raise_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(), with a name and a remedy */

@@ -106,6 +106,7 @@ P5-token-in-the-record | broker/request.c | s/req->token ? req->token->sha256 : 
 P5-token-in-an-error | broker/mint.c | s/struct buf until = BUF_INIT(64);/struct buf until = BUF_INIT(4096);/; s/^\tbuf_add_time(&until, token->expires_at);/&\n\tbuf_adds(\&until, token->text);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-bearer-in-a-debug-line | broker/mint.c | s/^\tflight->bearer_expires_at = expires_at;/&\n\tlog_debug(flight->minter->log, "call", "bearer=%s", bearer->data);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-core-files | broker/main.c | s/setrlimit(RLIMIT_CORE, &none);/(void)none;/ | scenario/test_promises | test_P5_no_core_file_holds_a_token
+P5-keys-of-connections | broker/main.c | s/unsetenv("SSLKEYLOGFILE");// | scenario/test_upstream | test_P5_keys_of_connections*
 P5-bearer-traced | broker/mint.c | s/^\tflight->bearer_expires_at = expires_at;/&\n\tlog_debug(flight->minter->log, "call", "bearer=%s", bearer->data);/ | scenario/test_forget | test_P5_a_thousand_tokens_leave_no_trace
 P5-hash-of-the-flight | broker/request.c | s/req->token ? req->token->sha256 : NULL/req->token ? req->token->flight : NULL/ | scenario/test_forget | test_P5_a_thousand_tokens_leave_no_trace
 P5-nothing-wiped | broker/secret.c | s/^\t\texplicit_bzero(data, len);/\t\t(void)data;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more

@@ -67,10 +67,12 @@ static void call_free(struct call *call) {
 /* --- replies */
 
 static void call_reply(struct call *call, int status, const struct buf *body, bool secret) {
+	static const char no_memory[] = "{\"error\":{\"code\":500,\"message\":\"no memory for the answer\",\"status\":\"INTERNAL\"}}\n";
+	const bool whole = buf_ok(body);
 	struct http_reply reply = {
-		.status = status,
+		.status = whole ? status : 500,
 		.content_type = "application/json",
-		.body = { body->data ? body->data : "", body->len },
+		.body = whole ? (struct str){ body->data ? body->data : "", body->len } : str_of(no_memory),
 		.secret = secret,
 	};
 	struct conn *conn = call->conn;

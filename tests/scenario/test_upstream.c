@@ -623,6 +623,20 @@ static void test_upstream_trusts_the_ca_file_that_is_named(void **state) {
 	assert_int_equal(httpstub_count(tls, NULL), 1);
 }
 
+/* libcurl writes the keys of its connections there, for who debugs it. */
+static void test_P5_keys_of_connections_are_written_nowhere(void **state) {
+	char path[200];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/keys", w.dir);
+	setenv("SSLKEYLOGFILE", path, 1);
+	use_tls("127.0.0.1", ca.cert_file, "");
+	world_daemon(&w);
+	unsetenv("SSLKEYLOGFILE");
+	token(SA_DEV, ", \"lifetime\": 700", 200, "ya29.over-tls");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void test_upstream_goes_by_the_proxy_of_the_environment(void **state) {
 	struct connect_proxy *proxy = connect_proxy_new(httpstub_port(tls));
 	char last[256], want[64];
@@ -786,6 +800,7 @@ int main(void) {
 		SCENARIO(test_upstream_gives_id_tokens),
 		SCENARIO(test_upstream_refuses_id_tokens_where_an_hour_is_too_long),
 		SCENARIO_TLS(test_upstream_trusts_the_ca_file_that_is_named),
+		SCENARIO_TLS(test_P5_keys_of_connections_are_written_nowhere),
 		SCENARIO_TLS(test_upstream_goes_by_the_proxy_of_the_environment),
 		SCENARIO_TLS(test_upstream_speaks_http2_where_offered),
 	};
