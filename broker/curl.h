@@ -4,7 +4,7 @@
  * libcurl, loaded when the first call to an upstream is made.
  *
  * With TLS, LDAP, Kerberos and what else Debian builds into it, it is thirty libraries: linked to hallpassd they would
- * be two thirds of its start and of its memory at rest, for a broker that may answer from its cache, or not at all, for hours.
+ * be half of its memory at rest and slow its start, for a broker that may answer from its cache, or not at all, for hours.
  */
 
 #define CURL_DISABLE_TYPECHECK /* its checks are macros around names that we do not link to */
