@@ -65,7 +65,7 @@ int world_make(struct world *world);  /* keys, callers, targets */
 json_t *world_key_file(const struct world *world, const struct caller *caller); /* a new reference */
 int world_write(struct world *world); /* the credential files into dir, once the URL is known */
 struct caller *world_caller(struct world *world, const char *name);
-const struct grant *world_grant(const struct world *world, const char *caller, const char *target);
+const struct grant *world_grant(struct world *world, const char *caller, const char *target);
 EVP_PKEY *world_signer(struct world *world);
 void world_grants_reset(struct world *world); /* to what README.md says */
 /* Changes what a caller may do, or adds it. NULL: no room. */
