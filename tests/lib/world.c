@@ -132,6 +132,15 @@ void world_end(struct world *w) {
 	memset(w, 0, sizeof(*w));
 }
 
+int world_end_well(struct world *w) {
+	int status = w->daemon > 0 ? world_stop(w, SIGTERM) : 0;
+
+	if (status)
+		world_log_tail(w);
+	world_end(w);
+	return status;
+}
+
 void world_policy(struct world *w, const char *yaml) {
 	write_file(w, "policy.yaml", yaml);
 }

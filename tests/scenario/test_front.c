@@ -34,15 +34,9 @@ static int setup(void **state) {
 	return 0;
 }
 
-/* Whatever was done to it, the daemon ends well: exit 0, and no complaint of a sanitizer. */
 static int teardown(void **state) {
-	int status = w.daemon > 0 ? world_stop(&w, SIGTERM) : 0;
-
 	(void)state;
-	if (status)
-		world_log_tail(&w);
-	world_end(&w);
-	return status;
+	return world_end_well(&w);
 }
 
 /* --- raw clients */
