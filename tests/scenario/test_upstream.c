@@ -623,6 +623,26 @@ static void test_upstream_trusts_the_ca_file_that_is_named(void **state) {
 	assert_int_equal(httpstub_count(tls, NULL), 1);
 }
 
+/* It is loaded when Google is first called; what is wrong with it then is said, and what gets by without it does. */
+static void test_upstream_says_that_libcurl_cannot_be_loaded(void **state) {
+	char path[200];
+	FILE *f;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/libcurl.so.4", w.dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("no library", f);
+	fclose(f);
+	setenv("LD_LIBRARY_PATH", w.dir, 1);
+	world_daemon(&w);
+	unsetenv("LD_LIBRARY_PATH");
+	token(SA_DEV, "", 503, "libcurl4");
+	ask(&w, "GET", "/healthz", NULL, &a);
+	assert_int_equal(a.status, 200);
+	answer_fini(&a);
+}
+
 /* libcurl writes the keys of its connections there, for who debugs it. */
 static void test_P5_keys_of_connections_are_written_nowhere(void **state) {
 	char path[200];
@@ -799,6 +819,7 @@ int main(void) {
 		SCENARIO(test_upstream_delegates_in_the_order_given),
 		SCENARIO(test_upstream_gives_id_tokens),
 		SCENARIO(test_upstream_refuses_id_tokens_where_an_hour_is_too_long),
+		SCENARIO(test_upstream_says_that_libcurl_cannot_be_loaded),
 		SCENARIO_TLS(test_upstream_trusts_the_ca_file_that_is_named),
 		SCENARIO_TLS(test_P5_keys_of_connections_are_written_nowhere),
 		SCENARIO_TLS(test_upstream_goes_by_the_proxy_of_the_environment),
