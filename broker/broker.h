@@ -25,6 +25,7 @@ void broker_run(struct broker *broker);
 void broker_free(struct broker *broker); /* takes NULL */
 
 struct request_world *broker_requests(struct broker *broker);
+struct sessions *broker_sessions(struct broker *broker);
 
 /* Who wants a reload: for the record. */
 struct reload_by {

@@ -22,6 +22,7 @@
 #include "hallpass/policy.h"
 
 #define ASK_MAX_DELEGATES 8
+#define ASK_SESSION_MAX 17 /* 64 random bits in hex, and the NUL */
 #define REQUEST_ID_MAX 40
 
 struct request;
@@ -53,6 +54,7 @@ struct ask {
 	const char *audience;
 	bool include_email;
 	const char *justification;
+	char session[ASK_SESSION_MAX]; /* through whose port it came; "": none */
 	json_t *body; /* owner of the strings */
 };
 
@@ -65,6 +67,7 @@ struct request_outcome {
 	const struct token *token; /* NULL: error says why */
 	const struct error *error;
 	const char *reason; /* for ErrorInfo; NULL: the error code's own */
+	int upstream_status; /* of Google's answer, where one was waited for and no token came; 0: none */
 	bool cached;
 	int64_t now; /* when it was decided */
 };

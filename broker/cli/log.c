@@ -26,7 +26,7 @@ static const char *text_of(const json_t *object, const char *key) {
 }
 
 static bool type_is_known(const char *type) {
-	for (int i = RECORD_INTENT; i <= RECORD_LATE; i++)
+	for (int i = RECORD_INTENT; i < N_RECORD_TYPES; i++)
 		if (!strcmp(record_type_name((enum record_type)i), type))
 			return true;
 	return false;

@@ -90,8 +90,8 @@ int permission_parse(const char *name, enum policy_permission *out); /* -1: no s
 
 struct policy_peer {
 	bool known; /* false: every request.peer attribute is "unknown", and using one in a condition errs */
-	int64_t uid, gid, pid;
-	const char *exe; /* absolute path, or NULL where the kernel will not say */
+	int64_t uid, gid, pid; /* -1: the kernel does not say */
+	const char *exe;       /* absolute path, or NULL where the kernel will not say */
 };
 
 /* One request as conditions see it. All borrowed; NULL strings are absent attributes. */

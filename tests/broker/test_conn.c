@@ -28,7 +28,7 @@ struct world {
 	struct listener *listener;
 	struct log log;
 	char dir[64], path[96];
-	int requests, gones, drains;
+	int requests, gones, drains, id;
 	struct conn *held; /* with hold: the one that waits for its answer */
 	bool hold, big;
 };
@@ -60,9 +60,8 @@ static void on_gone(void *arg, struct conn *conn) {
 
 static int setup(void **state) {
 	struct world *w = test_calloc(1, sizeof(*w));
-	struct conn_handler handler = { on_request, on_gone, w };
+	struct conn_handler handler = { .request = on_request, .gone = on_gone, .arg = w };
 	struct error err;
-	int id;
 
 	*state = w;
 	w->base = event_base_new();
@@ -71,9 +70,9 @@ static int setup(void **state) {
 	if (!mkdtemp(w->dir))
 		return -1;
 	snprintf(w->path, sizeof(w->path), "%s/s", w->dir);
-	if (conn_server_new(w->base, &limits, &handler, &w->log, &w->server, &err) < 0 ||
+	if (conn_server_new(w->base, &limits, &w->log, &w->server, &err) < 0 ||
 	    listener_unix(w->path, 0600, NULL, &w->listener, &err) < 0 ||
-	    conn_server_listen(w->server, listener_fd(w->listener), "test", &id, &err) < 0) {
+	    conn_server_listen(w->server, listener_fd(w->listener), &handler, &w->id, &err) < 0) {
 		print_message("%s\n", err.message);
 		return -1;
 	}
