@@ -64,7 +64,7 @@ const struct command commands[] = {
 	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
 	  "close, and when the broker comes back after it was gone.",
 	  NULL },
-	{ "env", "--as ACCOUNT | --end", "make a shell work as a service account", 0, 0, false, cmd_env,
+	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
 	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },

@@ -12,7 +12,7 @@
  *   GET  /v1/list     -> {principal, accounts: what policy_list() gives}
  *   POST /v1/why      {serviceAccount, scopes?, lifetime?, delegates?, justification?, permission?, time? (Unix seconds)}
  *                     -> what policy_explain() gives
- *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections}
+ *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
