@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "broker/conn.h"
 #include "broker/listener.h"
 #include "broker/log.h"
+#include "broker/loopback.h"
 #include "hallpass/cleanup.h"
 #include "tests/broker/http_corpus.h"
 
@@ -749,6 +751,42 @@ static void test_conn_turns_away_before_a_byte_is_read(void **state) {
 	close(fd);
 }
 
+/* On TCP: a client that turned away in between gets what is everybody's, and no token. */
+static void test_P4_conn_asks_again_before_a_token(void **state) {
+	struct world *w = *state;
+	struct conn_handler handler = { .request = on_request, .gone = on_gone, .arg = w };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct loopback at = { .family = AF_INET };
+	char out[1024];
+	struct error err;
+	int listening, id;
+
+	assert_int_equal(loopback_listen(&at, &listening, &err), 0);
+	assert_int_equal(conn_server_listen(w->server, listening, &handler, &id, &err), 0);
+	in.sin_port = htons(at.port);
+	w->hold = true;
+	for (int how = 0; how < 3; how++) {
+		struct http_reply reply = { .status = 200, .content_type = "text/plain", .body = STR("what was asked for"), .secret = how > 0 };
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		connect(fd, (struct sockaddr *)&in, sizeof(in));
+		for (int i = 0; i < 500 && send(fd, GET("/"), strlen(GET("/")), MSG_NOSIGNAL) < 0; i++)
+			spin(w, 2);
+		for (int i = 0; i < 500 && !w->held; i++)
+			spin(w, 2);
+		assert_int_equal(conn_peer(w->held)->uid, geteuid());
+		if (how < 2)
+			shutdown(fd, SHUT_WR); /* not seen by the loop yet */
+		conn_reply(w->held, &reply);
+		w->held = NULL;
+		hear(w, fd, out, sizeof(out), how == 1 ? NULL : "what was asked for");
+		if (how == 1)
+			assert_string_equal(out, "");
+		close(fd);
+	}
+	close(listening);
+}
+
 #define WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -776,8 +814,10 @@ int main(void) {
 		WORLD(test_conn_says_why_it_lets_go),
 		WORLD(test_conn_shuts_one_door_and_no_other),
 		WORLD(test_conn_turns_away_before_a_byte_is_read),
+		WORLD(test_P4_conn_asks_again_before_a_token),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
