@@ -197,16 +197,8 @@ static int have_segment(struct writer *w, size_t len) {
 }
 
 static int write_frame(struct writer *w, struct batch *b, size_t len, struct error *err) {
-	struct iovec iov = { b->bytes, len };
-	const struct journal_io *io = w->dir->io;
-	ssize_t r = io->pwritev(io->ctx, w->segment.fd, &iov, 1, w->offset);
-
-	if (r < 0)
-		return segment_error(w->dir, w->segment.name, "cannot write", errno, err);
-	if ((size_t)r != len)
-		return segment_error(w->dir, w->segment.name, "short write to", ENOSPC, err);
-	if (io->fdatasync(io->ctx, w->segment.fd) < 0)
-		return segment_error(w->dir, w->segment.name, "cannot sync", errno, err);
+	if (segment_write(w->dir, &w->segment, b->bytes, len, w->offset, err) < 0)
+		return -1;
 	return segment_check(w->dir, &w->segment, err);
 }
 
