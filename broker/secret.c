@@ -1,8 +1,6 @@
 /* See secret.h. */
 
-#include <jansson.h>
 #include <malloc.h>
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,24 +122,4 @@ void *wipe_realloc(void *p, size_t size) {
 		memcpy(q, p, had < size ? had : size);
 	wipe_free(p);
 	return q;
-}
-
-static void *crypto_malloc(size_t size, const char *file, int line) {
-	(void)file, (void)line;
-	return malloc(size);
-}
-
-static void *crypto_realloc(void *p, size_t size, const char *file, int line) {
-	(void)file, (void)line;
-	return wipe_realloc(p, size);
-}
-
-static void crypto_free(void *p, const char *file, int line) {
-	(void)file, (void)line;
-	wipe_free(p);
-}
-
-void secret_libraries(void) {
-	json_set_alloc_funcs(malloc, wipe_free);
-	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
 }

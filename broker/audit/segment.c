@@ -164,11 +164,10 @@ int segment_write(const struct segment_dir *dir, const struct segment *segment, 
 	return 0;
 }
 
-int segment_begin(const struct segment_dir *dir, const struct segment *segment, struct journal_hasher *hasher,
-		  const struct journal_header *header, struct error *err) {
+int segment_begin(const struct segment_dir *dir, const struct segment *segment, const struct journal_header *header, struct error *err) {
 	uint8_t page[JOURNAL_HEADER];
 
-	journal_header_write(hasher, header, page);
+	journal_header_write(header, page);
 	return segment_write(dir, segment, page, sizeof(page), 0, err);
 }
 

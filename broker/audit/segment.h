@@ -42,8 +42,7 @@ int segment_make(const struct segment_dir *dir, uint64_t number, uint64_t size, 
 /* Opens a spare that was made before. */
 int segment_open(const struct segment_dir *dir, uint64_t number, struct segment *out, struct error *err);
 /* Writes the header and makes it durable. */
-int segment_begin(const struct segment_dir *dir, const struct segment *segment, struct journal_hasher *hasher,
-		  const struct journal_header *header, struct error *err);
+int segment_begin(const struct segment_dir *dir, const struct segment *segment, const struct journal_header *header, struct error *err);
 /*
  * Writes and makes durable, by one write and one fdatasync. What is left of the last page is written as the zeros that
  * it holds already: so each page is written whole the first time, and the disk is never asked what was there.
