@@ -17,6 +17,7 @@
 #include "broker/clock.h"
 #include "broker/limit.h"
 #include "broker/mint.h"
+#include "broker/pool.h"
 #include "broker/snapshot.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
@@ -39,6 +40,7 @@ struct request_world {
 	char id_prefix[16];	   /* of this process' life */
 	uint64_t next_id;
 	struct buf record; /* scratch: the record being written */
+	struct pool pool;  /* of struct request */
 };
 
 /* What was asked. Strings are borrowed from `body`, which the request takes. */
@@ -67,7 +69,6 @@ struct request_outcome {
 	const struct token *token; /* NULL: error says why */
 	const struct error *error;
 	const char *reason; /* for ErrorInfo; NULL: the error code's own */
-	int upstream_status; /* of Google's answer, where one was waited for and no token came; 0: none */
 	bool cached;
 	int64_t now; /* when it was decided */
 };

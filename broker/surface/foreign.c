@@ -1,5 +1,6 @@
 /* See foreign.h. */
 
+#include <string.h>
 #include <strings.h>
 #include "broker/surface/foreign.h"
 #include "hallpass/cleanup.h"
@@ -17,6 +18,8 @@ struct str foreign_field(const struct http_request *request) {
 	for (size_t i = 0; i < request->n_fields; i++) {
 		struct str name = request->fields[i].name;
 
+		if (!strchr("orsxfvORSXFV", name.p[0]))
+			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(foreign); k++)
 			if ((foreign[k].prefix ? name.n >= foreign[k].n : name.n == foreign[k].n) &&
 			    !strncasecmp(name.p, foreign[k].name, foreign[k].n))

@@ -67,21 +67,20 @@ static void not_found(struct exchange *x, const char *what) {
 
 /* --- tokens */
 
-/* What a failure is to a client: one that may pass makes it try again, any other must not. */
+/* What a failure is to a client: 503 makes it try again, and all else must not. */
 static int status_for(const struct request_outcome *o) {
 	static const struct {
 		enum error_code code;
 		int status;
 	} table[] = {
-		{ ERR_INVALID, 400 },  { ERR_UNAUTHENTICATED, 403 }, { ERR_DENIED, 403 },
-		{ ERR_NOT_FOUND, 404 }, { ERR_LIMIT, 429 },	     { ERR_INTERNAL, 500 },
+		{ ERR_INVALID, 400 }, { ERR_UNAUTHENTICATED, 403 }, { ERR_DENIED, 403 }, { ERR_REFUSED, 403 },
+		{ ERR_NOT_FOUND, 404 }, { ERR_LIMIT, 429 },	    { ERR_INTERNAL, 500 },
 	};
-	bool refused = o->upstream_status >= 400 && o->upstream_status < 500 && o->upstream_status != 429;
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (table[i].code == o->error->code)
 			return table[i].status;
-	return o->error->code == ERR_UPSTREAM && refused ? 403 : 503;
+	return 503;
 }
 
 static void refuse_outcome(struct exchange *x, const struct request_outcome *o, int status) {
