@@ -246,6 +246,7 @@ static int begin_session(struct cli *cli, environment_fn *print) {
 		end_holder(getenv(DIR_VARIABLE));
 	environment_each(&keeper, print, NULL);
 	print(NULL, DIR_VARIABLE, keeper.private.dir);
+	keeper_leave(&keeper);
 	return API_EXIT_OK;
 }
 

@@ -84,6 +84,8 @@ int keeper_begin(struct keeper *keeper, struct cli *cli);
 int keeper_polls(const struct keeper *keeper, struct pollfd polls[KEEPER_POLLS]);
 void keeper_turn(struct keeper *keeper, const struct pollfd polls[KEEPER_POLLS]);
 void keeper_end(struct keeper *keeper);
+/* Another process of ours has it from now on. */
+void keeper_leave(struct keeper *keeper);
 
 /* environment.c: what programs are told by. value NULL: it must not be set. */
 typedef void environment_fn(void *arg, const char *name, const char *value);

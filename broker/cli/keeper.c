@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 #include "broker/cli/keep.h"
 #include "hallpass/cleanup.h"
 
@@ -65,9 +66,15 @@ void keeper_turn(struct keeper *k, const struct pollfd polls[KEEPER_POLLS]) {
 	control_turn(&k->control, polls[1].revents != 0);
 }
 
+void keeper_leave(struct keeper *k) {
+	control_end(&k->control);
+	if (k->private.fd >= 0)
+		close(k->private.fd);
+	json_decref(k->body);
+}
+
 void keeper_end(struct keeper *k) {
 	lease_end(&k->lease);
-	control_end(&k->control);
 	private_remove(&k->private);
-	json_decref(k->body);
+	keeper_leave(k);
 }

@@ -211,12 +211,15 @@ static void test_run_keeps_to_the_end_of_its_session(void **state) {
 	struct running r;
 	struct answer a;
 	char path[64];
-	json_t *records;
+	json_t *records, *also;
 
 	(void)state;
 	world_daemon(&w);
-	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sleep", "60", NULL });
+	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--also", SA_LABEL, "--also=" SA_BATCH, "--", "sleep", "60", NULL });
 	records = records_wait(&w, "opened", 1);
+	also = json_object_get(records_last(records, "opened"), "also");
+	assert_int_equal(json_array_size(also), 2);
+	assert_string_equal(json_string_value(json_array_get(also, 1)), SA_BATCH);
 	snprintf(path, sizeof(path), "/v1/sessions/%s", json_string_value(json_object_get(records_last(records, "opened"), "session")));
 	json_decref(records);
 	ask(&w, "DELETE", path, NULL, &a);

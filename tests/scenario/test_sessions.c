@@ -255,6 +255,7 @@ static void test_sessions_have_limits(void **state) {
 	close(fds[0]);
 	json_decref(records_wait(&w, "closed", 1));
 	assert_int_equal(session_ask(&w, DEV, &fds[0], &a), 200);
+	answer_fini(&a);
 	ask(&w, "GET", "/v1/status", NULL, &a);
 	assert_int_equal(answer_int(&a, "sessions"), 2);
 	close(fds[0]);
