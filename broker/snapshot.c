@@ -1,29 +1,15 @@
 /* See snapshot.h. */
 
 #include <assert.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "broker/file.h"
 #include "broker/snapshot.h"
+#include "broker/versions.h"
 #include "broker/zonefile.h"
 #include "hallpass/cleanup.h"
 
-#define POLICY_MAX_BYTES (64 << 20)
 #define NOTES_MAX_BYTES 65536
-
-static void sha256_hex(const void *data, size_t len, char out[65]) {
-	static const char digits[] = "0123456789abcdef";
-	unsigned char md[32];
-	int ok = EVP_Digest(data, len, md, NULL, EVP_sha256(), NULL);
-
-	assert(ok);
-	for (size_t i = 0; i < sizeof(md); i++) {
-		out[2 * i] = digits[md[i] >> 4];
-		out[2 * i + 1] = digits[md[i] & 15];
-	}
-	out[64] = '\0';
-}
 
 /* Findings, printed while the text they point into is at hand. */
 static void notes_take(struct snapshot_notes *notes, struct policy_report *report, const char *name, struct str text,
@@ -74,7 +60,7 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 	char *text = NULL;
 	int r;
 
-	r = file_read(path, POLICY_MAX_BYTES, &text, &len, err);
+	r = file_read(path, VERSION_MAX_BYTES, &text, &len, err);
 	if (r < 0) {
 		if (err->code == ERR_NOT_FOUND)
 			error_set(err, ERR_NOT_FOUND,
@@ -83,10 +69,11 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 		return r;
 	}
 	r = policy_load(path, (struct str){ text, len }, &zonefile_host, now, &snapshot->policy, &report, err);
-	sha256_hex(text, len, snapshot->policy_sha256);
+	version_hash((struct str){ text, len }, snapshot->policy_sha256);
 	notes_take(notes, &report, path, (struct str){ text, len }, colour);
 	note_writable(notes, path);
-	free(text);
+	snapshot->policy_text = text;
+	snapshot->policy_len = len;
 	return r;
 }
 
@@ -108,6 +95,16 @@ int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, s
 	return 0;
 }
 
+int snapshot_keep(struct snapshot *snapshot, struct error *err) {
+	const struct str text = { snapshot->policy_text, snapshot->policy_len };
+
+	assert(text.p);
+	if (version_keep(snapshot->config->audit_dir, snapshot->policy_sha256, text, err) < 0)
+		return -1;
+	free(take(&snapshot->policy_text));
+	return 0;
+}
+
 void snapshot_notes_fini(struct snapshot_notes *notes) {
 	buf_fini(&notes->text);
 }
@@ -122,5 +119,6 @@ void snapshot_unref(struct snapshot *snapshot) {
 		return;
 	policy_unref(snapshot->policy);
 	config_free(snapshot->config);
+	free(snapshot->policy_text);
 	free(snapshot);
 }
