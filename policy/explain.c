@@ -39,6 +39,21 @@ static void add_values(struct buf *out, json_t *values) {
 		buf_addc(out, ')');
 }
 
+/* An expression that stands on several lines, on one. */
+static void add_expression(struct buf *out, const char *text) {
+	while (*text) {
+		size_t n = strcspn(text, "\n"), blank = n;
+
+		while (text[n] && blank > 0 && text[blank - 1] == ' ')
+			blank--;
+		buf_add(out, text, blank);
+		text += n;
+		if (*text)
+			buf_addc(out, ' ');
+		text += strspn(text, "\n ");
+	}
+}
+
 static void add_false_parts(struct buf *out, const struct rule *rule, const struct policy_query *q) {
 	cleanup(json_decrefp) json_t *parts = condition_false_parts(rule->condition, q);
 	json_t *part;
@@ -46,7 +61,7 @@ static void add_false_parts(struct buf *out, const struct rule *rule, const stru
 
 	json_array_foreach (parts, i, part) {
 		buf_adds(out, i ? " and " : ": ");
-		buf_adds(out, json_string_value(json_object_get(part, "expression")));
+		add_expression(out, json_string_value(json_object_get(part, "expression")));
 		buf_adds(out, json_object_get(part, "error") ? " cannot be evaluated" : " is false");
 		add_values(out, json_object_get(part, "values"));
 	}

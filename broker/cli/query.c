@@ -161,12 +161,24 @@ static void print_value(const char *name, const json_t *value) {
 	free(text);
 }
 
+/* As the policy has it, on as many lines. */
+static void print_expression(const char *text) {
+	for (const char *line = text; *line;) {
+		size_t n = strcspn(line, "\n");
+		char *copy = strndup(line, n);
+
+		printf("%s%s\n", line == text ? " " : "             ", copy ? out_safe(copy) : "?");
+		free(copy);
+		line += n + strspn(line + n, "\n ");
+	}
+}
+
 static void print_false_part(const struct cli *cli, const json_t *part) {
 	const char *name;
 	json_t *value;
 
-	printf("      %sfalse:%s %s\n", out_color(cli, COLOR_YELLOW), out_color(cli, COLOR_NONE),
-	       out_safe(text_of(part, "expression")));
+	printf("      %sfalse:%s", out_color(cli, COLOR_YELLOW), out_color(cli, COLOR_NONE));
+	print_expression(text_of(part, "expression"));
 	json_object_foreach(json_object_get((json_t *)part, "values"), name, value)
 		print_value(name, value);
 }

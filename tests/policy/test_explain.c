@@ -202,6 +202,15 @@ static const struct str unusual = STR(
 	"      request.auth.method == \"oidc\" && request.time > timestamp(\"2027-01-01T00:00:00Z\") &&\n"
 	"      request.lifetime > duration(\"900s\") && request.scopes == [\"x\"] && !(origin.port == 80) &&\n"
 	"      (request.peer.uid == 0 ? true : false) && request.auth.access_levels.exists(l, l == \"x\") && request.auth.claims.on\n"
+	"- name: lines\n"
+	"  members: ['user:alice@example.com']\n"
+	"  serviceAccounts: [lines" P "]\n"
+	"  condition:\n"
+	"    expression: |\n"
+	"      request.peer.uid == 1 ||\n"
+	"        request.auth.method == \"x  y\" ||  \n"
+	"\n"
+	"      false\n"
 	"denyRules:\n"
 	"- {name: freeze, deniedPrincipals: [allAuthenticated], exceptionPrincipals: [group:ops], serviceAccounts: [target" P "], denialCondition: {expression: 'request.time >= timestamp(\"2026-11-24T15:10:00Z\")'}}\n");
 
@@ -215,6 +224,8 @@ static void test_denial_message_of_less_usual_answers(void **state) {
 	} cases[] = {
 		{ "sign" P, 0, false, "no binding lets user:alice@example.com use sign" P " (getAccessToken); binding sign has getOpenIdToken" },
 		{ "target" P, 0, true, "not through this delegate: binding hop is over; it ended at 2026-01-01T00:00:00Z; it would be allowed without delegate hop" P },
+		{ "lines" P, 0, false, "binding lines does not apply now: request.peer.uid == 1 || request.auth.method == \"x  y\" || false is false "
+				       "(request.peer.uid is 8, request.auth.method is \"peer\")" },
 		{ "brief" P, 1, false, "binding brief is about to end: less than a second is left for a token" },
 		{ "errs" P, 0, false, "binding errs does not apply: its condition cannot be evaluated: no such attribute: request.lifetime; it would be allowed with a lifetime of 59 s" },
 	};
@@ -226,6 +237,7 @@ static void test_denial_message_of_less_usual_answers(void **state) {
 		char *message;
 
 		q.now += cases[i].at;
+		q.peer = (struct policy_peer){ .known = true, .uid = 8 };
 		q.now_ns = cases[i].at ? 500000000 : 0;
 		q.delegates = &hop;
 		q.n_delegates = cases[i].delegate;
