@@ -48,27 +48,38 @@ static void load(void *arg) {
 	free(text);
 }
 
+/* Giving back a hundred thousand rules takes a while, too. */
+static void drop(void *arg) {
+	struct past_wait *wait = arg;
+
+	policy_unref(wait->policy);
+}
+
 /* --- on the loop */
 
-static void remember(struct past *past, const struct past_wait *wait) {
-	policy_unref(past->policy);
-	past->policy = policy_ref(wait->policy);
+/* The wait gets the one that was remembered before. */
+static void remember(struct past *past, struct past_wait *wait) {
+	struct policy *before = past->policy;
+
+	past->policy = wait->policy;
+	wait->policy = before;
 	memcpy(past->hash, wait->hash, VERSION_HASH);
 }
 
 static void loaded(void *arg) {
 	struct past_wait *wait = arg;
 	struct past *past = wait->past;
+	struct errands *errands = past->errands;
 
 	past->under_way--;
-	if (wait->policy && !past->ended)
-		remember(past, wait);
 	if (wait->done)
 		wait->done(wait->policy, &wait->err, wait->arg);
+	if (wait->policy && !past->ended)
+		remember(past, wait);
 	if (past->ended && !past->under_way)
 		past_release(past);
-	policy_unref(wait->policy);
-	free(wait);
+	wait->errand = (struct errand){ .run = drop, .done = free, .arg = wait };
+	errands_start(errands, &wait->errand);
 }
 
 int past_new(struct errands *errands, const char *dir, struct past **out, struct error *err) {

@@ -9,6 +9,8 @@
 #include "policy/decide.h"
 
 #define MAX_OFFERED 10000 /* accounts compared with a misspelt one */
+#define MAX_TOLD 3	   /* false parts in one sentence */
+#define TOLD_BYTES 200	   /* of an expression, or a value */
 #define MAX_LISTED 10000  /* entries of policy_list() */
 #define LIST_LOOK_S (31 * 86400) /* people plan further ahead than a token lives */
 
@@ -18,11 +20,22 @@ static const char *short_name(enum policy_permission permission) {
 
 /* ---- the sentence ---- */
 
+/* A sentence has no room for everything that a policy may say. */
+static void add_cut(struct buf *out, const char *text) {
+	size_t n = strnlen(text, TOLD_BYTES);
+
+	while (n && ((unsigned char)text[n] & 0xC0) == 0x80)
+		n--;
+	buf_add(out, text, n);
+	if (text[n])
+		buf_adds(out, "\xE2\x80\xA6");
+}
+
 static void add_value(struct buf *out, const json_t *value) {
 	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
 
 	if (text)
-		buf_adds(out, text);
+		add_cut(out, text);
 	free(text);
 }
 
@@ -41,17 +54,20 @@ static void add_values(struct buf *out, json_t *values) {
 
 /* An expression that stands on several lines, on one. */
 static void add_expression(struct buf *out, const char *text) {
-	while (*text) {
-		size_t n = strcspn(text, "\n"), blank = n;
+	struct buf line = BUF_INIT(SIZE_MAX / 2);
 
-		while (text[n] && blank > 0 && text[blank - 1] == ' ')
-			blank--;
-		buf_add(out, text, blank);
-		text += n;
+	while (*text) {
+		size_t n = strcspn(text, "\n"), end = n;
+
+		while (text[n] && end > 0 && text[end - 1] == ' ')
+			end--;
+		buf_add(&line, text, end);
+		text += n + strspn(text + n, "\n ");
 		if (*text)
-			buf_addc(out, ' ');
-		text += strspn(text, "\n ");
+			buf_addc(&line, ' ');
 	}
+	add_cut(out, line.data ? line.data : "");
+	buf_fini(&line);
 }
 
 static void add_false_parts(struct buf *out, const struct rule *rule, const struct policy_query *q) {
@@ -60,6 +76,10 @@ static void add_false_parts(struct buf *out, const struct rule *rule, const stru
 	size_t i;
 
 	json_array_foreach (parts, i, part) {
+		if (i == MAX_TOLD) {
+			buf_addf(out, " and %zu more are", json_array_size(parts) - i);
+			break;
+		}
 		buf_adds(out, i ? " and " : ": ");
 		add_expression(out, json_string_value(json_object_get(part, "expression")));
 		buf_adds(out, json_object_get(part, "error") ? " cannot be evaluated" : " is false");

@@ -248,6 +248,32 @@ static void test_denial_message_of_less_usual_answers(void **state) {
 	policy_unref(policy);
 }
 
+/* However much was false, there is room for what would help. */
+static void test_denial_message_has_room_for_what_would_help(void **state) {
+	struct buf b = BUF_INIT(1 << 16), message = BUF_INIT(767); /* as in a struct error */
+	struct policy *policy;
+	struct policy_query q = query_for("a" P);
+	struct decision d;
+
+	(void)state;
+	buf_adds(&b, "version: 1\nbindings:\n- {name: b, members: ['user:alice@example.com'], serviceAccounts: [a" P "], condition: {expression: 'request.justification == \"");
+	for (int i = 0; i < 50; i++)
+		buf_adds(&b, "\xC3\xA4");
+	buf_adds(&b, "\" || request.justification in [");
+	for (int i = 0; i < 50; i++)
+		buf_adds(&b, "\"\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\", ");
+	buf_adds(&b, "\"x\"]'}}\n");
+	policy = load_policy((struct str){ b.data, b.len });
+	q.justification = "because";
+	policy_decide(policy, &q, &d);
+	policy_denial_message(policy, &q, &d, &message);
+	assert_true(buf_ok(&message));
+	assert_non_null(strstr(message.data, "\xE2\x80\xA6 is false (request.justification is \"because\"); it would be allowed with a "));
+	buf_fini(&message);
+	buf_fini(&b);
+	policy_unref(policy);
+}
+
 static void test_denial_message_names_no_opening_that_is_not_seen(void **state) {
 	struct policy *policy = load_policy(unusual);
 	struct policy_query q = query_for("never" P);
@@ -384,6 +410,7 @@ static void test_list_knows_deny_rules(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_denial_message_of_less_usual_answers),
+		cmocka_unit_test(test_denial_message_has_room_for_what_would_help),
 		cmocka_unit_test(test_denial_message_names_no_opening_that_is_not_seen),
 		cmocka_unit_test(test_explain_prints_values_of_all_kinds),
 		cmocka_unit_test(test_explain_tells_each_rules_result),
