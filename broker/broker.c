@@ -269,6 +269,7 @@ void broker_free(struct broker *b) {
 	errands_free(b->errands);
 	versions_fini(&b->versions);
 	buf_fini(&b->requests.record);
+	pool_fini(&b->requests.pool);
 	snapshot_unref(b->requests.snapshot);
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (b->signals[i])

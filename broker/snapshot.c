@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "broker/file.h"
+#include "broker/sha256.h"
 #include "broker/snapshot.h"
 #include "broker/versions.h"
 #include "broker/zonefile.h"
