@@ -9,7 +9,7 @@
 struct past {
 	struct errands *errands;
 	char *dir;
-	char hash[VERSION_HASH]; /* of the last one; "": none */
+	char hash[SHA256_HEX]; /* of the last one; "": none */
 	struct policy *policy;
 	unsigned under_way;
 	bool ended; /* nobody but the errands under way has it */
@@ -19,7 +19,7 @@ struct past {
 struct past_wait {
 	struct errand errand;
 	struct past *past;
-	char hash[VERSION_HASH];
+	char hash[SHA256_HEX];
 	struct policy *policy;
 	struct error err;
 	past_done_fn *done; /* NULL: nobody listens any more */
@@ -63,7 +63,7 @@ static void remember(struct past *past, struct past_wait *wait) {
 
 	past->policy = wait->policy;
 	wait->policy = before;
-	memcpy(past->hash, wait->hash, VERSION_HASH);
+	memcpy(past->hash, wait->hash, SHA256_HEX);
 }
 
 static void loaded(void *arg) {

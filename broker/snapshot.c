@@ -70,7 +70,7 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 		return r;
 	}
 	r = policy_load(path, (struct str){ text, len }, &zonefile_host, now, &snapshot->policy, &report, err);
-	version_hash((struct str){ text, len }, snapshot->policy_sha256);
+	sha256_hex(text, len, snapshot->policy_sha256);
 	notes_take(notes, &report, path, (struct str){ text, len }, colour);
 	note_writable(notes, path);
 	snapshot->policy_text = text;

@@ -1,10 +1,8 @@
 /* See versions.h. */
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,27 +10,15 @@
 #include <unistd.h>
 #include "broker/audit/record.h"
 #include "broker/file.h"
+#include "broker/sha256.h"
 #include "broker/versions.h"
 #include "hallpass/cleanup.h"
 
 #define PATH_MAX_BYTES 4096
 #define UNFINISHED "unfinished"
 
-void version_hash(struct str text, char out[VERSION_HASH]) {
-	static const char digits[] = "0123456789abcdef";
-	unsigned char md[32];
-	int ok = EVP_Digest(text.p ? text.p : "", text.n, md, NULL, EVP_sha256(), NULL);
-
-	assert(ok);
-	for (size_t i = 0; i < sizeof(md); i++) {
-		out[2 * i] = digits[md[i] >> 4];
-		out[2 * i + 1] = digits[md[i] & 15];
-	}
-	out[2 * sizeof(md)] = '\0';
-}
-
 static bool is_hash(const char *hash) {
-	return strlen(hash) == VERSION_HASH - 1 && strspn(hash, "0123456789abcdef") == VERSION_HASH - 1;
+	return strlen(hash) == SHA256_HEX - 1 && strspn(hash, "0123456789abcdef") == SHA256_HEX - 1;
 }
 
 /* ---- reading ---- */
@@ -46,7 +32,7 @@ static int path_of(const char *dir, const char *hash, char path[PATH_MAX_BYTES],
 }
 
 int version_read(const char *dir, const char *hash, char **text, size_t *len, struct error *err) {
-	char path[PATH_MAX_BYTES], found[VERSION_HASH];
+	char path[PATH_MAX_BYTES], found[SHA256_HEX];
 
 	if (path_of(dir, hash, path, err) < 0)
 		return -1;
@@ -55,7 +41,7 @@ int version_read(const char *dir, const char *hash, char **text, size_t *len, st
 			error_set(err, ERR_NOT_FOUND, "the policy with SHA-256 %.12s… is not kept: there is no %s", hash, path);
 		return -1;
 	}
-	version_hash((struct str){ *text, *len }, found);
+	sha256_hex(*text, *len, found);
 	if (!strcmp(found, hash))
 		return 0;
 	free(take(text));
@@ -139,7 +125,7 @@ static int is_kept(const char *dir, const char *hash, struct error *err) {
 }
 
 int version_keep(const char *dir, const char *hash, struct str text, struct error *err) {
-	char name[VERSION_HASH + 8];
+	char name[SHA256_HEX + 8];
 	int kept = is_kept(dir, hash, err), policies, r;
 
 	if (kept)
@@ -168,7 +154,7 @@ void versions_add(struct versions *v, int64_t since, const char *hash) {
 		v->size = v->size ? v->size * 2 : 16;
 	}
 	v->list[v->n].since = since;
-	snprintf(v->list[v->n++].hash, VERSION_HASH, "%s", hash);
+	snprintf(v->list[v->n++].hash, SHA256_HEX, "%s", hash);
 }
 
 /* The time of a record: its own form, UTC. */

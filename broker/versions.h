@@ -12,22 +12,20 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "broker/sha256.h"
 #include "hallpass/buf.h"
 #include "hallpass/error.h"
 
-#define VERSION_HASH 65 /* SHA-256 in hex, and a NUL */
 #define VERSION_MAX_BYTES (64 << 20)
 
-void version_hash(struct str text, char out[VERSION_HASH]);
-
-/* Nothing to do where it is kept already. ERR_UNAVAILABLE: the disk (ENOSPC, …); ERR_INVALID: another text has that name. */
+/* hash: sha256_hex() of the text. Nothing to do where it is kept already. ERR_UNAVAILABLE: the disk (ENOSPC, …); ERR_INVALID: another text has that name. */
 int version_keep(const char *dir, const char *hash, struct str text, struct error *err);
 /* Gives malloc'd, NUL-terminated bytes. ERR_NOT_FOUND: not kept. ERR_INVALID: it is not what its name says. ERR_UNAVAILABLE. */
 int version_read(const char *dir, const char *hash, char **text, size_t *len, struct error *err);
 
 struct version {
 	int64_t since; /* Unix seconds */
-	char hash[VERSION_HASH];
+	char hash[SHA256_HEX];
 };
 
 struct versions {

@@ -1,7 +1,5 @@
 /* See counterfactual.h. */
 
-#include <assert.h>
-#include <stdlib.h>
 #include "hallpass/cleanup.h"
 #include "policy/cel_time.h"
 #include "policy/condition.h"

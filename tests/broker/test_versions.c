@@ -18,13 +18,13 @@
 #define TEXT "version: 1\nbindings: []\n"
 #define OTHER "version: 1\n"
 
-static char dir[64], hash[VERSION_HASH], other[VERSION_HASH];
+static char dir[64], hash[SHA256_HEX], other[SHA256_HEX];
 
 static int setup(void **state) {
 	(void)state;
 	strcpy(dir, "/tmp/hallpass-test-versions.XXXXXX");
-	version_hash(STR(TEXT), hash);
-	version_hash(STR(OTHER), other);
+	sha256_hex(TEXT, strlen(TEXT), hash);
+	sha256_hex(OTHER, strlen(OTHER), other);
 	return mkdtemp(dir) ? 0 : -1;
 }
 
@@ -252,12 +252,12 @@ static void test_past_says_when_it_cannot_read_one(void **state) {
 	struct event_base *base = event_base_new();
 	struct asked asked = { 0 };
 	struct errands *errands;
-	char bad[VERSION_HASH];
+	char bad[SHA256_HEX];
 	struct past *past;
 	struct error err;
 
 	(void)state;
-	version_hash(STR("version: 7\n"), bad);
+	sha256_hex("version: 7\n", strlen("version: 7\n"), bad);
 	assert_int_equal(errands_new(base, &errands, &err), 0);
 	assert_int_equal(past_new(errands, dir, &past, &err), 0);
 	assert_int_equal(version_keep(dir, bad, STR("version: 7\n"), &err), 0);

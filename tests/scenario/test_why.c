@@ -222,9 +222,9 @@ static const char *const versions[] = {
 
 static const char *file_of(size_t version) {
 	static char path[256];
-	char hash[VERSION_HASH];
+	char hash[SHA256_HEX];
 
-	version_hash(str_of(versions[version]), hash);
+	sha256_hex(versions[version], strlen(versions[version]), hash);
 	snprintf(path, sizeof(path), "%s/audit/policies/%s.yaml", w.dir, hash);
 	return path;
 }
@@ -239,11 +239,11 @@ static void why_at(int64_t began, double hours, struct answer *a) {
 
 static void assert_under(int64_t began, double hours, size_t version, bool past) {
 	static const char *const names[] = { "first", "second", "third" };
-	char hash[VERSION_HASH];
+	char hash[SHA256_HEX];
 	struct answer a;
 
 	why_at(began, hours, &a);
-	version_hash(str_of(versions[version]), hash);
+	sha256_hex(versions[version], strlen(versions[version]), hash);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(answer_text(&a, "rule"), names[version]);
 	assert_string_equal(answer_text(&a, "policy.sha256"), hash);
