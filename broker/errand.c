@@ -1,6 +1,7 @@
 /* See errand.h. */
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,23 +47,32 @@ static void errand_finished(struct errands *e, struct errand *errand) {
 	eventfd_write(e->wake_fd, 1);
 }
 
-static void *errands_thread(void *arg) {
-	struct errands *e = arg;
+/* With the lock held: runs all that are asked for. */
+static void errands_run(struct errands *e) {
 	struct errand *errand;
-	bool left;
 
-	pthread_mutex_lock(&e->lock);
-	while (!e->stop) {
-		errand = STAILQ_FIRST(&e->asked);
-		if (!errand) {
-			pthread_cond_wait(&e->more, &e->lock);
-			continue;
-		}
+	while (!e->stop && (errand = STAILQ_FIRST(&e->asked))) {
 		STAILQ_REMOVE_HEAD(&e->asked, link);
 		pthread_mutex_unlock(&e->lock);
 		errand->run(errand->arg);
 		pthread_mutex_lock(&e->lock);
 		errand_finished(e, errand);
+	}
+}
+
+static void *errands_thread(void *arg) {
+	struct errands *e = arg;
+	bool left;
+
+	pthread_mutex_lock(&e->lock);
+	while (!e->stop) {
+		errands_run(e);
+		/* What they freed stays with the process otherwise: to read a policy takes several times its own size. */
+		pthread_mutex_unlock(&e->lock);
+		malloc_trim(0);
+		pthread_mutex_lock(&e->lock);
+		while (!e->stop && STAILQ_EMPTY(&e->asked))
+			pthread_cond_wait(&e->more, &e->lock);
 	}
 	left = e->left;
 	pthread_mutex_unlock(&e->lock);
