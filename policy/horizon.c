@@ -472,10 +472,16 @@ static struct set convert(const struct cel_node *node, struct set a) {
 	}
 }
 
+static bool surely_errs(struct set s) {
+	return s.kind == SET_TRUTH && s.truth == CAN_ERR;
+}
+
 static struct set call(struct horizon *h, const struct cel_node *node) {
 	struct set a = node->n ? evaluate(h, node->kids[0]) : any, b;
 	enum cel_time_field field;
 
+	if (surely_errs(a))
+		return a; /* and so does every call on it */
 	if (field_of(node, &field))
 		return getter(h, node, field, a);
 	if (node->n == 1)
@@ -483,6 +489,8 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 	if (node->n != 2)
 		return any;
 	b = evaluate(h, node->kids[1]);
+	if (surely_errs(b))
+		return b;
 	switch (node->fn) {
 	case CEL_FN_LT:
 		return less(order_of(a, b), false);
@@ -592,32 +600,33 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 
 /* --- the search */
 
-static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned want) {
+/* Whether it is surely one of these. */
+static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
 	h->from = (struct cel_timestamp){ a, a == h->start.s ? h->start.ns : 0 };
 	h->to = (struct cel_timestamp){ b, 999999999 };
-	return can_be(evaluate(h, cel_program_root(h->program))) == want && h->work && !h->uncounted;
+	return !(can_be(evaluate(h, cel_program_root(h->program))) & ~wanted) && h->work && !h->uncounted;
 }
 
 /*
  * The first second in [a, b] that is not surely so, or INT64_MAX. Halving finds it in log2 steps where one boundary
  * lies in the interval; the left half always goes first.
  */
-static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned want) {
+static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
 	int64_t middle, found;
 
 	if (!h->work || h->uncounted)
 		return a;
-	if (holds(h, a, b, want))
+	if (holds(h, a, b, wanted))
 		return INT64_MAX;
 	if (a == b)
 		return a;
 	middle = a + (b - a) / 2;
-	found = first_unsure(h, a, middle, want);
-	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, want);
+	found = first_unsure(h, a, middle, wanted);
+	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, wanted);
 }
 
-int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
-		      int64_t limit, bool want, struct cel_arena *arena) {
+static int64_t search(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		      int64_t limit, unsigned wanted, struct cel_arena *arena, uint32_t *work) {
 	struct cel_value now = activation->slots[time_slot];
 	struct horizon h; /* large, so that it is not cleared as a whole */
 	int64_t last = limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S, found;
@@ -633,13 +642,27 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 	h.slot = time_slot;
 	h.start = (struct cel_timestamp){ now.i, now.n };
 	h.iterations = cel_program_iterations(program);
-	h.work = MAX_WORK;
+	h.work = *work;
 	h.uncounted = false;
 	h.bound = 0;
 	h.n_memo = 0;
 	memset(h.nodes, 0, sizeof(h.nodes));
-	found = first_unsure(&h, now.i, last, want ? CAN_TRUE : CAN_FALSE);
+	found = first_unsure(&h, now.i, last, wanted);
+	*work = h.work;
 	return found == INT64_MAX && last < limit ? last + 1 : found;
+}
+
+int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		      int64_t limit, bool want, struct cel_arena *arena) {
+	uint32_t work = MAX_WORK;
+
+	return search(program, activation, time_slot, limit, want ? CAN_TRUE : CAN_FALSE, arena, &work);
+}
+
+int64_t horizon_when(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work) {
+	return search(program, activation, time_slot, limit, CAN_ALL & ~(unsigned)(wish ? CAN_TRUE : CAN_FALSE), arena,
+		      work);
 }
 
 /* --- lint */
