@@ -86,10 +86,10 @@ $(BUILD)/%.o: %.cc Makefile
 $(TESTS_POLICY) $(BUILD)/tests/policy/conformance: $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_POLICY)
-$(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance: $(BUILD)/tests/policy/suite.o
+$(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance $(BUILD)/tests/scenario/test_eval: $(BUILD)/tests/policy/suite.o
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
 $(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so
 # Shift a daemon's wall clock, and end it at a chosen file call, in scenario tests; no sanitizer in them, they are loaded
 # before theirs.

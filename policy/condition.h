@@ -9,6 +9,9 @@
  */
 
 #include "hallpass/policy.h"
+#include "policy/cel.h"
+
+#define CONDITION_MEMORY 32768 /* bytes that one evaluation may take */
 
 struct condition_env; /* the declared attributes; one a policy, immutable */
 struct condition;
@@ -52,3 +55,13 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
  * conjuncts that were false or erred. A new reference; NULL: memory.
  */
 json_t *condition_false_parts(const struct condition *condition, const struct policy_query *query);
+
+/* --- for expressions by themselves (expression.c): the same names, the same complaints */
+
+/* An environment with the attributes, a slot each from 0 on; *out is to be freed also after an error, if it is there. */
+int condition_declare(struct zones *zones, struct cel_env **out, struct error *err);
+const char *condition_attribute(unsigned slot, const struct cel_type **type); /* NULL: no more */
+
+/* What is well-typed and no condition all the same. False: it was told, as an error. */
+bool condition_review(const struct cel_program *program, const struct condition_sink *sink);
+void condition_complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink);

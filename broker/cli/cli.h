@@ -18,7 +18,7 @@
 #include "hallpass/error.h"
 
 #define CLI_MAX_ARGS 64
-#define CLI_MAX_REPEAT 16
+#define CLI_MAX_REPEAT 32
 
 /* Every option of every command, once. */
 enum opt {
@@ -47,6 +47,7 @@ enum opt {
 	OPT_COMPLETION,
 	OPT_VERBOSE,
 	OPT_NAMES,
+	OPT_SET,
 	N_OPTS
 };
 
@@ -56,6 +57,7 @@ struct opt_def {
 	const char *arg;      /* NULL: a flag */
 	const char *sentence; /* for help, man page, completion */
 	const char *values;   /* for completion: words, or COMPLETE_…; NULL: nothing is known of the value */
+	bool repeats;	      /* each goes to cli->repeated */
 };
 
 /* What completion asks for rather than knows. */
@@ -92,7 +94,7 @@ struct cli {
 	const struct command *command;
 	const struct command_group *group; /* whose first word was given, and then perhaps the second */
 	const char *values[N_OPTS]; /* NULL: not given; a flag: "" */
-	const char *repeated[CLI_MAX_REPEAT]; /* --delegate */
+	const char *repeated[CLI_MAX_REPEAT]; /* of the one option that repeats */
 	size_t n_repeated;
 	const char *args[CLI_MAX_ARGS];
 	size_t n_args;
@@ -178,4 +180,5 @@ int cmd_status(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_policy_check(struct cli *cli);
+int cmd_policy_eval(struct cli *cli);
 int cmd_log(struct cli *cli);

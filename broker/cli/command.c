@@ -20,7 +20,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h", "5m 15m 30m 1h" },
 	[OPT_REASON] = { "reason", 'r', "TEXT", "justification, for the record and for conditions", NULL },
 	[OPT_DELEGATE] = { "delegate", 'd', "ACCOUNT", "a service account to go through; may be repeated, in order",
-			   COMPLETE_ACCOUNT },
+			   COMPLETE_ACCOUNT, true },
 	[OPT_AUDIENCE] = { "audience", 0, "URL", "for whom the ID token is", NULL },
 	[OPT_INCLUDE_EMAIL] = { "include-email", 0, NULL, "put the account's e-mail into the ID token", NULL },
 	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, signJwt or implicitDelegation",
@@ -37,6 +37,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
+	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL, true },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -67,6 +68,13 @@ const struct command commands[] = {
 	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { 0 }, 0,
 	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.",
 	  COMPLETE_FILE },
+	{ "policy eval", "[EXPR]", "evaluate an expression", 0, 1, false, cmd_policy_eval, { OPT_SET, OPT_TIME, OPT_VERBOSE }, 3,
+	  "Evaluates an expression as conditions are evaluated, and prints its value as CEL writes it. request.time is now, unless --set or "
+	  "--at says otherwise; the other attributes of a condition are absent until they are set, and any other name may be. On a terminal, and with -v, "
+	  "a note on standard error tells the type and, of a condition over request.time, until when it surely holds. "
+	  "Without EXPR it answers questions on standard input, one in a line, as JSON: {\"id\", \"expr\", \"bindings\", \"type_env\", \"container\", "
+	  "\"disable_check\"} with {\"id\", \"value\"} or {\"id\", \"error\", \"phase\"}, values and types in the form of cel.expr.Value "
+	  "and cel.expr.Type. Exits with 78 when the expression fails.", NULL },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -85,7 +93,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 /* Commands whose names are two words, this one first. */
 const struct command_group command_groups[] = {
-	{ "policy", "check policy files" },
+	{ "policy", "check policy files, evaluate expressions" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
 
@@ -189,9 +197,9 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 		value = argv[++*i];
 	}
 	cli->values[opt] = value ? value : "";
-	if (opt == OPT_DELEGATE) {
+	if (opt_defs[opt].repeats) {
 		if (cli->n_repeated == CLI_MAX_REPEAT)
-			return help_usage_error(cli->command, "too many --delegate");
+			return help_usage_error(cli->command, "too many --%s", opt_defs[opt].name);
 		cli->repeated[cli->n_repeated++] = value;
 	}
 	return -1;
