@@ -173,5 +173,6 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_P2_what_is_granted_would_be_granted_at_every_second),
 	};
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -532,5 +532,6 @@ int main(void) {
 		cmocka_unit_test(test_horizon_follows_a_calendar_of_holidays),
 		cmocka_unit_test(test_horizon_names_what_it_cannot_follow),
 	};
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, world_new, world_free);
 }
