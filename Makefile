@@ -87,6 +87,7 @@ $(TESTS_POLICY) $(BUILD)/tests/policy/conformance: $(BUILD)/%: $(BUILD)/%.o $(BU
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_POLICY)
 $(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance $(BUILD)/tests/scenario/test_eval: $(BUILD)/tests/policy/suite.o
+$(BUILD)/tests/policy/test_cel_random $(BUILD)/tests/fuzz/fuzz_typed: $(BUILD)/tests/policy/naive.o
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
@@ -163,7 +164,7 @@ fuzz-run: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
 	@tests/fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZERS)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
-	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BROKER) $(LIBS_POLICY)
 
 # The long forms of the crash, order and fault tests: 200 kills at random, one at every file call of the writer, 10,000 mints.
 soak: all $(TESTS_SCENARIO)

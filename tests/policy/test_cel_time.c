@@ -228,6 +228,7 @@ static void test_cel_time_arithmetic_is_exact(void **state) {
 
 		ok = fits(whole(a) + d, &want);
 		assert_true(cel_time_add(a, d, &got) == ok && (!ok || cel_time_compare(got, want) == 0));
+		assert_true(!ok || (cel_time_diff(want, a, &diff) && diff == d)); /* there and back */
 		ok = fits(whole(a) - d, &want);
 		assert_true(cel_time_sub(a, d, &got) == ok && (!ok || cel_time_compare(got, want) == 0));
 		ok = apart >= INT64_MIN && apart <= INT64_MAX;
