@@ -9,6 +9,7 @@
 #include "tests/policy/naive.h"
 
 #define MAX_LOOPS 4
+#define MAX_TURNS 2000 /* of all loops together; the engine has a limit, too, and counts more */
 #define NS 1000000000
 
 enum op { LITERAL, X, LOOP_VAR, NEG, ADD, SUB, MUL, DIV, MOD, SIZE, INDEX, COND, EQ, NE, LT, LE, GT, GE, AND, OR, NOT, IN, CONTAINS,
@@ -357,7 +358,7 @@ void naive_print(const struct naive_tree *tree, struct buf *out) {
 
 struct scope {
 	int64_t x, vars[MAX_LOOPS];
-	unsigned loops;
+	unsigned loops, turns;
 };
 
 static void run(const struct naive_tree *t, struct scope *scope, struct naive_result *out);
@@ -567,7 +568,8 @@ static void run_loop(const struct naive_tree *t, struct scope *scope, struct nai
 		return;
 	}
 	scope->loops++;
-	for (unsigned i = 0; i < list.n; i++) {
+	for (unsigned i = 0; i < list.n && !j.gave_up; i++) {
+		j.gave_up = ++scope->turns > MAX_TURNS;
 		scope->vars[scope->loops - 1] = list.items[i];
 		run(t->kids[1], scope, &one);
 		join(&j, &one);
