@@ -245,7 +245,7 @@ install: all pages
 	install -m 644 $(BUILD)/share/system.service $(DESTDIR)$(PREFIX)/lib/systemd/system/hallpassd.service
 	install -m 644 $(BUILD)/share/user.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hallpassd.service
 	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/hallpass.conf
-	install -m 644 README.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
+	install -m 644 README.md contrib/doc/guide.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
 	install -m 644 contrib/policies/*.yaml contrib/systemd/hallpassd.yaml $(DESTDIR)$(PREFIX)/share/doc/hallpass/examples/
 
 help:

@@ -23,6 +23,8 @@ for key in $(sed -n '/struct field [a-z_]*\[\]/,/^};/p' policy/document.c policy
 	$(grep -oE '\] = \{ "[a-z_.]+"' policy/condition.c | sed 's/.*"\(.*\)"/\1/'); do
 	grep -qF -- "\`$key\`" contrib/doc/policy.md || missing "contrib/doc/policy.md lacks \`$key\`"
 done
+# Every example of the guide does what it is said to do.
+tests/guide.sh "$build" || failed=1
 # Every promise has a paragraph in README and a test by its name.
 for p in P1 P2 P3 P4 P5 P6 P7; do
 	grep -q "\*\*$p" README.md || missing "README.md does not tell of promise $p"

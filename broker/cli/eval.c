@@ -123,6 +123,7 @@ static void tell(const struct cli *cli, struct str text, const struct policy_rep
 		json_decref(json);
 		return;
 	}
+	fflush(stdout); /* the value stands above what is said of it */
 	policy_report_print(report, "expression", text, cli->color_err, &out);
 	if (out.data && !cli->json)
 		fputs(out.data, stderr);
