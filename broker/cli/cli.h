@@ -57,7 +57,6 @@ struct opt_def {
 	const char *arg;      /* NULL: a flag */
 	const char *sentence; /* for help, man page, completion */
 	const char *values;   /* for completion: words, or COMPLETE_…; NULL: nothing is known of the value */
-	bool repeats;	      /* each goes to cli->repeated */
 };
 
 /* What completion asks for rather than knows. */
@@ -94,7 +93,7 @@ struct cli {
 	const struct command *command;
 	const struct command_group *group; /* whose first word was given, and then perhaps the second */
 	const char *values[N_OPTS]; /* NULL: not given; a flag: "" */
-	const char *repeated[CLI_MAX_REPEAT]; /* of the one option that repeats */
+	const char *repeated[CLI_MAX_REPEAT]; /* --delegate or --set */
 	size_t n_repeated;
 	const char *args[CLI_MAX_ARGS];
 	size_t n_args;

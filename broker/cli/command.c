@@ -20,7 +20,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h", "5m 15m 30m 1h" },
 	[OPT_REASON] = { "reason", 'r', "TEXT", "justification, for the record and for conditions", NULL },
 	[OPT_DELEGATE] = { "delegate", 'd', "ACCOUNT", "a service account to go through; may be repeated, in order",
-			   COMPLETE_ACCOUNT, true },
+			   COMPLETE_ACCOUNT },
 	[OPT_AUDIENCE] = { "audience", 0, "URL", "for whom the ID token is", NULL },
 	[OPT_INCLUDE_EMAIL] = { "include-email", 0, NULL, "put the account's e-mail into the ID token", NULL },
 	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, signJwt or implicitDelegation",
@@ -37,7 +37,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
-	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL, true },
+	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -181,6 +181,11 @@ static int unknown_option(const struct command *command, const char *arg) {
 			    : help_usage_error(command, "no option %s here", arg);
 }
 
+/* Each of these goes to cli->repeated; no command has more than one of them. */
+static bool repeats(enum opt opt) {
+	return opt == OPT_DELEGATE || opt == OPT_SET;
+}
+
 /* Takes one option at argv[*i]. -1: go on. */
 static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 	const char *value;
@@ -197,7 +202,7 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 		value = argv[++*i];
 	}
 	cli->values[opt] = value ? value : "";
-	if (opt_defs[opt].repeats) {
+	if (repeats((enum opt)opt)) {
 		if (cli->n_repeated == CLI_MAX_REPEAT)
 			return help_usage_error(cli->command, "too many --%s", opt_defs[opt].name);
 		cli->repeated[cli->n_repeated++] = value;
