@@ -21,6 +21,7 @@
 #define TRIPLES 100000
 #endif
 #define SLOW_TRIPLES 150 /* under valgrind */
+#define FEW 1000
 #define SEED 20261126
 
 /* ---- the world that conditions speak of ---- */
@@ -249,11 +250,12 @@ static void test_P2_what_is_sure_is_so_at_every_second(void **state) {
 		buf_fini(&g.text);
 	}
 	report(&tally, seed);
-	assert_true(tally.tight * 100 >= tally.triples * 95);
-	assert_true((tally.tight - tally.tight_blind) * 100 >= (tally.triples - tally.blind) * 95);
-	assert_true(tally.blind * 200 >= tally.triples); /* and they have been looked at */
-	if (n >= 1000)
+	if (n >= FEW) { /* figures of fewer say little */
+		assert_true(tally.tight * 100 >= tally.triples * 95);
+		assert_true((tally.tight - tally.tight_blind) * 100 >= (tally.triples - tally.blind) * 95);
+		assert_true(tally.blind * 200 >= tally.triples); /* they have been looked at, too */
 		assert_true(tally.gaps && tally.overlaps && tally.year_ends && tally.leap_days);
+	}
 	free(tally.took);
 }
 
