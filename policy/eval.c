@@ -200,7 +200,7 @@ static json_t *evaluate(struct ask *ask, const struct cel_program *program) {
 	if (cel_failed(v))
 		return not_evaluated(program, v);
 	json = cel_json_of_value(v);
-	return json ? json_pack("{s:o}", "value", json) : complaint("eval", 1, 1, "its value is too large to be told");
+	return json ? json_pack("{s:o}", "value", json) : complaint("eval", 1, 1, "its value is nested too deeply to be told");
 }
 
 static json_t *answer(struct ask *ask) {

@@ -320,12 +320,13 @@ static struct set invert(struct set s) {
 	return truth((can & CAN_ERR) | (can & CAN_TRUE ? CAN_FALSE : 0) | (can & CAN_FALSE ? CAN_TRUE : 0));
 }
 
+static bool is_number(struct set s) {
+	return s.kind == SET_ONE && s.one.kind >= CEL_INT && s.one.kind <= CEL_DOUBLE;
+}
+
 /* Values of kinds that never equal each other. Of single values only numbers may equal what a range holds. */
 static bool are_unlike(struct set a, struct set b) {
-	bool number = (a.kind == SET_ONE && a.one.kind >= CEL_INT && a.one.kind <= CEL_DOUBLE) ||
-		      (b.kind == SET_ONE && b.one.kind >= CEL_INT && b.one.kind <= CEL_DOUBLE);
-
-	return a.kind != b.kind && !number && !may_err(a) && !may_err(b);
+	return a.kind != b.kind && !is_number(a) && !is_number(b) && !may_err(a) && !may_err(b);
 }
 
 static struct set equal(struct set a, struct set b) {

@@ -19,8 +19,7 @@ static bool next_line(struct buf *line) {
 	bool any = false;
 	int c;
 
-	buf_fini(line);
-	*line = BUF_INIT(MAX_LINE);
+	buf_reset(line);
 	while ((c = getc_unlocked(stdin)) != EOF && c != '\n') {
 		any = true;
 		buf_addc(line, (char)c);
