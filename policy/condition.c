@@ -13,7 +13,6 @@
 #include "policy/horizon.h"
 #include "policy/zones.h"
 
-#define ARENA_SIZE 32768 /* bytes of one evaluation, on the stack */
 #define MAX_PARTS 16
 #define MAX_VALUES 16
 
@@ -82,14 +81,21 @@ struct condition {
 
 /* ---- the environment ---- */
 
-static int declare(struct condition_env *env, struct error *err) {
+const char *condition_attribute(unsigned i, const struct cel_type **type) {
+	if (i >= N_ATTRIBUTES)
+		return NULL;
+	*type = attributes[i].type;
+	return attributes[i].name;
+}
+
+int condition_declare(struct zones *zones, struct cel_env **out, struct error *err) {
 	unsigned slot;
 
-	if (cel_env_new(CEL_LIB_ALL, &env->cel, err) < 0)
+	if (cel_env_new(CEL_LIB_ALL, out, err) < 0)
 		return -1;
-	cel_env_zones(env->cel, env->zones);
+	cel_env_zones(*out, zones);
 	for (unsigned i = 0; i < N_ATTRIBUTES; i++) {
-		if (cel_env_variable(env->cel, attributes[i].name, attributes[i].type, &slot, err) < 0)
+		if (cel_env_variable(*out, attributes[i].name, attributes[i].type, &slot, err) < 0)
 			return -1;
 		assert(slot == i);
 	}
@@ -103,7 +109,7 @@ int condition_env_new(const struct policy_host *host, struct condition_env **out
 		condition_env_free(env);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
-	if (declare(env, err) < 0) {
+	if (condition_declare(env->zones, &env->cel, err) < 0) {
 		condition_env_free(env);
 		return -1;
 	}
@@ -136,14 +142,14 @@ static const char *phase_id(const struct cel_error *error) {
 }
 
 /* A lifetime that no condition bounds cannot be given (P2): such a condition would never grant, or always stop grants. */
-static bool is_bounded(const struct condition *condition, const struct condition_sink *sink) {
-	const struct cel_node *blind = horizon_blind_spot(condition->program, REQUEST_TIME);
+static bool is_bounded(const struct cel_program *program, const struct condition_sink *sink) {
+	const struct cel_node *blind = horizon_blind_spot(program, REQUEST_TIME);
 	struct str text;
 	char message[256];
 
 	if (!blind)
 		return true;
-	text = cel_node_text(condition->program, blind);
+	text = cel_node_text(program, blind);
 	snprintf(message, sizeof(message), "nobody can tell until when this holds: %.*s%s", (int)(text.n > 120 ? 120 : text.n),
 		 text.p, text.n > 120 ? "..." : "");
 	sink->found(sink->arg, POLICY_ERROR, "cel-unbounded", blind->start, message,
@@ -171,14 +177,14 @@ static const struct cel_node *hopeless(const struct cel_program *program, const 
 }
 
 /* timestamp("2026-01-01") has the right type, and never a value. */
-static bool is_hopeful(const struct condition *condition, const struct condition_sink *sink) {
+static bool is_hopeful(const struct cel_program *program, const struct condition_sink *sink) {
 	char memory[4096], message[400];
 	struct cel_arena arena = { .at = memory, .end = memory + sizeof(memory), .step = sizeof(memory),
 				   .max = sizeof(memory), .total = sizeof(memory) };
 	const struct cel_node *node;
 	struct cel_value why;
 
-	node = hopeless(condition->program, cel_program_root(condition->program), &arena, &why);
+	node = hopeless(program, cel_program_root(program), &arena, &why);
 	if (!node)
 		return true;
 	snprintf(message, sizeof(message), "this can never be evaluated: %s", why.fault->message);
@@ -206,8 +212,8 @@ static const struct cel_node *misplaced(const struct cel_node *node) {
 }
 
 /* It would always be the default: a deny rule that never denies (P3). */
-static bool is_well_named(const struct condition *condition, const struct condition_sink *sink) {
-	const struct cel_node *node = misplaced(cel_program_root(condition->program));
+static bool is_well_named(const struct cel_program *program, const struct condition_sink *sink) {
+	const struct cel_node *node = misplaced(cel_program_root(program));
 	char message[256], fix[256];
 	struct cel_value name;
 
@@ -221,7 +227,11 @@ static bool is_well_named(const struct condition *condition, const struct condit
 	return false;
 }
 
-static void complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
+bool condition_review(const struct cel_program *program, const struct condition_sink *sink) {
+	return is_hopeful(program, sink) && is_well_named(program, sink) && is_bounded(program, sink);
+}
+
+void condition_complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
 	bool hint;
@@ -244,11 +254,11 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 	}
 	condition->title = title;
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		complain(&error, expression, sink);
+		condition_complain(&error, expression, sink);
 		condition_free(condition);
 		return 0;
 	}
-	if (!is_hopeful(condition, sink) || !is_well_named(condition, sink) || !is_bounded(condition, sink)) {
+	if (!condition_review(condition->program, sink)) {
 		condition_free(condition);
 		return 0;
 	}
@@ -284,7 +294,7 @@ struct scratch {
 	struct cel_list scopes, levels;
 	struct cel_arena arena;
 	char resource_name[384];
-	_Alignas(8) char memory[ARENA_SIZE];
+	_Alignas(8) char memory[CONDITION_MEMORY];
 };
 
 static struct cel_value unknown(enum attribute a) {
@@ -554,4 +564,61 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
 
 	bind(&s, condition, query);
 	return horizon_until(condition->program, &s.activation, REQUEST_TIME, limit, want, &s.arena);
+}
+
+int64_t condition_when(const struct condition *condition, const struct policy_query *query, bool wish, int64_t limit,
+		       uint32_t *work) {
+	struct scratch s;
+
+	bind(&s, condition, query);
+	return horizon_when(condition->program, &s.activation, REQUEST_TIME, limit, wish, &s.arena, work);
+}
+
+/* ---- what would please it ---- */
+
+static const enum attribute part_attributes[N_CONDITION_PARTS] = {
+	[CONDITION_SCOPES] = REQUEST_SCOPES,
+	[CONDITION_LIFETIME] = REQUEST_LIFETIME,
+	[CONDITION_JUSTIFICATION] = REQUEST_JUSTIFICATION,
+	[CONDITION_SURFACE] = REQUEST_SURFACE,
+};
+
+bool condition_is_about(const struct condition *condition, enum condition_part part) {
+	return condition->uses >> part_attributes[part] & 1;
+}
+
+void condition_examples(const struct condition *condition, enum condition_part part, struct examples *out) {
+	if (!condition_is_about(condition, part))
+		return;
+	if (part == CONDITION_LIFETIME)
+		example_spans(condition->program, out);
+	else if (part != CONDITION_SCOPES)
+		example_texts(condition->program, part_attributes[part],
+			      part == CONDITION_JUSTIFICATION ? "why it is needed" : NULL, out);
+}
+
+bool condition_mentions(const struct condition *condition, const char *text) {
+	return example_mentions(condition->program, str_of(text));
+}
+
+/* Depth: cel_limits.depth. */
+static const struct cel_node *zoned(const struct cel_node *node) {
+	const struct cel_node *found = NULL;
+
+	if (node->kind == CEL_N_CALL && node->zone_resolved && node->n == 2 && node->kids[1]->kind == CEL_N_CONST &&
+	    node->kids[1]->constant.n)
+		return node;
+	for (uint32_t i = 0; i < node->n && !found; i++)
+		found = zoned(node->kids[i]);
+	return found;
+}
+
+bool condition_zone(const struct condition *condition, struct str *name, struct zone_ref *zone) {
+	const struct cel_node *node = zoned(cel_program_root(condition->program));
+
+	if (!node)
+		return false;
+	*name = (struct str){ node->kids[1]->constant.s, node->kids[1]->constant.n };
+	*zone = node->zone;
+	return true;
 }

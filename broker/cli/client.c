@@ -266,8 +266,12 @@ static const struct told {
 	{ ERR_INTERNAL, API_EXIT_FAILED, "failed", NULL },
 };
 
-static const struct told *told_of(enum error_code code) {
+static const struct told *told_of(enum error_code code, const json_t *reply) {
+	static const struct told not_found = { ERR_NOT_FOUND, API_EXIT_FAILED, "not found", NULL };
 	size_t i = 0;
+
+	if (code == ERR_NOT_FOUND && reply) /* the broker is there */
+		return &not_found;
 
 	while (i + 1 < ARRAY_SIZE(tolds) && tolds[i].code != code)
 		i++;
@@ -285,7 +289,7 @@ static const char *denied_hint(const struct cli *cli, char *text, size_t size) {
 }
 
 int client_tell(struct cli *cli, const struct error *err, json_t *reply) {
-	const struct told *told = told_of(err->code);
+	const struct told *told = told_of(err->code, reply);
 	char text[512];
 
 	if (cli->json && reply)

@@ -26,7 +26,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, signJwt or implicitDelegation",
 			     "getAccessToken getOpenIdToken signBlob signJwt implicitDelegation" },
 	[OPT_PROJECT] = { "project", 'p', "ID", "the project to set; else the account's own", NULL },
-	[OPT_TIME] = { "at", 't', "TIME", "another time than now: 17:50 (today), +2h, or RFC 3339", NULL },
+	[OPT_TIME] = { "at", 't', "TIME", "another time than now: 17:50 (today), +2h, -30m, or RFC 3339", NULL },
 	[OPT_DIR] = { "dir", 0, "DIR", "the audit directory; else the running broker's", COMPLETE_DIR },
 	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on printing what is recorded", NULL },
 	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
@@ -36,10 +36,12 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
+	[OPT_PRINCIPAL] = { "principal", 0, "WHO", "ask about another than yourself, like user:bob@example.com; for operators", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
 	[OPT_ALSO] = { "also", 0, "ACCOUNT", "a further account of the session; may be repeated", COMPLETE_ACCOUNT },
 	[OPT_SHELL] = { "shell", 0, "SHELL", "for which shell to print: sh, fish or csh; else $SHELL's kind", "sh fish csh" },
 	[OPT_END] = { "end", 0, NULL, "end the session of this shell", NULL },
+	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -71,11 +73,21 @@ const struct command commands[] = {
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
-	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_VERBOSE }, 8,
-	  "Shows each binding that concerns you and the account, the parts of its condition that were false, and their values. "
-	  "Asks Google nothing and issues nothing. Operators see every rule with -v.", COMPLETE_ACCOUNT },
-	{ "policy", "check FILE …", "check policy files", 2, CLI_MAX_ARGS, false, cmd_policy, { 0 }, 0,
-	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.", "check " COMPLETE_FILE },
+	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_PRINCIPAL, OPT_VERBOSE }, 9,
+	  "Shows each binding that concerns you and the account, the parts of its condition that were false, their values, and what would have "
+	  "to be different for a yes, the smallest change first. Without an account it is about your last request that was refused. "
+	  "A time of the past is told by the policy that was in force then. Asks Google nothing and issues nothing. Operators may ask about others, "
+	  "and see every rule with -v.", COMPLETE_ACCOUNT },
+	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { 0 }, 0,
+	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.",
+	  COMPLETE_FILE },
+	{ "policy eval", "[EXPR]", "evaluate an expression", 0, 1, false, cmd_policy_eval, { OPT_SET, OPT_TIME, OPT_VERBOSE }, 3,
+	  "Evaluates an expression as conditions are evaluated, and prints its value as CEL writes it. request.time is now, unless --set or "
+	  "--at says otherwise; the other attributes of a condition are absent until they are set, and any other name may be. On a terminal, and with -v, "
+	  "a note on standard error tells the type and, of a condition over request.time, until when it surely holds. "
+	  "Without EXPR it answers questions on standard input, one in a line, as JSON: {\"id\", \"expr\", \"bindings\", \"type_env\", \"container\", "
+	  "\"disable_check\"} with {\"id\", \"value\"} or {\"id\", \"error\", \"phase\"}, values and types in the form of cel.expr.Value "
+	  "and cel.expr.Type. Exits with 78 when the expression fails.", NULL },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -87,10 +99,60 @@ const struct command commands[] = {
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
 	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },
-	{ "help", "[COMMAND]", "print help", 0, 1, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
+	{ "help", "[COMMAND …]", "print help", 0, 2, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
 	  "Prints help on a command, or on all; the manual page and shell completion come from the same table.", COMPLETE_COMMAND },
 };
 const size_t n_commands = ARRAY_SIZE(commands);
+
+/* Commands whose names are two words, this one first. */
+const struct command_group command_groups[] = {
+	{ "policy", "check policy files, evaluate expressions" },
+};
+const size_t n_command_groups = ARRAY_SIZE(command_groups);
+
+/* --- names of one word and of two */
+
+const char *command_word(const struct command *command) {
+	const char *blank = strchr(command->name, ' ');
+
+	return blank ? blank + 1 : command->name;
+}
+
+bool command_in(const struct command *command, const struct command_group *group) {
+	size_t n = (size_t)(command_word(command) - command->name);
+
+	return group ? n == strlen(group->name) + 1 && !strncmp(command->name, group->name, n - 1) : n == 0;
+}
+
+static int unknown_command(const struct command_group *group, const char *word) {
+	struct nearest nearest;
+
+	nearest_init(&nearest, word);
+	for (size_t i = 0; i < n_commands; i++)
+		if (command_in(&commands[i], group))
+			nearest_offer(&nearest, command_word(&commands[i]));
+	for (size_t i = 0; !group && i < n_command_groups; i++)
+		nearest_offer(&nearest, command_groups[i].name);
+	help_usage_error(NULL, "no command \"%s%s%s\"%s%s%s", group ? group->name : "", group ? " " : "", word,
+			 nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : "", nearest.best ? "?" : "");
+	return -1;
+}
+
+int command_find(const char *word, const struct command_group **group, const struct command **command) {
+	for (size_t i = 0; i < n_commands && !*command; i++)
+		if (command_in(&commands[i], *group) && !strcmp(command_word(&commands[i]), word))
+			*command = &commands[i];
+	if (*command)
+		return 0;
+	if (*group)
+		return unknown_command(*group, word);
+	for (size_t i = 0; i < n_command_groups; i++)
+		if (!strcmp(command_groups[i].name, word))
+			*group = &command_groups[i];
+	return *group ? 0 : unknown_command(NULL, word);
+}
+
+/* --- the parser */
 
 static bool opt_allowed(const struct command *command, enum opt opt) {
 	for (size_t i = 0; i < help_n_global_opts; i++)
@@ -155,27 +217,23 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 		value = argv[++*i];
 	}
 	cli->values[opt] = value ? value : "";
-	if (opt == OPT_DELEGATE)
+	if (opt == OPT_DELEGATE || opt == OPT_SET) /* no command has both */
 		return take_repeated(cli, opt, value, cli->repeated, &cli->n_repeated);
 	if (opt == OPT_ALSO)
 		return take_repeated(cli, opt, value, cli->also, &cli->n_also);
 	return -1;
 }
 
-static int take_command(struct cli *cli, const char *name) {
-	struct nearest nearest;
+/* The words of a group, for whoever said none of them. */
+static int which_of(const struct command_group *group) {
+	struct buf words = BUF_INIT(256);
 
-	for (size_t i = 0; i < n_commands; i++) {
-		if (!strcmp(commands[i].name, name)) {
-			cli->command = &commands[i];
-			return -1;
-		}
-	}
-	nearest_init(&nearest, name);
 	for (size_t i = 0; i < n_commands; i++)
-		nearest_offer(&nearest, commands[i].name);
-	return nearest.best ? help_usage_error(NULL, "no command \"%s\"; did you mean %s?", name, nearest.best)
-			    : help_usage_error(NULL, "no command \"%s\"", name);
+		if (command_in(&commands[i], group))
+			buf_addf(&words, "%s%s", words.len ? ", " : "", command_word(&commands[i]));
+	help_usage_error(NULL, "hallpass %s what? There are: %s", group->name, words.data ? words.data : "");
+	buf_fini(&words);
+	return API_EXIT_USAGE;
 }
 
 static int take_colors(struct cli *cli) {
@@ -207,8 +265,8 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 			if ((r = take_option(cli, argc, argv, &i)) >= 0)
 				return r;
 		} else if (!cli->command) {
-			if ((r = take_command(cli, argv[i])) >= 0)
-				return r;
+			if (command_find(argv[i], &cli->group, &cli->command) < 0)
+				return API_EXIT_USAGE;
 		} else if (cli->command->rest) {
 			break;
 		} else if (cli->n_args == CLI_MAX_ARGS) {
@@ -219,8 +277,10 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	}
 	if ((r = take_colors(cli)) >= 0)
 		return r;
-	if (!cli->command || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
+	if ((!cli->command && !cli->group) || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
 		return -1; /* main() shows help, or the version */
+	if (!cli->command)
+		return which_of(cli->group);
 	if (cli->command->rest) {
 		cli->rest = argv + i;
 		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,

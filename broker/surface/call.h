@@ -12,6 +12,7 @@
 struct broker;
 struct native;
 struct route;
+struct why;
 
 /* One exchange that has begun and is not answered: either a request of the step table, or a question. */
 struct call {
@@ -19,6 +20,7 @@ struct call {
 	struct conn *conn;
 	struct request *request;	  /* NULL: a question, or already ended */
 	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
+	struct why *why;		    /* … or for a policy of the past */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
