@@ -1,643 +1,11 @@
 /* See document.h. The schema is the tables of struct field near the end. */
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
-#include "hallpass/nearest.h"
-#include "hallpass/utf8.h"
 #include "policy/condition.h"
 #include "policy/document.h"
 #include "policy/scopes.h"
-
-#define MAX_ANCESTRY 4000000 /* (subject, group) pairs, nested ones included */
-#define MAX_TEXT 4096        /* bytes of a title or description */
-#define MAX_NAME 64
-
-/* ---- findings ---- */
-
-static struct policy_finding *finding_new(struct document *d) {
-	struct policy_report *report = d->report;
-	struct policy_finding *list;
-	size_t size;
-
-	if (report->n == d->report_size) {
-		size = d->report_size ? d->report_size * 2 : 16;
-		list = realloc(report->findings, size * sizeof(*list));
-		if (!list) {
-			d->no_memory = true;
-			return NULL;
-		}
-		report->findings = list;
-		d->report_size = size;
-	}
-	return &report->findings[report->n++];
-}
-
-/* A document's own words go to terminals: no control characters, nothing that isn't UTF-8. */
-static void add_clean(struct buf *b, const char *s) {
-	const unsigned char *u = (const unsigned char *)s;
-	size_t left = strlen(s), n;
-
-	for (; left; u += n, left -= n) {
-		n = utf8_length(u, left);
-		if (n == 0 || u[0] < 0x20 || u[0] == 0x7F || (u[0] == 0xC2 && u[1] < 0xA0)) {
-			buf_addc(b, '?');
-			n = n ? n : 1;
-		} else {
-			buf_add(b, u, n);
-		}
-	}
-}
-
-void document_find_at(struct document *d, enum policy_severity severity, const char *id, unsigned line, unsigned column,
-		      const char *fix, const char *fmt, ...) {
-	struct policy_finding *finding;
-	struct buf message = BUF_INIT(4096);
-	va_list ap;
-	char text[1024];
-
-	if (severity == POLICY_ERROR ? d->report->n_errors >= MAX_ERRORS : d->n_warnings >= MAX_WARNINGS)
-		return;
-	finding = finding_new(d);
-	if (!finding)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	add_clean(&message, text);
-	*finding = (struct policy_finding){ .severity = severity, .id = id, .line = line, .column = column };
-	finding->message = buf_take(&message);
-	finding->fix = fix ? strdup(fix) : NULL;
-	if (!finding->message || (fix && !finding->fix))
-		d->no_memory = true;
-	d->report->n_errors += severity == POLICY_ERROR;
-	d->n_warnings += severity == POLICY_WARNING;
-}
-
-static void error_did_you_mean(struct document *d, const struct yaml_node *node, const char *id,
-			       const struct nearest *nearest, const char *what) {
-	char fix[MAX_NAME * 4];
-
-	snprintf(fix, sizeof(fix), "did you mean \"%s\"?", nearest->best ? nearest->best : "");
-	document_error(d, node, id, nearest->best ? fix : NULL, "%s \"%.80s\"", what, nearest->word);
-}
-
-/* ---- growing lists ---- */
-
-static void *grown(struct document *d, void *list, size_t n, size_t *size, size_t item) {
-	size_t more = *size ? *size * 2 : 64;
-	void *bigger;
-
-	if (n < *size)
-		return list;
-	bigger = realloc(list, more * item);
-	if (!bigger) {
-		d->no_memory = true;
-		return NULL;
-	}
-	*size = more;
-	return bigger;
-}
-
-static void add_id(struct document *d, struct id_list *list, uint32_t id) {
-	uint32_t *v = grown(d, list->v, list->n, &list->size, sizeof(*v));
-
-	if (!v)
-		return;
-	list->v = v;
-	v[list->n++] = id;
-}
-
-static void add_pair(struct document *d, struct pair_list *list, uint32_t key, uint32_t item) {
-	struct pair *v = grown(d, list->v, list->n, &list->size, sizeof(*v));
-
-	if (!v)
-		return;
-	list->v = v;
-	v[list->n++] = (struct pair){ key, item };
-}
-
-static int by_number(const void *a, const void *b) {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* The scratch list, sorted and without doubles, in the policy's memory; the scratch list is empty after. */
-static struct ids take_ids(struct document *d) {
-	struct id_list *list = &d->ids;
-	uint32_t n = 0, *v;
-
-	if (list->n)
-		qsort(list->v, list->n, sizeof(*list->v), by_number);
-	for (size_t i = 0; i < list->n; i++)
-		if (n == 0 || list->v[i] != list->v[n - 1])
-			list->v[n++] = list->v[i];
-	list->n = 0;
-	v = chunks_copy(&d->policy->memory, list->v, n * sizeof(*v), _Alignof(uint32_t));
-	if (!v) {
-		d->no_memory = true;
-		n = 0;
-	}
-	return (struct ids){ v, n };
-}
-
-static uint32_t intern(struct document *d, struct names *names, const char *s) {
-	uint32_t id = NO_ID;
-
-	if (names_intern(names, &d->policy->memory, s, strlen(s), &id) < 0)
-		d->no_memory = true;
-	return id;
-}
-
-/* ---- readers ---- */
-
-static const struct field *field_of(const struct field *fields, size_t n_fields, const char *key) {
-	for (size_t i = 0; i < n_fields; i++)
-		if (!strcmp(fields[i].key, key))
-			return &fields[i];
-	return NULL;
-}
-
-static void error_with_keys(struct document *d, const struct yaml_node *key, const char *message,
-			    const struct field *fields, size_t n_fields) {
-	struct buf fix = BUF_INIT(1024);
-
-	for (size_t i = 0; i < n_fields; i++)
-		buf_addf(&fix, "%s%s", i ? ", " : "it may have: ", fields[i].key);
-	document_error(d, key, "unknown-key", buf_ok(&fix) ? fix.data : NULL, "%s \"%.80s\"", message, key->text);
-	buf_fini(&fix);
-}
-
-static void unknown_key(struct document *d, const struct yaml_node *key, const char *what, const struct field *fields,
-			size_t n_fields) {
-	struct nearest nearest;
-	char message[128];
-
-	nearest_init(&nearest, key->text);
-	for (size_t i = 0; i < n_fields; i++)
-		nearest_offer(&nearest, fields[i].key);
-	snprintf(message, sizeof(message), "%s has no key", what);
-	if (nearest.best)
-		error_did_you_mean(d, key, "unknown-key", &nearest, message);
-	else
-		error_with_keys(d, key, message, fields, n_fields);
-}
-
-int read_fields(struct document *d, const struct yaml_node *node, const char *what, const struct field *fields,
-		size_t n_fields, void *target) {
-	const struct yaml_node *value;
-
-	if (node->kind != YAML_MAP) {
-		document_error(d, node, "wrong-type", NULL, "%s must be a mapping, but this is %s", what,
-			       yaml_kind_name(node));
-		return -1;
-	}
-	yaml_each (child, node)
-		if (!field_of(fields, n_fields, child->key->text))
-			unknown_key(d, child->key, what, fields, n_fields);
-	for (size_t i = 0; i < n_fields; i++) {
-		value = yaml_find(node, fields[i].key);
-		if (value)
-			fields[i].read(d, value, target);
-		else if (fields[i].required)
-			document_error(d, node, "missing-key", NULL, "%s needs \"%s\"", what, fields[i].key);
-	}
-	return 0;
-}
-
-int read_text(struct document *d, const struct yaml_node *node, const char *what, const char **out) {
-	if (node->kind != YAML_SCALAR || yaml_is_null(node)) {
-		document_error(d, node, "wrong-type", NULL, "%s must be text, but this is %s", what,
-			       yaml_kind_name(node));
-		return -1;
-	}
-	if (node->n > MAX_TEXT) {
-		document_error(d, node, "too-long", NULL, "%s has %u bytes; at most %d are allowed", what, node->n,
-			       MAX_TEXT);
-		return -1;
-	}
-	*out = chunks_str(&d->policy->memory, node->text, node->n);
-	if (!*out)
-		d->no_memory = true;
-	return *out ? 0 : -1;
-}
-
-bool is_list(struct document *d, const struct yaml_node *node, const char *what) {
-	if (node->kind == YAML_LIST)
-		return true;
-	document_error(d, node, "wrong-type", node->kind == YAML_SCALAR && node->n ? "put it in brackets: [ ]" : NULL,
-		       "%s must be a list, but this is %s", what, yaml_kind_name(node));
-	return false;
-}
-
-int read_lifetime(struct document *d, const struct yaml_node *node, const char *what, int64_t *out) {
-	if (yaml_duration(node, 1, POLICY_MAX_LIFETIME, out) == 0)
-		return 0;
-	document_error(d, node, "bad-duration", "write it like 15m, 1h30m or 900s", "%s must be from 1s to 12h", what);
-	return -1;
-}
-
-static int two_digits(const char *s, int low, int high, int *out) {
-	if (s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9')
-		return -1;
-	*out = (s[0] - '0') * 10 + s[1] - '0';
-	return *out < low || *out > high ? -1 : 0;
-}
-
-static int days_in(int year, int month) {
-	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-	return days[month - 1] + (month == 2 && leap);
-}
-
-/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar, years 1 to 9999. */
-static int64_t days_of(int year, int month, int day) {
-	int64_t y = year - (month <= 2), m = month + (month <= 2 ? 9 : -3);
-
-	return y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
-}
-
-/* Z or ±hh:mm, and nothing after it. */
-static int offset_of(const char *s, int *minutes) {
-	int h, m;
-
-	*minutes = 0;
-	if (s[0] == 'Z')
-		return s[1] ? -1 : 0;
-	if ((s[0] != '+' && s[0] != '-') || two_digits(s + 1, 0, 23, &h) < 0 || s[3] != ':' ||
-	    two_digits(s + 4, 0, 59, &m) < 0 || s[6])
-		return -1;
-	*minutes = (s[0] == '-' ? -1 : 1) * (h * 60 + m);
-	return 0;
-}
-
-/* RFC 3339 §5.6 with whole seconds, capital T and Z. */
-static int parse_time(const char *s, int64_t *out) {
-	int century, year, month, day, hour, minute, second, offset;
-
-	if (strlen(s) < 20 || two_digits(s, 0, 99, &century) < 0 || two_digits(s + 2, 0, 99, &year) < 0 ||
-	    s[4] != '-' || two_digits(s + 5, 1, 12, &month) < 0 || s[7] != '-' || two_digits(s + 8, 1, 31, &day) < 0 ||
-	    s[10] != 'T' || two_digits(s + 11, 0, 23, &hour) < 0 || s[13] != ':' ||
-	    two_digits(s + 14, 0, 59, &minute) < 0 || s[16] != ':' || two_digits(s + 17, 0, 59, &second) < 0 ||
-	    offset_of(s + 19, &offset) < 0)
-		return -1;
-	year += century * 100;
-	if (year < 1 || day > days_in(year, month))
-		return -1;
-	*out = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset * 60;
-	return 0;
-}
-
-int read_time(struct document *d, const struct yaml_node *node, const char *what, int64_t *out) {
-	if (node->kind == YAML_SCALAR && parse_time(node->text, out) == 0)
-		return 0;
-	document_error(d, node, "bad-time", "write it like 2026-12-31T18:00:00Z or 2026-12-31T19:00:00+01:00",
-		       "%s must be a time of RFC 3339 in whole seconds", what);
-	return -1;
-}
-
-int read_permission(struct document *d, const struct yaml_node *node, enum policy_permission *out) {
-	struct nearest nearest;
-
-	if (node->kind == YAML_SCALAR && permission_parse(node->text, out) == 0)
-		return 0;
-	if (node->kind != YAML_SCALAR) {
-		document_error(d, node, "wrong-type", NULL, "a permission must be text, but this is %s",
-			       yaml_kind_name(node));
-		return -1;
-	}
-	nearest_init(&nearest, node->text);
-	for (int p = 0; p < N_PERMISSIONS; p++) {
-		nearest_offer(&nearest, permission_name((enum policy_permission)p));
-		nearest_offer(&nearest, strrchr(permission_name((enum policy_permission)p), '.') + 1);
-	}
-	error_did_you_mean(d, node, "bad-permission", &nearest, "there is no permission");
-	return -1;
-}
-
-int read_account(struct document *d, const struct yaml_node *node, const char **out) {
-	char email[MAX_EMAIL];
-
-	if (node->kind != YAML_SCALAR || canonical_email(node->text, email) < 0) {
-		document_error(d, node, "bad-account", "write it like NAME@PROJECT.iam.gserviceaccount.com",
-			       "\"%.80s\" is not a service account's e-mail address",
-			       node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node));
-		return -1;
-	}
-	*out = chunks_str(&d->policy->memory, email, strlen(email));
-	if (!*out)
-		d->no_memory = true;
-	return *out ? 0 : -1;
-}
-
-int read_scope(struct document *d, const struct yaml_node *node, const char **out) {
-	if (read_text(d, node, "a scope", out) < 0)
-		return -1;
-	if (scope_well_formed(*out))
-		return 0;
-	document_error(d, node, "bad-scope", "write it like " SCOPE_CLOUD_PLATFORM,
-		       "\"%.80s\" is not a scope: https://…, openid, email or profile", *out);
-	return -1;
-}
-
-int read_strings(struct document *d, const struct yaml_node *node, const char *what, size_t max,
-		 int (*read_one)(struct document *, const struct yaml_node *, const char **), const char *const **out,
-		 size_t *n) {
-	const char **list;
-	size_t i = 0;
-
-	if (!is_list(d, node, what))
-		return -1;
-	if (node->n == 0 || node->n > max) {
-		document_error(d, node, "bad-list", NULL, "%s must have 1 to %zu entries, not %u", what, max, node->n);
-		return -1;
-	}
-	list = chunks_get(&d->policy->memory, node->n * sizeof(*list), _Alignof(const char *));
-	if (!list) {
-		d->no_memory = true;
-		return -1;
-	}
-	yaml_each (item, node)
-		if (read_one(d, item, &list[i]) == 0)
-			i++;
-	*out = list;
-	*n = i;
-	return 0;
-}
-
-/* ---- members ---- */
-
-static void unknown_group(struct document *d, const struct yaml_node *node, const char *name) {
-	struct nearest nearest;
-
-	nearest_init(&nearest, name);
-	for (uint32_t i = 0; i < d->group_names.n; i++)
-		nearest_offer(&nearest, d->group_names.list[i]);
-	error_did_you_mean(d, node, "unknown-group", &nearest, "there is no group");
-}
-
-/* An address without its kind: whose it looks like. */
-static bool kind_is_missing(const struct yaml_node *node, char fix[MAX_EMAIL + 64]) {
-	char email[MAX_EMAIL];
-	size_t n;
-
-	if (node->kind != YAML_SCALAR || canonical_email(node->text, email) < 0)
-		return false;
-	n = strlen(email);
-	snprintf(fix, MAX_EMAIL + 64, "did you mean \"%s:%s\"?",
-		 n > 20 && !strcmp(email + n - 20, ".gserviceaccount.com") ? "serviceAccount" : "user", email);
-	return true;
-}
-
-void document_bad_principal(struct document *d, const struct yaml_node *node, const char *id, const char *kinds) {
-	char fix[MAX_EMAIL + 64];
-
-	document_error(d, node, id, kind_is_missing(node, fix) ? fix : kinds, "\"%.80s\" names nobody",
-		       node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node));
-}
-
-static void bad_member(struct document *d, const struct yaml_node *node) {
-	document_bad_principal(
-		d, node, "bad-member",
-		"write user:EMAIL, serviceAccount:EMAIL, group:NAME, domain:DOMAIN, principal:ID or allAuthenticated");
-}
-
-/* A group's number, or NO_ID after saying so. */
-static uint32_t read_group_ref(struct document *d, const struct yaml_node *node, const char *name) {
-	uint32_t id = names_find(&d->group_names, name, strlen(name));
-
-	if (id == NO_ID)
-		unknown_group(d, node, name);
-	else
-		d->groups[id].used = true;
-	return id;
-}
-
-/* The subject that a member is; groups are left to the caller by *group. NO_ID: said so, or a group. */
-static uint32_t read_member(struct document *d, const struct yaml_node *node, uint32_t *group) {
-	char buf[MAX_EMAIL * 2] = "domain:";
-	const char *rest, *kind;
-
-	*group = NO_ID;
-	if (node->kind != YAML_SCALAR) {
-		bad_member(d, node);
-		return NO_ID;
-	}
-	if (!strcmp(node->text, "allAuthenticated"))
-		return SUBJECT_ALL;
-	kind = principal_kind(node->text, &rest);
-	if (kind && !strcmp(kind, "group")) {
-		*group = read_group_ref(d, node, rest);
-		return NO_ID;
-	}
-	if (kind &&
-	    (strcmp(kind, "domain") ? canonical_principal(node->text, buf) : canonical_domain(rest, buf + 7)) == 0)
-		return intern(d, &d->policy->subjects, buf);
-	bad_member(d, node);
-	return NO_ID;
-}
-
-static void read_members(struct document *d, const struct yaml_node *node, const char *what, struct ids *out) {
-	uint32_t subject, group;
-
-	if (!is_list(d, node, what))
-		return;
-	if (node->n == 0)
-		document_error(d, node, "bad-list", NULL, "%s is empty", what);
-	yaml_each (item, node) {
-		subject = read_member(d, item, &group);
-		if (group != NO_ID)
-			subject = d->groups[group].subject;
-		if (subject != NO_ID)
-			add_id(d, &d->ids, subject);
-	}
-	*out = take_ids(d);
-}
-
-/* ---- groups ---- */
-
-static bool good_name(const char *s) {
-	size_t n = strnlen(s, MAX_NAME + 1);
-
-	for (size_t i = 0; i < n; i++)
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') ||
-		      (i > 0 && strchr("._-", s[i]))))
-			return false;
-	return n >= 1 && n <= MAX_NAME;
-}
-
-static int check_name(struct document *d, const struct yaml_node *node, const char *what) {
-	if (node->kind == YAML_SCALAR && good_name(node->text))
-		return 0;
-	document_error(d, node, "bad-name", "use letters, digits and . _ - (at most 64)", "\"%.80s\" is no name for %s",
-		       node->kind == YAML_SCALAR ? node->text : yaml_kind_name(node), what);
-	return -1;
-}
-
-static void declare_groups(struct document *d, const struct yaml_node *node) {
-	char subject[MAX_NAME + 8];
-	uint32_t id;
-
-	yaml_each (members, node) {
-		if (check_name(d, members->key, "a group") < 0)
-			continue;
-		id = intern(d, &d->group_names, members->key->text);
-		snprintf(subject, sizeof(subject), "group:%s", members->key->text);
-		if (id != NO_ID && !d->groups[id].node)
-			d->groups[id] =
-				(struct group){ .node = members, .subject = intern(d, &d->policy->subjects, subject) };
-	}
-}
-
-static void read_group_members(struct document *d, uint32_t id) {
-	uint32_t subject, group;
-
-	if (!is_list(d, d->groups[id].node, "a group"))
-		return;
-	yaml_each (item, d->groups[id].node) {
-		subject = read_member(d, item, &group);
-		if (group != NO_ID)
-			add_pair(d, &d->nested, group, id);
-		else if (subject != NO_ID)
-			add_pair(d, &d->direct, subject, id);
-	}
-}
-
-/* Follows groups that are still waiting for a parent: they end in a circle. Names it. */
-static void report_cycle(struct document *d, const struct postings *parents, uint32_t from) {
-	struct buf path = BUF_INIT(400);
-	uint32_t at = from, first;
-	struct ids up;
-
-	for (uint32_t i = 0; i < d->group_names.n; i++) { /* walk far enough to be on the circle */
-		up = postings_at(parents, at);
-		for (uint32_t k = 0; k < up.n; k++)
-			if (d->groups[up.v[k]].n_parents) {
-				at = up.v[k];
-				break;
-			}
-	}
-	first = at;
-	do {
-		buf_addf(&path, "%s is in ", d->group_names.list[at]);
-		up = postings_at(parents, at);
-		for (uint32_t k = 0; k < up.n; k++)
-			if (d->groups[up.v[k]].n_parents) {
-				at = up.v[k];
-				break;
-			}
-	} while (at != first);
-	buf_adds(&path, d->group_names.list[first]);
-	document_error(d, d->groups[first].node, "group-cycle", NULL, "groups contain each other%s%s",
-		       buf_ok(&path) ? ": " : "", buf_ok(&path) ? path.data : "");
-	buf_fini(&path);
-}
-
-static void collect_ancestors(struct document *d, const struct postings *parents, uint32_t group, size_t *budget) {
-	struct ids up = postings_at(parents, group), above;
-
-	for (uint32_t i = 0; i < up.n; i++) {
-		above = d->groups[up.v[i]].ancestors;
-		if (above.n + 1 > *budget) {
-			*budget = 0;
-			break;
-		}
-		*budget -= above.n + 1;
-		add_id(d, &d->ids, up.v[i]);
-		for (uint32_t k = 0; k < above.n; k++)
-			add_id(d, &d->ids, above.v[k]);
-	}
-	d->groups[group].ancestors = take_ids(d);
-}
-
-/* Outer groups first (Kahn), so that each group's ancestors are complete before they are inherited. */
-static void order_groups(struct document *d, const struct postings *parents, const struct postings *children,
-			 uint32_t *queue, size_t *budget) {
-	uint32_t n = d->group_names.n, head = 0, tail = 0;
-	struct ids down;
-
-	for (uint32_t g = 0; g < n; g++) {
-		d->groups[g].n_parents = postings_at(parents, g).n;
-		if (d->groups[g].n_parents == 0)
-			queue[tail++] = g;
-	}
-	while (head < tail) {
-		collect_ancestors(d, parents, queue[head], budget);
-		down = postings_at(children, queue[head++]);
-		for (uint32_t i = 0; i < down.n; i++)
-			if (--d->groups[down.v[i]].n_parents == 0)
-				queue[tail++] = down.v[i];
-	}
-	for (uint32_t g = 0; g < n && tail < n; g++)
-		if (d->groups[g].n_parents) {
-			report_cycle(d, parents, g);
-			break;
-		}
-}
-
-static void nest_groups(struct document *d) {
-	struct postings parents = { 0 }, children = { 0 };
-	uint32_t n = d->group_names.n, *queue = malloc((n + 1) * sizeof(*queue));
-	size_t budget = MAX_ANCESTRY;
-
-	d->no_memory |= !queue || postings_build(&parents, n, d->nested.v, d->nested.n) < 0;
-	for (size_t i = 0; i < d->nested.n; i++)
-		d->nested.v[i] = (struct pair){ d->nested.v[i].item, d->nested.v[i].key };
-	d->no_memory |= postings_build(&children, n, d->nested.v, d->nested.n) < 0;
-	if (!d->no_memory)
-		order_groups(d, &parents, &children, queue, &budget);
-	if (!budget)
-		document_error(d, d->groups[0].node, "groups-too-large", NULL,
-			       "groups are nested into each other too often");
-	postings_fini(&parents);
-	postings_fini(&children);
-	free(queue);
-}
-
-static void read_groups(struct document *d, const struct yaml_node *node, void *target) {
-	(void)target;
-	if (node->kind != YAML_MAP) {
-		document_error(d, node, "wrong-type", NULL, "groups must be a mapping, but this is %s",
-			       yaml_kind_name(node));
-		return;
-	}
-	d->groups = calloc(node->n + 1, sizeof(*d->groups));
-	if (!d->groups) {
-		d->no_memory = true;
-		return;
-	}
-	declare_groups(d, node);
-	for (uint32_t i = 0; i < d->group_names.n && !d->no_memory; i++)
-		read_group_members(d, i);
-	if (!d->no_memory)
-		nest_groups(d);
-	d->policy->stats.groups = d->group_names.n;
-}
-
-/* What groups each subject is in, itself included. After the last subject is known. */
-static int close_groups(struct document *d) {
-	struct pair_list pairs = { 0 };
-	const struct group *group;
-	int r;
-
-	for (uint32_t s = 0; s < d->policy->subjects.n; s++)
-		add_pair(d, &pairs, s, s);
-	for (size_t i = 0; i < d->direct.n && pairs.n < MAX_ANCESTRY; i++) {
-		group = &d->groups[d->direct.v[i].item];
-		add_pair(d, &pairs, d->direct.v[i].key, group->subject);
-		for (uint32_t k = 0; k < group->ancestors.n; k++)
-			add_pair(d, &pairs, d->direct.v[i].key, d->groups[group->ancestors.v[k]].subject);
-	}
-	if (pairs.n >= MAX_ANCESTRY && d->tree->root)
-		document_error(d, d->tree->root, "groups-too-large", NULL, "groups have more than %d members in all",
-			       MAX_ANCESTRY);
-	r = postings_build(&d->policy->groups_of, d->policy->subjects.n, pairs.v, pairs.n);
-	free(pairs.v);
-	return r;
-}
 
 /* ---- rules ---- */
 
@@ -647,7 +15,7 @@ static void read_rule_name(struct document *d, const struct yaml_node *node, voi
 
 	if (check_name(d, node, rule->kind == RULE_DENY ? "a deny rule" : "a binding") < 0)
 		return;
-	id = intern(d, &d->rule_names, node->text);
+	id = document_intern(d, &d->rule_names, node->text);
 	if (id == NO_ID)
 		return;
 	rule->name = d->rule_names.list[id];
@@ -655,7 +23,7 @@ static void read_rule_name(struct document *d, const struct yaml_node *node, voi
 		document_error(d, node, "duplicate-name", "give each binding and deny rule a name of its own",
 			       "the name \"%s\" is taken by the rule at line %u", node->text, d->rule_lines.v[id]);
 	else
-		add_id(d, &d->rule_lines, node->line);
+		document_add_id(d, &d->rule_lines, node->line);
 }
 
 static void read_title(struct document *d, const struct yaml_node *node, void *target) {
@@ -725,7 +93,7 @@ static void read_account_or_pattern(struct document *d, const struct yaml_node *
 				"one * may stand anywhere before the @, as in \"*@PROJECT.iam.gserviceaccount.com\"",
 				"\"%.80s\" is no pattern for accounts", item->text);
 	} else if (read_account(d, item, &account) == 0) {
-		add_id(d, &d->ids, intern(d, &d->policy->accounts, account));
+		document_add_id(d, &d->ids, document_intern(d, &d->policy->accounts, account));
 	}
 }
 
@@ -749,7 +117,7 @@ static void read_accounts(struct document *d, const struct yaml_node *node, void
 	rule->patterns = patterns;
 	yaml_each (item, node)
 		read_account_or_pattern(d, item, rule, patterns);
-	rule->accounts = take_ids(d);
+	rule->accounts = document_take_ids(d);
 }
 
 static void read_permissions(struct document *d, const struct yaml_node *node, void *target) {
@@ -972,6 +340,11 @@ static void read_tests(struct document *d, const struct yaml_node *node, void *t
 	tests_read(d, node);
 }
 
+static void read_groups(struct document *d, const struct yaml_node *node, void *target) {
+	(void)target;
+	groups_read(d, node);
+}
+
 /* In the order in which they are read: groups before those who name them. */
 static const struct field top_fields[] = {
 	{ "version", true, read_version },        { "defaults", false, read_defaults },
@@ -983,7 +356,7 @@ static const struct field top_fields[] = {
 static void index_rules(struct document *d) {
 	struct policy *policy = d->policy;
 
-	if (close_groups(d) < 0 || rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n) < 0 ||
+	if (groups_close(d) < 0 || rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n) < 0 ||
 	    rule_set_index(&policy->denials, policy->subjects.n, policy->accounts.n) < 0)
 		d->no_memory = true;
 	policy->stats.bindings = policy->bindings.n;
@@ -1021,7 +394,7 @@ static void read_document(struct document *d) {
 		document_find_at(d, POLICY_ERROR, "empty", 1, 1, "begin with: version: 1", "the policy is empty");
 		return;
 	}
-	if (intern(d, &d->policy->subjects, "allAuthenticated") != SUBJECT_ALL)
+	if (document_intern(d, &d->policy->subjects, "allAuthenticated") != SUBJECT_ALL)
 		return;
 	if (read_fields(d, d->tree->root, "a policy", top_fields, ARRAY_SIZE(top_fields), NULL) < 0 || d->no_memory)
 		return;

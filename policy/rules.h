@@ -12,7 +12,7 @@
  * A rule is found through its accounts or through its members, whichever list is shorter
  * for the request at hand; rules with account patterns are kept in one list beside the former.
  *
- * Everything here is built by document.c and then never changes.
+ * Everything here is built by document.c and its sections (groups.c, doctest.c, …) and then never changes.
  */
 
 #include <stdatomic.h>
