@@ -11,13 +11,13 @@ while IFS= read -r line; do
 done < <("$build/hallpassd" --help-config=markdown)
 # And so are its commands: each row stands in `hallpass help`.
 while IFS='|' read -r _ command sentence _; do
-	name=$(sed 's/.*`hallpass \([a-z-]*\).*/\1/' <<<"$command")
-	"$build/hallpass" help | grep -qF -- "$(printf '  %-10s %s' "$name" "$(sed 's/^ *//; s/ *$//' <<<"$sentence")")" ||
+	name=$(sed -E 's/.*`hallpass ([a-z-]+( [a-z]+)?).*/\1/' <<<"$command")
+	"$build/hallpass" help | grep -qF -- "$(printf '  %-13s %s' "$name" "$(sed 's/^ *//; s/ *$//' <<<"$sentence")")" ||
 		missing "README.md and \`hallpass help\` differ on the command $name"
 done < <(grep -E '^\| `hallpass [a-z]' README.md)
-for name in $("$build/hallpass" help | sed -n 's/^  \([a-z-]*\) .*/\1/p'); do
+while IFS= read -r name; do
 	grep -qE "^\| \`hallpass $name[ \`]" README.md || missing "README.md does not tell of the command $name"
-done
+done < <("$build/hallpass" help | sed -nE 's/^  ([a-z-]+( [a-z]+)?) .*/\1/p')
 # The policy's reference has every key of the tables, and every attribute of a condition.
 for key in $(sed -n '/struct field [a-z_]*\[\]/,/^};/p' policy/document.c policy/doctest.c | grep -oE '\{ *"[A-Za-z]+"' | tr -d '{ "') \
 	$(grep -oE '\] = \{ "[a-z_.]+"' policy/condition.c | sed 's/.*"\(.*\)"/\1/'); do

@@ -67,7 +67,8 @@ struct opt_def {
 struct cli;
 
 struct command {
-	const char *name, *args, *sentence;
+	const char *name; /* two words in a group: its name first */
+	const char *args, *sentence;
 	int min_args, max_args;
 	bool rest;		/* behind its own options stands somebody else's command line */
 	int (*run)(struct cli *cli); /* the exit code */
@@ -77,12 +78,19 @@ struct command {
 	const char *operands; /* for completion, like opt_def's values */
 };
 
+struct command_group {
+	const char *name, *sentence;
+};
+
 extern const struct opt_def opt_defs[N_OPTS];
 extern const struct command commands[];
 extern const size_t n_commands;
+extern const struct command_group command_groups[];
+extern const size_t n_command_groups;
 
 struct cli {
 	const struct command *command;
+	const struct command_group *group; /* whose first word was given, and then perhaps the second */
 	const char *values[N_OPTS]; /* NULL: not given; a flag: "" */
 	const char *repeated[CLI_MAX_REPEAT]; /* --delegate */
 	size_t n_repeated;
@@ -99,6 +107,11 @@ const char *cli_account(const struct cli *cli);
 
 /* command.c. The exit code to leave with, or -1: go on and run cli->command. */
 int cli_parse(struct cli *cli, int argc, char **argv);
+/* Takes the next word of a command's name: *group or *command is set. -1: there is no such command; it was told. */
+int command_find(const char *word, const struct command_group **group, const struct command **command);
+/* Whether it is in this group; NULL: in none. */
+bool command_in(const struct command *command, const struct command_group *group);
+const char *command_word(const struct command *command); /* the last of its name */
 
 /* help.c */
 extern const enum opt help_global_opts[];
@@ -164,5 +177,5 @@ int cmd_whoami(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_version(struct cli *cli);
-int cmd_policy(struct cli *cli);
+int cmd_policy_check(struct cli *cli);
 int cmd_log(struct cli *cli);

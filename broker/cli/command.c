@@ -64,8 +64,9 @@ const struct command commands[] = {
 	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_VERBOSE }, 8,
 	  "Shows each binding that concerns you and the account, the parts of its condition that were false, and their values. "
 	  "Asks Google nothing and issues nothing. Operators see every rule with -v.", COMPLETE_ACCOUNT },
-	{ "policy", "check FILE …", "check policy files", 2, CLI_MAX_ARGS, false, cmd_policy, { 0 }, 0,
-	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.", "check " COMPLETE_FILE },
+	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { 0 }, 0,
+	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.",
+	  COMPLETE_FILE },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -77,10 +78,60 @@ const struct command commands[] = {
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
 	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },
-	{ "help", "[COMMAND]", "print help", 0, 1, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
+	{ "help", "[COMMAND …]", "print help", 0, 2, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
 	  "Prints help on a command, or on all; the manual page and shell completion come from the same table.", COMPLETE_COMMAND },
 };
 const size_t n_commands = ARRAY_SIZE(commands);
+
+/* Commands whose names are two words, this one first. */
+const struct command_group command_groups[] = {
+	{ "policy", "check policy files" },
+};
+const size_t n_command_groups = ARRAY_SIZE(command_groups);
+
+/* --- names of one word and of two */
+
+const char *command_word(const struct command *command) {
+	const char *blank = strchr(command->name, ' ');
+
+	return blank ? blank + 1 : command->name;
+}
+
+bool command_in(const struct command *command, const struct command_group *group) {
+	size_t n = (size_t)(command_word(command) - command->name);
+
+	return group ? n == strlen(group->name) + 1 && !strncmp(command->name, group->name, n - 1) : n == 0;
+}
+
+static int unknown_command(const struct command_group *group, const char *word) {
+	struct nearest nearest;
+
+	nearest_init(&nearest, word);
+	for (size_t i = 0; i < n_commands; i++)
+		if (command_in(&commands[i], group))
+			nearest_offer(&nearest, command_word(&commands[i]));
+	for (size_t i = 0; !group && i < n_command_groups; i++)
+		nearest_offer(&nearest, command_groups[i].name);
+	help_usage_error(NULL, "no command \"%s%s%s\"%s%s%s", group ? group->name : "", group ? " " : "", word,
+			 nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : "", nearest.best ? "?" : "");
+	return -1;
+}
+
+int command_find(const char *word, const struct command_group **group, const struct command **command) {
+	for (size_t i = 0; i < n_commands && !*command; i++)
+		if (command_in(&commands[i], *group) && !strcmp(command_word(&commands[i]), word))
+			*command = &commands[i];
+	if (*command)
+		return 0;
+	if (*group)
+		return unknown_command(*group, word);
+	for (size_t i = 0; i < n_command_groups; i++)
+		if (!strcmp(command_groups[i].name, word))
+			*group = &command_groups[i];
+	return *group ? 0 : unknown_command(NULL, word);
+}
+
+/* --- the parser */
 
 static bool opt_allowed(const struct command *command, enum opt opt) {
 	for (size_t i = 0; i < help_n_global_opts; i++)
@@ -146,20 +197,16 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 	return -1;
 }
 
-static int take_command(struct cli *cli, const char *name) {
-	struct nearest nearest;
+/* The words of a group, for whoever said none of them. */
+static int which_of(const struct command_group *group) {
+	struct buf words = BUF_INIT(256);
 
-	for (size_t i = 0; i < n_commands; i++) {
-		if (!strcmp(commands[i].name, name)) {
-			cli->command = &commands[i];
-			return -1;
-		}
-	}
-	nearest_init(&nearest, name);
 	for (size_t i = 0; i < n_commands; i++)
-		nearest_offer(&nearest, commands[i].name);
-	return nearest.best ? help_usage_error(NULL, "no command \"%s\"; did you mean %s?", name, nearest.best)
-			    : help_usage_error(NULL, "no command \"%s\"", name);
+		if (command_in(&commands[i], group))
+			buf_addf(&words, "%s%s", words.len ? ", " : "", command_word(&commands[i]));
+	help_usage_error(NULL, "hallpass %s what? There are: %s", group->name, words.data ? words.data : "");
+	buf_fini(&words);
+	return API_EXIT_USAGE;
 }
 
 static int take_colors(struct cli *cli) {
@@ -191,8 +238,8 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 			if ((r = take_option(cli, argc, argv, &i)) >= 0)
 				return r;
 		} else if (!cli->command) {
-			if ((r = take_command(cli, argv[i])) >= 0)
-				return r;
+			if (command_find(argv[i], &cli->group, &cli->command) < 0)
+				return API_EXIT_USAGE;
 		} else if (cli->command->rest) {
 			break;
 		} else if (cli->n_args == CLI_MAX_ARGS) {
@@ -203,8 +250,10 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	}
 	if ((r = take_colors(cli)) >= 0)
 		return r;
-	if (!cli->command || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
+	if ((!cli->command && !cli->group) || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
 		return -1; /* main() shows help, or the version */
+	if (!cli->command)
+		return which_of(cli->group);
 	if (cli->command->rest) {
 		cli->rest = argv + i;
 		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,

@@ -6,7 +6,6 @@
 #include "broker/cli/cli.h"
 #include "broker/mdoc.h"
 #include "hallpass/cleanup.h"
-#include "hallpass/nearest.h"
 
 const enum opt help_global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP, OPT_VERSION };
 const size_t help_n_global_opts = ARRAY_SIZE(help_global_opts);
@@ -34,6 +33,16 @@ static void print_opt(enum opt opt) {
 	out_folded(stdout, 27, o->sentence);
 }
 
+/* What help is asked for: one command, else a group, else all. */
+struct topic {
+	const struct command *command;
+	const struct command_group *group;
+};
+
+static bool topic_has(const struct topic *topic, const struct command *c) {
+	return topic->command ? c == topic->command : !topic->group || command_in(c, topic->group);
+}
+
 static void help_command(const struct command *c) {
 	printf("usage: hallpass %s%s%s%s\n\n", c->name, c->n_opts ? " [options]" : "", *c->args ? " " : "", c->args);
 	out_folded(stdout, 0, c->text);
@@ -44,10 +53,12 @@ static void help_command(const struct command *c) {
 		print_opt(help_global_opts[i]);
 }
 
-static void help_all(void) {
-	puts("usage: hallpass COMMAND [options] [arguments]\n");
+static void help_list(const struct topic *topic) {
+	printf("usage: hallpass %s%sCOMMAND [options] [arguments]\n\n", topic->group ? topic->group->name : "",
+	       topic->group ? " " : "");
 	for (size_t i = 0; i < n_commands; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].sentence);
+		if (topic_has(topic, &commands[i]))
+			printf("  %-13s %s\n", commands[i].name, commands[i].sentence);
 	putchar('\n');
 	out_folded(stdout, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
 }
@@ -71,12 +82,12 @@ static json_t *command_json(const struct command *c) {
 			 c->text, "options", opts);
 }
 
-static int help_json(const struct command *only) {
+static int help_json(const struct topic *topic) {
 	json_t *list = json_array();
 	int r;
 
 	for (size_t i = 0; i < n_commands; i++)
-		if (!only || only == &commands[i])
+		if (topic_has(topic, &commands[i]))
 			json_array_append_new(list, command_json(&commands[i]));
 	r = out_json(list);
 	json_decref(list);
@@ -90,6 +101,15 @@ static void each_word(const char *text, void (*one)(const char *word)) {
 	snprintf(copy, sizeof(copy), "%s", text);
 	for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
 		one(word);
+}
+
+/* The last words of a group's commands; NULL: all words that a command line may begin with. */
+static void print_words(const struct command_group *group, const char *before, const char *after) {
+	for (size_t i = 0; i < n_commands; i++)
+		if (command_in(&commands[i], group))
+			printf("%s%s%s", before, command_word(&commands[i]), after);
+	for (size_t i = 0; !group && i < n_command_groups; i++)
+		printf("%s%s%s", before, command_groups[i].name, after);
 }
 
 /* --- the manual page (mdoc) */
@@ -175,8 +195,7 @@ static void bash_value(const char *word) {
 	if (!strcmp(word, COMPLETE_ACCOUNT))
 		printf(" $(hallpass list --names 2>/dev/null)");
 	else if (!strcmp(word, COMPLETE_COMMAND))
-		for (size_t i = 0; i < n_commands; i++)
-			printf(" %s", commands[i].name);
+		print_words(NULL, " ", "");
 	else if (!strcmp(word, COMPLETE_FILE))
 		printf(" $(compgen -f -- \"$cur\")");
 	else if (!strcmp(word, COMPLETE_DIR))
@@ -219,9 +238,25 @@ static void bash_options_with_value(void) {
 	puts(") ((i++));;");
 }
 
+static void bash_groups(void) {
+	for (size_t i = 0; i < n_command_groups; i++) {
+		printf("  %s) words=\"", command_groups[i].name);
+		print_words(&command_groups[i], " ", "");
+		puts("\";;");
+	}
+}
+
+/* Behind a group's name stands a second word of the command's. */
+static void bash_take_command(void) {
+	printf("    *) case $cmd in\n       '') cmd=${COMP_WORDS[i]};;\n");
+	for (size_t i = 0; i < n_command_groups; i++)
+		printf("       %s) cmd=\"$cmd ${COMP_WORDS[i]}\";;\n", command_groups[i].name);
+	puts("       esac;;");
+}
+
 static void bash_commands(void) {
 	for (size_t i = 0; i < n_commands; i++) {
-		printf("  %s) words=\"", commands[i].name);
+		printf("  '%s') words=\"", commands[i].name);
 		opt_words(&commands[i]);
 		printf("\"; case $cur in -*) ;; *) words=\"");
 		each_word(commands[i].operands ? commands[i].operands : "", bash_value);
@@ -238,9 +273,9 @@ static void complete_bash(void) {
 	     "    case ${COMP_WORDS[i]} in\n"
 	     "    --) if [ \"$cmd\" = run ]; then COMPREPLY=($(compgen -c -f -- \"$cur\")); return; fi;;");
 	bash_options_with_value();
-	puts("    -*) ;;\n"
-	     "    *) if [ -z \"$cmd\" ]; then cmd=${COMP_WORDS[i]}; fi;;\n"
-	     "    esac\n"
+	puts("    -*) ;;");
+	bash_take_command();
+	puts("    esac\n"
 	     "  done\n"
 	     "  case $prev in");
 	bash_values();
@@ -249,6 +284,7 @@ static void complete_bash(void) {
 	printf("  '') words=\"");
 	bash_value(COMPLETE_COMMAND);
 	puts("\";;");
+	bash_groups();
 	bash_commands();
 	puts("  esac; fi\n"
 	     "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
@@ -301,7 +337,7 @@ static void zsh_opt(enum opt opt) {
 }
 
 static void zsh_command(const struct command *c) {
-	printf("    %s) _arguments \\\n", c->name);
+	printf("    %s) _arguments \\\n", command_word(c));
 	for (size_t i = 0; i < c->n_opts; i++)
 		zsh_opt(c->opts[i]);
 	for (size_t i = 0; i < help_n_global_opts; i++)
@@ -315,22 +351,43 @@ static void zsh_command(const struct command *c) {
 	puts("';;");
 }
 
+static void zsh_commands(const struct command_group *group) {
+	for (size_t i = 0; i < n_commands; i++)
+		if (command_in(&commands[i], group))
+			zsh_command(&commands[i]);
+}
+
+static void zsh_group(const struct command_group *group) {
+	printf("    %s) _arguments -C '1:command:(", group->name);
+	print_words(group, "", " ");
+	printf(")' '*::argument:->%s'\n    if [[ $state == %s ]]; then case $line[1] in\n", group->name, group->name);
+	zsh_commands(group);
+	puts("    esac; fi;;");
+}
+
+static void zsh_description(const char *word, const char *sentence) {
+	printf("    '%s:", word);
+	zsh_text(sentence);
+	puts("'");
+}
+
 static void complete_zsh(void) {
 	puts("#compdef hallpass\n# printed by `hallpass help --completion zsh`\n"
 	     "_hallpass_accounts() {\n  local -a accounts\n  accounts=(${(f)\"$(hallpass list --names 2>/dev/null)\"})\n"
 	     "  compadd -a accounts\n}\n"
 	     "_hallpass_commands() {\n  local -a commands\n  commands=(");
-	for (size_t i = 0; i < n_commands; i++) {
-		printf("    '%s:", commands[i].name);
-		zsh_text(commands[i].sentence);
-		puts("'");
-	}
+	for (size_t i = 0; i < n_commands; i++)
+		if (command_in(&commands[i], NULL))
+			zsh_description(commands[i].name, commands[i].sentence);
+	for (size_t i = 0; i < n_command_groups; i++)
+		zsh_description(command_groups[i].name, command_groups[i].sentence);
 	puts("  )\n  _describe command commands\n}\n"
 	     "_hallpass() {\n  local curcontext=$curcontext state line\n"
 	     "  _arguments -C '1:command:_hallpass_commands' '*::argument:->rest'\n"
 	     "  if [[ $state == rest ]]; then\n    case $line[1] in");
-	for (size_t i = 0; i < n_commands; i++)
-		zsh_command(&commands[i]);
+	for (size_t i = 0; i < n_command_groups; i++)
+		zsh_group(&command_groups[i]);
+	zsh_commands(NULL);
 	puts("    esac\n  fi\n}\n_hallpass \"$@\"");
 }
 
@@ -347,8 +404,7 @@ static void fish_value(const char *word) {
 	else if (!strcmp(word, COMPLETE_DIR))
 		printf("(__fish_complete_directories) ");
 	else if (!strcmp(word, COMPLETE_COMMAND))
-		for (size_t i = 0; i < n_commands; i++)
-			printf("%s ", commands[i].name);
+		print_words(NULL, "", " ");
 	else if (strcmp(word, COMPLETE_FILE))
 		printf("%s ", word);
 }
@@ -375,8 +431,10 @@ static void fish_opt(const char *when, enum opt opt) {
 
 static void fish_command(const struct command *c) {
 	char when[128];
+	int n = (int)(command_word(c) - c->name);
 
-	snprintf(when, sizeof(when), "-n '__fish_seen_subcommand_from %s'", c->name);
+	snprintf(when, sizeof(when), "-n '__fish_seen_subcommand_from %.*s%s%s'", n, c->name,
+		 n ? "; and __fish_seen_subcommand_from " : "", command_word(c));
 	for (size_t k = 0; k < c->n_opts; k++)
 		fish_opt(when, c->opts[k]);
 	if (c->operands) {
@@ -386,6 +444,21 @@ static void fish_command(const struct command *c) {
 	}
 	if (c->rest)
 		printf("complete -c hallpass %s -a '(__hallpass_rest)'\n", when);
+}
+
+static void fish_first_word(const char *word, const char *sentence) {
+	printf("complete -c hallpass -n __fish_use_subcommand -a %s -d ", word);
+	fish_text(sentence);
+	putchar('\n');
+}
+
+static void fish_group(const struct command_group *group) {
+	fish_first_word(group->name, group->sentence);
+	printf("complete -c hallpass -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from", group->name);
+	print_words(group, " ", "");
+	printf("' -a '");
+	print_words(group, "", " ");
+	puts("'");
 }
 
 static void complete_fish(void) {
@@ -399,11 +472,11 @@ static void complete_fish(void) {
 	     "  complete -C (string join ' ' -- $rest (commandline -ct))\n"
 	     "end\n"
 	     "complete -c hallpass -f");
-	for (size_t i = 0; i < n_commands; i++) {
-		printf("complete -c hallpass -n __fish_use_subcommand -a %s -d ", commands[i].name);
-		fish_text(commands[i].sentence);
-		putchar('\n');
-	}
+	for (size_t i = 0; i < n_commands; i++)
+		if (command_in(&commands[i], NULL))
+			fish_first_word(commands[i].name, commands[i].sentence);
+	for (size_t i = 0; i < n_command_groups; i++)
+		fish_group(&command_groups[i]);
 	for (size_t i = 0; i < help_n_global_opts; i++)
 		fish_opt("", help_global_opts[i]);
 	for (size_t i = 0; i < n_commands; i++)
@@ -425,28 +498,22 @@ static int print_completion(const struct cli *cli) {
 	return help_usage_error(cli->command, "--completion is bash, zsh or fish");
 }
 
-/* Which command help is asked for. False: there is none of that name, and it was told. */
-static bool find_topic(const struct cli *cli, const struct command **out) {
-	struct nearest nearest;
+/* Which command help is asked for, or which group of them. False: there is none of that name, and it was told. */
+static bool find_topic(const struct cli *cli, struct topic *out) {
 	bool by_help = cli->command && cli->command->run == cmd_help;
 
-	*out = by_help ? NULL : cli->command;
-	if (!by_help || !cli->n_args)
-		return true;
-	nearest_init(&nearest, cli->args[0]);
-	for (size_t i = 0; i < n_commands; i++) {
-		nearest_offer(&nearest, commands[i].name);
-		if (!strcmp(commands[i].name, cli->args[0]))
-			*out = &commands[i];
+	*out = (struct topic){ by_help ? NULL : cli->command, by_help ? NULL : cli->group };
+	for (size_t i = 0; by_help && i < cli->n_args; i++) {
+		if (out->command)
+			return help_usage_error(cli->command, "what is \"%s\"?", cli->args[i]) < 0;
+		if (command_find(cli->args[i], &out->group, &out->command) < 0)
+			return false;
 	}
-	if (!*out)
-		help_usage_error(NULL, nearest.best ? "no command \"%s\"; did you mean %s?" : "no command \"%s\"", cli->args[0],
-				 nearest.best);
-	return *out;
+	return true;
 }
 
 int cmd_help(struct cli *cli) {
-	const struct command *topic;
+	struct topic topic;
 
 	if (cli->values[OPT_MAN]) {
 		man_page();
@@ -457,11 +524,11 @@ int cmd_help(struct cli *cli) {
 	if (!find_topic(cli, &topic))
 		return API_EXIT_USAGE;
 	if (cli->json)
-		return help_json(topic);
-	if (topic)
-		help_command(topic);
+		return help_json(&topic);
+	if (topic.command)
+		help_command(topic.command);
 	else
-		help_all();
+		help_list(&topic);
 	/* Asked for nothing at all is a mistake, asked for help is not. */
 	return cli->command || cli->values[OPT_HELP] ? API_EXIT_OK : API_EXIT_USAGE;
 }

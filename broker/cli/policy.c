@@ -1,8 +1,7 @@
-/* hallpass policy check FILE …. See cli.h. */
+/* hallpass policy check: what is wrong with policy files. See cli.h. */
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include "broker/cli/cli.h"
 #include "broker/file.h"
@@ -77,12 +76,10 @@ static int check_file(struct cli *cli, const char *path) {
 	return r;
 }
 
-int cmd_policy(struct cli *cli) {
+int cmd_policy_check(struct cli *cli) {
 	int r = 0;
 
-	if (strcmp(cli->args[0], "check"))
-		return help_usage_error(cli->command, "what is \"%s\"? hallpass policy check FILE …", cli->args[0]);
-	for (size_t i = 1; i < cli->n_args; i++)
+	for (size_t i = 0; i < cli->n_args; i++)
 		r |= check_file(cli, cli->args[i]);
 	return r ? API_EXIT_CONFIG : API_EXIT_OK;
 }

@@ -165,6 +165,7 @@ static void test_cli_policy_check(void **state) {
 	assert_non_null(strstr(out, ":6:"));
 	assert_non_null(strstr(out, "^"));
 	assert_int_equal(CLI("policy", "chek", path), 64);
+	assert_non_null(strstr(err, "no command \"policy chek\"; did you mean check?"));
 }
 
 static void assert_json_lines(const char *what) {
@@ -306,6 +307,13 @@ static void test_cli_parses_its_options(void **state) {
 	assert_int_equal(CLI("list", "--socket"), 64);
 	assert_int_equal(CLI("list", "extra"), 64);
 	assert_int_equal(CLI("policy"), 64);
+	assert_non_null(strstr(err, "hallpass policy what? There are: check"));
+	assert_int_equal(CLI("policy", "--help"), 0);
+	assert_non_null(strstr(out, "\n  policy check  "));
+	assert_null(strstr(out, "whoami"));
+	assert_int_equal(CLI("help", "policy", "check"), 0);
+	assert_non_null(strstr(out, "usage: hallpass policy check FILE"));
+	assert_int_equal(CLI("help", "policy", "chek"), 64);
 	assert_int_equal(CLI("run", "--as", SA_DEV), 64);
 	assert_int_equal(CLI("run", "--", "true"), 64);
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--lifetime", "soon", "--", "true"), 64);
@@ -465,7 +473,7 @@ static void test_cli_on_a_terminal(void **state) {
 }
 
 static void test_cli_man_page_and_completion_come_from_the_table(void **state) {
-	static const char *const names[] = { "token", "id-token", "run", "list", "why", "policy", "log", "whoami", "status", "reload" };
+	static const char *const names[] = { "token", "id-token", "run", "list", "why", "policy check", "log", "whoami", "status", "reload" };
 	static const char *const shells[] = { "bash", "zsh", "fish" };
 	char cm[64];
 
@@ -478,7 +486,7 @@ static void test_cli_man_page_and_completion_come_from_the_table(void **state) {
 	for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
 		assert_int_equal(CLI("help", "--completion", shells[i]), 0);
 		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
-			assert_non_null(strstr(out, names[k]));
+			assert_non_null(strstr(out, strrchr(names[k], ' ') ? strrchr(names[k], ' ') + 1 : names[k]));
 	}
 }
 
@@ -495,6 +503,7 @@ static void test_cli_completion_completes(void **state) {
 		"try hallpass run --as x -- tru\n"
 		"try hallpass log --result iss\n"
 		"try hallpass policy ch\n"
+		"try hallpass policy check --js\n"
 		"try hallpass token --reason wh\n";
 	char build[256];
 	struct running r;
@@ -506,7 +515,7 @@ static void test_cli_completion_completes(void **state) {
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "whoami\n--lifetime\nalways\n" SA_DEV "\n" SA_DEV "\n"));
 	assert_non_null(strstr(r.text, "true"));
-	assert_non_null(strstr(r.text, "\nissued\ncheck\n\n"));
+	assert_non_null(strstr(r.text, "\nissued\ncheck\n--json\n\n"));
 }
 
 /* --- brokers that are none */
