@@ -45,27 +45,28 @@ enum attribute {
 static const struct {
 	const char *name;
 	const struct cel_type *type;
+	bool iam; /* IAM's own conditions have it */
 } attributes[N_ATTRIBUTES] = {
-	[REQUEST_TIME] = { "request.time", &cel_timestamp },
-	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string },
-	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string },
-	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn },
-	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string },
-	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration },
-	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string },
-	[REQUEST_PERMISSION] = { "request.permission", &cel_string },
-	[REQUEST_AUDIENCE] = { "request.audience", &cel_string },
-	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string },
-	[REQUEST_SURFACE] = { "request.surface", &cel_string },
-	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int },
-	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int },
-	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int },
-	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string },
-	[ORIGIN_IP] = { "origin.ip", &cel_string },
-	[ORIGIN_PORT] = { "origin.port", &cel_int },
-	[RESOURCE_NAME] = { "resource.name", &cel_string },
-	[RESOURCE_TYPE] = { "resource.type", &cel_string },
-	[RESOURCE_SERVICE] = { "resource.service", &cel_string },
+	[REQUEST_TIME] = { "request.time", &cel_timestamp, true },
+	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string, false },
+	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string, false },
+	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn, false },
+	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string, true },
+	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration, false },
+	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string, false },
+	[REQUEST_PERMISSION] = { "request.permission", &cel_string, false },
+	[REQUEST_AUDIENCE] = { "request.audience", &cel_string, false },
+	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string, false },
+	[REQUEST_SURFACE] = { "request.surface", &cel_string, false },
+	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int, false },
+	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int, false },
+	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int, false },
+	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string, false },
+	[ORIGIN_IP] = { "origin.ip", &cel_string, false },
+	[ORIGIN_PORT] = { "origin.port", &cel_int, false },
+	[RESOURCE_NAME] = { "resource.name", &cel_string, true },
+	[RESOURCE_TYPE] = { "resource.type", &cel_string, true },
+	[RESOURCE_SERVICE] = { "resource.service", &cel_string, true },
 };
 
 struct condition_env {
@@ -265,6 +266,18 @@ void condition_free(struct condition *condition) {
 	cel_program_free(condition->program);
 	free(condition->expression);
 	free(condition);
+}
+
+const struct cel_program *condition_program(const struct condition *condition) {
+	return condition->program;
+}
+
+uint32_t condition_time_slot(void) {
+	return REQUEST_TIME;
+}
+
+bool condition_iam_has(uint32_t slot) {
+	return attributes[slot].iam;
 }
 
 const char *condition_title(const struct condition *condition) {

@@ -10,6 +10,7 @@
 
 #include "hallpass/policy.h"
 
+struct cel_program;
 struct condition_env; /* the declared attributes; one a policy, immutable */
 struct condition;
 
@@ -30,6 +31,11 @@ struct condition_sink {
 int condition_new(const struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out);
 void condition_free(struct condition *condition); /* takes NULL */
+
+/* What lint looks into. */
+const struct cel_program *condition_program(const struct condition *condition);
+uint32_t condition_time_slot(void);
+bool condition_iam_has(uint32_t slot); /* whether IAM's own conditions have this attribute, too */
 
 const char *condition_title(const struct condition *condition); /* or NULL */
 const char *condition_expression(const struct condition *condition);

@@ -6,40 +6,40 @@
 
 #define MAX_TEXT 4096 /* bytes of a title or description */
 
-static const struct field *field_of(const struct field *fields, size_t n_fields, const char *key) {
-	for (size_t i = 0; i < n_fields; i++)
-		if (!strcmp(fields[i].key, key))
-			return &fields[i];
+static const struct field *field_of(const struct field *fields, const char *key) {
+	for (const struct field *f = fields; f->key; f++)
+		if (!strcmp(f->key, key))
+			return f;
 	return NULL;
 }
 
 static void error_with_keys(struct document *d, const struct yaml_node *key, const char *message,
-			    const struct field *fields, size_t n_fields) {
+			    const struct field *fields) {
 	struct buf fix = BUF_INIT(1024);
 
-	for (size_t i = 0; i < n_fields; i++)
-		buf_addf(&fix, "%s%s", i ? ", " : "it may have: ", fields[i].key);
+	for (const struct field *f = fields; f->key; f++)
+		buf_addf(&fix, "%s%s", f == fields ? "it may have: " : ", ", f->key);
 	document_error(d, key, "unknown-key", buf_ok(&fix) ? fix.data : NULL, "%s \"%.80s\"", message, key->text);
 	buf_fini(&fix);
 }
 
-static void unknown_key(struct document *d, const struct yaml_node *key, const char *what, const struct field *fields,
-			size_t n_fields) {
+static void unknown_key(struct document *d, const struct yaml_node *key, const char *what,
+			const struct field *fields) {
 	struct nearest nearest;
 	char message[128];
 
 	nearest_init(&nearest, key->text);
-	for (size_t i = 0; i < n_fields; i++)
-		nearest_offer(&nearest, fields[i].key);
+	for (const struct field *f = fields; f->key; f++)
+		nearest_offer(&nearest, f->key);
 	snprintf(message, sizeof(message), "%s has no key", what);
 	if (nearest.best)
 		document_did_you_mean(d, key, "unknown-key", &nearest, message);
 	else
-		error_with_keys(d, key, message, fields, n_fields);
+		error_with_keys(d, key, message, fields);
 }
 
 int read_fields(struct document *d, const struct yaml_node *node, const char *what, const struct field *fields,
-		size_t n_fields, void *target) {
+		void *target) {
 	const struct yaml_node *value;
 
 	if (node->kind != YAML_MAP) {
@@ -48,14 +48,14 @@ int read_fields(struct document *d, const struct yaml_node *node, const char *wh
 		return -1;
 	}
 	yaml_each (child, node)
-		if (!field_of(fields, n_fields, child->key->text))
-			unknown_key(d, child->key, what, fields, n_fields);
-	for (size_t i = 0; i < n_fields; i++) {
-		value = yaml_find(node, fields[i].key);
+		if (!field_of(fields, child->key->text))
+			unknown_key(d, child->key, what, fields);
+	for (const struct field *f = fields; f->key; f++) {
+		value = yaml_find(node, f->key);
 		if (value)
-			fields[i].read(d, value, target);
-		else if (fields[i].required)
-			document_error(d, node, "missing-key", NULL, "%s needs \"%s\"", what, fields[i].key);
+			f->read(d, value, target);
+		else if (f->required)
+			document_error(d, node, "missing-key", NULL, "%s needs \"%s\"", what, f->key);
 	}
 	return 0;
 }
@@ -85,11 +85,31 @@ bool is_list(struct document *d, const struct yaml_node *node, const char *what)
 	return false;
 }
 
-int read_lifetime(struct document *d, const struct yaml_node *node, const char *what, int64_t *out) {
-	if (yaml_duration(node, 1, POLICY_MAX_LIFETIME, out) == 0)
+int read_bool(struct document *d, const struct yaml_node *node, const char *what, bool *out) {
+	if (yaml_bool(node, out) == 0)
 		return 0;
-	document_error(d, node, "bad-duration", "write it like 15m, 1h30m or 900s", "%s must be from 1s to 12h", what);
+	document_error(d, node, "bad-bool", NULL, "%s must be true or false", what);
 	return -1;
+}
+
+int read_number(struct document *d, const struct yaml_node *node, const char *what, int64_t min, int64_t max, int64_t *out) {
+	if (yaml_int(node, min, max, out) == 0)
+		return 0;
+	document_error(d, node, "bad-number", NULL, "%s must be a number from %lld to %lld", what, (long long)min,
+		       (long long)max);
+	return -1;
+}
+
+int read_span(struct document *d, const struct yaml_node *node, const char *what, int64_t min_s, int64_t max_s,
+	      const char *bounds, int64_t *out) {
+	if (yaml_duration(node, min_s, max_s, out) == 0)
+		return 0;
+	document_error(d, node, "bad-duration", "write it like 15m, 1h30m or 900s", "%s must be from %s", what, bounds);
+	return -1;
+}
+
+int read_lifetime(struct document *d, const struct yaml_node *node, const char *what, int64_t *out) {
+	return read_span(d, node, what, 1, POLICY_MAX_LIFETIME, "1s to 12h", out);
 }
 
 static int two_digits(const char *s, int low, int high, int *out) {

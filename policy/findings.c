@@ -39,6 +39,26 @@ static void add_clean(struct buf *b, const char *s) {
 	}
 }
 
+/* Counts a finding, in the list or beyond it. */
+static bool has_room(struct document *d, enum policy_severity severity) {
+	struct policy_report *report = d->report;
+	const struct {
+		size_t *n, *more, max;
+	} kinds[] = {
+		[POLICY_ERROR] = { &report->n_errors, &report->more_errors, MAX_ERRORS },
+		[POLICY_WARNING] = { &report->n_warnings, &report->more_warnings, MAX_WARNINGS },
+		[POLICY_NOTE] = { &d->n_notes, NULL, MAX_WARNINGS },
+	};
+
+	if (*kinds[severity].n < kinds[severity].max) {
+		++*kinds[severity].n;
+		return true;
+	}
+	if (kinds[severity].more)
+		++*kinds[severity].more;
+	return false;
+}
+
 void document_find_at(struct document *d, enum policy_severity severity, const char *id, unsigned line, unsigned column,
 		      const char *fix, const char *fmt, ...) {
 	struct policy_finding *finding;
@@ -46,7 +66,9 @@ void document_find_at(struct document *d, enum policy_severity severity, const c
 	va_list ap;
 	char text[1024];
 
-	if (severity == POLICY_ERROR ? d->report->n_errors >= MAX_ERRORS : d->n_warnings >= MAX_WARNINGS)
+	if (severity != POLICY_ERROR && ignores_take(&d->ignores, line, id))
+		return;
+	if (!has_room(d, severity))
 		return;
 	finding = finding_new(d);
 	if (!finding)
@@ -60,8 +82,10 @@ void document_find_at(struct document *d, enum policy_severity severity, const c
 	finding->fix = fix ? strdup(fix) : NULL;
 	if (!finding->message || (fix && !finding->fix))
 		d->no_memory = true;
-	d->report->n_errors += severity == POLICY_ERROR;
-	d->n_warnings += severity == POLICY_WARNING;
+}
+
+bool document_is_full(const struct document *d) {
+	return d->report->n_errors >= MAX_ERRORS;
 }
 
 void document_did_you_mean(struct document *d, const struct yaml_node *node, const char *id,

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include "policy/document.h"
+#include "policy/lint.h"
 
 #define MAX_ANCESTRY 4000000 /* (subject, group) pairs, nested ones included */
 
@@ -64,6 +65,51 @@ struct ids document_take_ids(struct document *d) {
 	return (struct ids){ v, n };
 }
 
+void document_add_entry(struct document *d, uint32_t id, uint32_t place) {
+	add_pair(d, &d->entries, id, place);
+}
+
+static int by_pair(const void *a, const void *b) {
+	const struct pair *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return x->item < y->item ? -1 : x->item > y->item;
+}
+
+/* marks: by place in the list. */
+static void warn_of_marked(struct document *d, const struct yaml_node *list, const bool *marks) {
+	size_t i = 0;
+
+	yaml_each (item, list)
+		if (marks[i++])
+			document_lint(d, LINT_DUPLICATE_ENTRY, item);
+}
+
+struct ids document_take_entries(struct document *d, const struct yaml_node *list) {
+	struct pair_list *entries = &d->entries;
+	bool *marks = NULL;
+
+	if (entries->n > 1)
+		qsort(entries->v, entries->n, sizeof(*entries->v), by_pair);
+	for (size_t i = 0; i < entries->n; i++) {
+		if (i == 0 || entries->v[i].key != entries->v[i - 1].key) {
+			document_add_id(d, &d->ids, entries->v[i].key);
+			continue;
+		}
+		marks = marks ? marks : calloc(list->n, sizeof(*marks));
+		if (marks)
+			marks[entries->v[i].item] = true;
+		else
+			d->no_memory = true;
+	}
+	entries->n = 0;
+	if (marks)
+		warn_of_marked(d, list, marks);
+	free(marks);
+	return document_take_ids(d);
+}
+
 uint32_t document_intern(struct document *d, struct names *names, const char *s) {
 	uint32_t id = NO_ID;
 
@@ -78,7 +124,7 @@ static void unknown_group(struct document *d, const struct yaml_node *node, cons
 	struct nearest nearest;
 
 	nearest_init(&nearest, name);
-	for (uint32_t i = 0; i < d->group_names.n; i++)
+	for (uint32_t i = 0; i < d->group_names.n && !document_is_full(d); i++)
 		nearest_offer(&nearest, d->group_names.list[i]);
 	document_did_you_mean(d, node, "unknown-group", &nearest, "there is no group");
 }
@@ -120,7 +166,7 @@ static uint32_t read_group_ref(struct document *d, const struct yaml_node *node,
 	return id;
 }
 
-/* The subject that a member is; groups are left to the caller by *group. NO_ID: said so, or a group. */
+/* The subject that a member is, and *group where that is a group's. NO_ID: said so. */
 static uint32_t read_member(struct document *d, const struct yaml_node *node, uint32_t *group) {
 	char buf[MAX_EMAIL * 2] = "domain:";
 	const char *rest, *kind;
@@ -135,17 +181,19 @@ static uint32_t read_member(struct document *d, const struct yaml_node *node, ui
 	kind = principal_kind(node->text, &rest);
 	if (kind && !strcmp(kind, "group")) {
 		*group = read_group_ref(d, node, rest);
-		return NO_ID;
+		return *group == NO_ID ? NO_ID : d->groups[*group].subject;
 	}
 	if (kind &&
-	    (strcmp(kind, "domain") ? canonical_principal(node->text, buf) : canonical_domain(rest, buf + 7)) == 0)
+	    (strcmp(kind, "domain") ? canonical_principal(node->text, buf) : canonical_domain(rest, buf + 7)) == 0) {
+		lint_member(d, node, buf);
 		return document_intern(d, &d->policy->subjects, buf);
+	}
 	bad_member(d, node);
 	return NO_ID;
 }
 
 void read_members(struct document *d, const struct yaml_node *node, const char *what, struct ids *out) {
-	uint32_t subject, group;
+	uint32_t subject, group, place = 0;
 
 	if (!is_list(d, node, what))
 		return;
@@ -153,12 +201,11 @@ void read_members(struct document *d, const struct yaml_node *node, const char *
 		document_error(d, node, "bad-list", NULL, "%s is empty", what);
 	yaml_each (item, node) {
 		subject = read_member(d, item, &group);
-		if (group != NO_ID)
-			subject = d->groups[group].subject;
 		if (subject != NO_ID)
-			document_add_id(d, &d->ids, subject);
+			document_add_entry(d, subject, place);
+		place++;
 	}
-	*out = document_take_ids(d);
+	*out = document_take_entries(d, node);
 }
 
 /* ---- groups ---- */
@@ -179,7 +226,7 @@ static void declare_groups(struct document *d, const struct yaml_node *node) {
 }
 
 static void read_group_members(struct document *d, uint32_t id) {
-	uint32_t subject, group;
+	uint32_t subject, group, place = 0;
 
 	if (!is_list(d, d->groups[id].node, "a group"))
 		return;
@@ -189,7 +236,11 @@ static void read_group_members(struct document *d, uint32_t id) {
 			add_pair(d, &d->nested, group, id);
 		else if (subject != NO_ID)
 			add_pair(d, &d->direct, subject, id);
+		if (subject != NO_ID)
+			document_add_entry(d, subject, place);
+		place++;
 	}
+	document_take_entries(d, d->groups[id].node);
 }
 
 /* Follows groups that are still waiting for a parent: they end in a circle. Names it. */
@@ -302,19 +353,23 @@ void groups_read(struct document *d, const struct yaml_node *node) {
 	d->policy->stats.groups = d->group_names.n;
 }
 
+static void add_ancestors(struct document *d, struct pair_list *pairs, uint32_t subject, const struct group *group) {
+	for (uint32_t i = 0; i < group->ancestors.n; i++)
+		add_pair(d, pairs, subject, d->groups[group->ancestors.v[i]].subject);
+}
+
 int groups_close(struct document *d) {
 	struct pair_list pairs = { 0 };
-	const struct group *group;
 	int r;
 
 	for (uint32_t s = 0; s < d->policy->subjects.n; s++)
 		add_pair(d, &pairs, s, s);
 	for (size_t i = 0; i < d->direct.n && pairs.n < MAX_ANCESTRY; i++) {
-		group = &d->groups[d->direct.v[i].item];
-		add_pair(d, &pairs, d->direct.v[i].key, group->subject);
-		for (uint32_t k = 0; k < group->ancestors.n; k++)
-			add_pair(d, &pairs, d->direct.v[i].key, d->groups[group->ancestors.v[k]].subject);
+		add_pair(d, &pairs, d->direct.v[i].key, d->groups[d->direct.v[i].item].subject);
+		add_ancestors(d, &pairs, d->direct.v[i].key, &d->groups[d->direct.v[i].item]);
 	}
+	for (uint32_t g = 0; g < d->group_names.n && pairs.n < MAX_ANCESTRY; g++)
+		add_ancestors(d, &pairs, d->groups[g].subject, &d->groups[g]);
 	if (pairs.n >= MAX_ANCESTRY && d->tree->root)
 		document_error(d, d->tree->root, "groups-too-large", NULL, "groups have more than %d members in all",
 			       MAX_ANCESTRY);

@@ -11,10 +11,13 @@
 #define MAX_STEPS 16	 /* changes of a getter followed within one interval */
 #define MAX_COMPARED 4096 /* comparisons of one `in` */
 #define FAULT_BYTES 128	 /* of the arena, for what a node says when it errs */
+#define ANY_SLOT UINT32_MAX
+#define SAMPLES 28	 /* seconds looked at before an interval is, */
+#define SAMPLED 21600	 /* this far from each other: a week's worth, each quarter of a day */
 #define LOCALS 64	 /* variables that a program may have (cel_plan) */
 
 /* What a truth could be. */
-enum { CAN_TRUE = 1, CAN_FALSE = 2, CAN_ERR = 4, CAN_ALL = 7 };
+enum { CAN_TRUE = HORIZON_TRUE, CAN_FALSE = HORIZON_FALSE, CAN_ERR = HORIZON_ERROR, CAN_ALL = 7 };
 
 enum set_kind {
 	SET_ANY, /* could be anything, an error included */
@@ -48,6 +51,7 @@ struct horizon {
 	const struct cel_activation *activation;
 	struct cel_arena *arena;
 	uint32_t slot;
+	bool open; /* attributes other than the time could be anything */
 	struct cel_timestamp start, from, to; /* the query's instant; the interval, both ends in it */
 	uint32_t iterations;		      /* of one evaluation, left */
 	uint32_t work;			      /* left */
@@ -87,7 +91,7 @@ static unsigned can_be(struct set s) {
 /* --- which nodes depend on the time */
 
 static bool is_time(const struct cel_node *node, uint32_t slot) {
-	return node->kind == CEL_N_SLOT && node->slot == slot;
+	return node->kind == CEL_N_SLOT && (node->slot == slot || slot == ANY_SLOT);
 }
 
 static uint64_t variable(uint32_t slot) {
@@ -148,7 +152,7 @@ static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
 	h->n_memo++;
 	h->nodes[at] = node;
 	m = &h->memo[at];
-	m->timed = varies(node, 0, h->slot, &h->work);
+	m->timed = varies(node, 0, h->open ? ANY_SLOT : h->slot, &h->work);
 	if (!m->timed)
 		m->set = evaluate_once(h, node);
 	else if (node->kind == CEL_N_CALL && !cel_arena_alloc(h->arena, FAULT_BYTES))
@@ -581,39 +585,42 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 		return set_of(node->constant);
 	if (is_time(node, h->slot))
 		return follow(h, node);
+	if (h->open && node->kind == CEL_N_SLOT)
+		return any;
 	memo = memo_find(h, node);
 	if (memo && !memo->timed)
 		return memo->set;
 	if (memo && is_followed(node))
 		return follow(h, node);
-	h->uncounted = true;
+	h->uncounted |= !h->open;
 	return any;
 }
 
 /* --- the search */
 
-static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned want) {
+/* Whether it is surely one of these. */
+static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
 	h->from = (struct cel_timestamp){ a, a == h->start.s ? h->start.ns : 0 };
 	h->to = (struct cel_timestamp){ b, 999999999 };
-	return can_be(evaluate(h, cel_program_root(h->program))) == want && h->work && !h->uncounted;
+	return !(can_be(evaluate(h, cel_program_root(h->program))) & ~wanted) && h->work && !h->uncounted;
 }
 
 /*
  * The first second in [a, b] that is not surely so, or INT64_MAX. Halving finds it in log2 steps where one boundary
  * lies in the interval; the left half always goes first.
  */
-static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned want) {
+static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
 	int64_t middle, found;
 
 	if (!h->work || h->uncounted)
 		return a;
-	if (holds(h, a, b, want))
+	if (holds(h, a, b, wanted))
 		return INT64_MAX;
 	if (a == b)
 		return a;
 	middle = a + (b - a) / 2;
-	found = first_unsure(h, a, middle, want);
-	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, want);
+	found = first_unsure(h, a, middle, wanted);
+	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, wanted);
 }
 
 int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
@@ -631,6 +638,7 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 	h.activation = activation;
 	h.arena = arena;
 	h.slot = time_slot;
+	h.open = false;
 	h.start = (struct cel_timestamp){ now.i, now.n };
 	h.iterations = cel_program_iterations(program);
 	h.work = MAX_WORK;
@@ -640,6 +648,39 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 	memset(h.nodes, 0, sizeof(h.nodes));
 	found = first_unsure(&h, now.i, last, want ? CAN_TRUE : CAN_FALSE);
 	return found == INT64_MAX && last < limit ? last + 1 : found;
+}
+
+/* Most of what is not so is not so at one of a few instants, which is sooner seen than where it begins. */
+static bool holds_at_samples(struct horizon *h, int64_t from, int64_t to, unsigned wanted) {
+	int64_t at = from;
+
+	for (int i = 0; i < SAMPLES && at <= to; i++, at += SAMPLED)
+		if (!holds(h, at, at, wanted))
+			return false;
+	return holds(h, to, to, wanted);
+}
+
+bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64_t from, int64_t to, unsigned wanted,
+		    struct cel_arena *arena, uint32_t *work) {
+	const struct cel_activation nothing = { 0 };
+	struct horizon h; /* large, so that it is not cleared as a whole */
+	bool r;
+
+	h.program = program;
+	h.activation = &nothing;
+	h.arena = arena;
+	h.slot = time_slot;
+	h.open = true;
+	h.start = (struct cel_timestamp){ from, 0 };
+	h.iterations = cel_program_iterations(program);
+	h.work = *work;
+	h.uncounted = false;
+	h.bound = 0;
+	h.n_memo = 0;
+	memset(h.nodes, 0, sizeof(h.nodes));
+	r = holds_at_samples(&h, from, to, wanted) && first_unsure(&h, from, to, wanted) == INT64_MAX;
+	*work = h.work;
+	return r;
 }
 
 /* --- lint */

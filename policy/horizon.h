@@ -22,6 +22,16 @@
 int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		      int64_t limit, bool want, struct cel_arena *arena);
 
+/* What a program's value could be. */
+enum { HORIZON_TRUE = 1, HORIZON_FALSE = 2, HORIZON_ERROR = 4 };
+
+/*
+ * Whether the value is surely one of `wanted` from the second `from` through `to`, whatever the attributes other than the time
+ * are. *work: how many nodes may be looked at; less those that were. Where it runs out nothing is sure.
+ */
+bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64_t from, int64_t to, unsigned wanted,
+		    struct cel_arena *arena, uint32_t *work);
+
 /*
  * The innermost node that depends on the time in a way that sets do not follow, so that no lifetime can be
  * bounded by it. NULL: there is none. Needs types: of a checked program.

@@ -50,7 +50,7 @@ struct pattern {
 	struct str prefix, suffix;
 };
 
-enum rule_kind { RULE_BINDING, RULE_DENY };
+enum rule_kind { RULE_BINDING, RULE_DENY, RULE_ENTITLEMENT };
 
 struct rule {
 	enum rule_kind kind;
@@ -69,6 +69,19 @@ struct rule {
 	struct condition *condition;   /* NULL: always */
 };
 
+/* What may be asked for, to have for a while: nothing until a grant is active. */
+struct entitlement {
+	struct rule rule; /* what a grant of it gives; members: who may ask */
+	int64_t max_request_s;
+	bool justification_required;
+	struct condition *justification; /* what a justification must fit; NULL: any will do */
+	bool has_approvers;		 /* false: nobody needs to approve */
+	struct ids approvers;
+	uint32_t approvals_needed;
+	bool approver_justification;
+	int64_t expires_after_s; /* an unanswered request's */
+};
+
 struct rule_set {
 	struct rule *rules;
 	uint32_t n;
@@ -82,6 +95,8 @@ struct policy {
 	struct names subjects, accounts;
 	struct postings groups_of; /* subject -> itself and the groups it is in */
 	struct rule_set bindings, denials;
+	struct entitlement *entitlements;
+	uint32_t n_entitlements;
 	int64_t default_lifetime_s;
 	struct policy_stats stats;
 	struct condition_env *env;

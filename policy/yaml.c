@@ -41,8 +41,10 @@ __attribute__((format(printf, 5, 6))) static void problem_add(struct yaml_proble
 	struct yaml_problem *p = &problems->list[problems->n];
 	va_list ap;
 
-	if (problems->n == YAML_MAX_PROBLEMS)
+	if (problems->n == YAML_MAX_PROBLEMS) {
+		problems->more++;
 		return;
+	}
 	problems->n++;
 	*p = (struct yaml_problem){ .id = id, .line = (unsigned)line, .column = (unsigned)column };
 	va_start(ap, fmt);
@@ -514,7 +516,7 @@ int yaml_load(struct str text, const struct yaml_limits *limits, struct yaml_tre
 	int r;
 
 	*out = NULL;
-	problems->n = 0;
+	problems->n = problems->more = 0;
 	l = calloc(1, sizeof(*l));
 	if (!l || !(l->tree = calloc(1, sizeof(*l->tree)))) {
 		free(l);

@@ -37,6 +37,8 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
+	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
+	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -64,9 +66,15 @@ const struct command commands[] = {
 	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_VERBOSE }, 8,
 	  "Shows each binding that concerns you and the account, the parts of its condition that were false, and their values. "
 	  "Asks Google nothing and issues nothing. Operators see every rule with -v.", COMPLETE_ACCOUNT },
-	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { 0 }, 0,
-	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.",
+	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { OPT_STRICT, OPT_PORTABLE }, 2,
+	  "Parses, type-checks and runs the tests of policy files, without a broker, and warns of what loads but deserves a look "
+	  "(`hallpass policy lints` lists it). Exits with 0 when all are good, else 78.",
 	  COMPLETE_FILE },
+	{ "policy lints", "", "list what policy check warns of", 0, 0, false, cmd_policy_lints, { 0 }, 0,
+	  "Prints each id, what it means and what to do. A comment `# hallpass: ignore=ID` on a finding's line, or right above it, "
+	  "accepts the finding.", NULL },
+	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
+	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -85,7 +93,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 /* Commands whose names are two words, this one first. */
 const struct command_group command_groups[] = {
-	{ "policy", "check policy files" },
+	{ "policy", "check policy files, and tell what may stand in them" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
 
