@@ -147,7 +147,7 @@ static void read_peer(struct document *d, const struct yaml_node *node, void *ta
 static const struct field request_fields[] = {
 	{ "principal", true, read_principal, SHAPE_PRINCIPAL, "Who asks.", NULL },
 	{ "serviceAccount", true, read_target, SHAPE_ACCOUNT, "For which account.", NULL },
-	{ "time", true, read_now, SHAPE_TIME, "When.", NULL },
+	{ "time", true, read_now, SHAPE_TIME, "When it is asked.", NULL },
 	{ "permission", false, read_asked_permission, SHAPE_PERMISSION, "What for; getAccessToken if absent.", NULL },
 	{ "scopes", false, read_asked_scopes, SHAPE_SCOPES, "The scopes that are asked for; the ceiling of the binding if absent.", NULL },
 	{ "lifetime", false, read_asked_lifetime, SHAPE_LIFETIME, "The lifetime that is asked for.", NULL },
