@@ -29,7 +29,7 @@ static void unknown_key(struct document *d, const struct yaml_node *key, const c
 	char message[128];
 
 	nearest_init(&nearest, key->text);
-	for (const struct field *f = fields; f->key; f++)
+	for (const struct field *f = fields; f->key && !document_is_full(d); f++)
 		nearest_offer(&nearest, f->key);
 	snprintf(message, sizeof(message), "%s has no key", what);
 	if (nearest.best)
