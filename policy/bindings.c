@@ -261,7 +261,7 @@ static void on_expression_finding(void *arg, enum policy_severity severity, cons
 void compile_expression(struct document *d, const struct yaml_node *node, const char *title, bool denies,
 			struct condition **out) {
 	struct expression_context context = { d, node };
-	const struct condition_sink sink = { on_expression_finding, &context };
+	const struct condition_sink sink = { on_expression_finding, &context, document_is_full(d) };
 
 	if (condition_new(d->policy->env, (struct str){ node->text, node->n }, title, &sink, out) < 0)
 		d->no_memory = true;

@@ -72,6 +72,7 @@ static const struct {
 struct condition_env {
 	struct cel_env *cel;
 	struct zones *zones;
+	const struct policy_host *host;
 };
 
 struct condition {
@@ -104,6 +105,7 @@ int condition_env_new(const struct policy_host *host, struct condition_env **out
 		condition_env_free(env);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
+	env->host = host;
 	if (declare(env, err) < 0) {
 		condition_env_free(env);
 		return -1;
@@ -222,14 +224,15 @@ static bool is_well_named(const struct condition *condition, const struct condit
 	return false;
 }
 
-static void complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
+static void complain(const struct condition_env *env, const struct cel_error *error, struct str expression,
+		     const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
 	bool hint;
 
 	for (size_t i = 0; i < N_ATTRIBUTES; i++)
 		names[i] = attributes[i].name;
-	hint = hint_for(error, expression, names, N_ATTRIBUTES, fix, sizeof(fix));
+	hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, env->host, fix, sizeof(fix));
 	sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
 }
 
@@ -245,7 +248,7 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 	}
 	condition->title = title;
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		complain(&error, expression, sink);
+		complain(env, &error, expression, sink);
 		condition_free(condition);
 		return 0;
 	}

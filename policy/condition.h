@@ -22,6 +22,7 @@ struct condition_sink {
 	void (*found)(void *arg, enum policy_severity severity, const char *id, size_t offset, const char *message,
 		      const char *fix);
 	void *arg;
+	bool only_counts; /* nobody will read it: fixes need not be looked for */
 };
 
 /*

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdlib.h>
+#include <time.h>
 #include "hallpass/cleanup.h"
 #include "tests/policy/load.h"
 
@@ -256,8 +257,16 @@ static const struct {
 	{ IF("resource.name.xyzzy(\"x\")"), "cel-type", NULL },
 	{ IF("principal == \"x\""), "cel-type", "did you mean request.auth.principal?" },
 	{ IF("request.time.getHours(Europe/Berlin) > 1"), "cel-type", "text stands in quotes: \"Europe\"" },
-	{ IF("request.time.getHours(\"Europe/Berlim\") > 1"), "cel-type",
+	{ IF("request.time.getHours(\"Europe/Berlim\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
+	{ IF("request.time.getHours(\"europe/berlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
+	{ IF("request.time.getHours(\"Berlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
+	{ IF("request.time.getHours(\"America/New York\") > 1"), "cel-type", "did you mean \"America/New_York\"?" },
+	{ IF("request.time.getHours(\"Euorpe/Berlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
+	{ IF("request.time.getHours(\"Europe/Brlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
+	{ IF("request.time.getHours(\"Europe/Berrlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
+	{ IF("request.time.getHours(\"Nowhere/Atall\") > 1"), "cel-type",
 	  "names are those of the tz database, like Europe/Berlin; or write an offset, +02:00" },
+	{ IF("[1].exists(x)"), "cel-type", "it takes a name and what is to be true of it: list.exists(x, x > 1)" },
 	{ IF("timestamp(\"2026-01-01\") < request.time"), "cel-constant", NULL },
 	{ IF("request.time - duration(\"1d\") < request.time"), "cel-constant", NULL },
 	{ IF("1 / 0 == request.time.getHours()"), "cel-constant", NULL },
@@ -398,6 +407,37 @@ static void test_document_is_bounded(void **state) {
 	}
 }
 
+static double cpu_seconds(void) {
+	return (double)clock() / CLOCKS_PER_SEC;
+}
+
+/* Only the first errors are shown, so only for them the nearest name is looked for: among 30,000 that takes its time. */
+static void test_document_is_bounded_where_all_is_wrong(void **state) {
+	int n = getenv("HALLPASS_SLOW") ? 1000 : 30000;
+	struct buf b = BUF_INIT(10 << 20);
+	struct policy_report report;
+	struct policy *policy;
+	struct error err;
+	double before;
+
+	(void)state;
+	buf_adds(&b, "version: 1\ngroups:\n");
+	for (int i = 0; i < n; i++)
+		buf_addf(&b, "  group%d: [group:gruop%d]\n", i, i);
+	buf_adds(&b, "bindings:\n");
+	for (int i = 0; i < n; i++)
+		buf_addf(&b, "- {name: a%d, members: [group:gorup%d], serviceAccounts: [" SA "], permission: [x],\n"
+			     "   condition: {expression: 'request.time.getHours(\"Europe/Brlin\") > %d'}}\n", i, i, i);
+	before = cpu_seconds();
+	assert_int_equal(policy_load("p", (struct str){ b.data, b.len }, &test_host, TEST_NOW, &policy, &report, &err), -1);
+	print_message("%zu errors in %.2f s\n", report.n_errors + report.more_errors, cpu_seconds() - before);
+	assert_int_equal(report.n_errors, 20);
+	assert_int_equal(report.more_errors, 4 * n - 20);
+	assert_true(cpu_seconds() - before < 20); /* each with each takes minutes */
+	policy_report_fini(&report);
+	buf_fini(&b);
+}
+
 /* A chain of groups, each in the next: ancestors add up, and are held to a ceiling. */
 static void test_document_bounds_nested_groups(void **state) {
 	struct buf b = BUF_INIT(10 << 20);
@@ -427,6 +467,7 @@ int main(void) {
 		cmocka_unit_test(test_document_messages_hold_no_control_characters),
 		cmocka_unit_test(test_document_loads_the_example_policies),
 		cmocka_unit_test(test_document_is_bounded),
+		cmocka_unit_test(test_document_is_bounded_where_all_is_wrong),
 		cmocka_unit_test(test_document_bounds_nested_groups),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
