@@ -238,6 +238,7 @@ void broker_free(struct broker *b) {
 	accounts_free(b->requests.accounts);
 	limiter_free(b->requests.limiter);
 	buf_fini(&b->requests.record);
+	pool_fini(&b->requests.pool);
 	snapshot_unref(b->requests.snapshot);
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (b->signals[i])
