@@ -287,6 +287,111 @@ static void test_lint_counts_what_is_not_shown(void **state) {
 	buf_fini(&printed);
 }
 
+/* ---- what is said of conditions is so: conditions at random, asked at random instants ---- */
+
+static uint64_t seed = 88172645463325252u;
+
+static int64_t below(int64_t n) {
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (int64_t)(seed >> 1) % n;
+}
+
+/* Years 2020 to 2039; now is November 2026. */
+static void add_instant(struct buf *b) {
+	buf_addf(b, "timestamp(\"20%d-%02d-01T00:00:00Z\")", (int)(20 + below(20)), (int)(1 + below(12)));
+}
+
+static void add_clause(struct buf *b) {
+	static const char *const orders[] = { "<", "<=", ">", ">=", "==", "!=" };
+	const char *order = orders[below(ARRAY_SIZE(orders))];
+
+	switch (below(6)) {
+	case 0:
+		buf_addf(b, "request.time %s ", order);
+		add_instant(b);
+		break;
+	case 1:
+		buf_addf(b, "request.time.getHours(\"Europe/Berlin\") %s %d", order, (int)below(26));
+		break;
+	case 2:
+		buf_addf(b, "request.time.getDayOfWeek() in [%d, %d]", (int)below(9), (int)below(9));
+		break;
+	case 3:
+		buf_addf(b, "request.time.getDate() %s %d", order, (int)below(34));
+		break;
+	case 4:
+		buf_addf(b, "request.time.getMonth() %s %d", order, (int)below(14));
+		break;
+	default:
+		buf_addf(b, "resource.name.endsWith(\"%s\")", below(2) ? "m" : "n");
+	}
+}
+
+static void add_condition(struct buf *b, int depth) {
+	if (depth == 0 || below(4) == 0) {
+		add_clause(b);
+		return;
+	}
+	buf_adds(b, below(5) ? "(" : "!(");
+	add_condition(b, depth - 1);
+	buf_adds(b, below(3) ? " && " : " || ");
+	add_condition(b, depth - 1);
+	buf_adds(b, ")");
+}
+
+static bool allows(const struct policy *policy, int64_t now) {
+	struct policy_query q = { .now = now, .principal = "user:a@b.de", .auth_method = "peer", .service_account = SA, .surface = "native" };
+	struct decision decision;
+
+	policy_decide(policy, &q, &decision);
+	return decision.allow || decision.reason == REASON_WINDOW_CLOSING;
+}
+
+static bool has(const struct policy_report *report, const char *id) {
+	for (size_t i = 0; i < report->n; i++)
+		if (!strcmp(report->findings[i].id, id))
+			return true;
+	return false;
+}
+
+static void test_lint_tells_the_truth_of_conditions(void **state) {
+	int rounds = getenv("HALLPASS_SLOW") ? 200 : 4000;
+	unsigned never = 0, over = 0, always = 0;
+
+	(void)state;
+	for (int i = 0; i < rounds; i++) {
+		struct buf b = BUF_INIT(1 << 16);
+		struct policy_report report;
+		struct policy *policy;
+		struct error err;
+		bool no, yes;
+
+		buf_adds(&b, BINDING("  condition:\n    expression: |\n      "));
+		add_condition(&b, 3);
+		assert_int_equal(policy_load("p", (struct str){ b.data, b.len }, &test_host, TEST_NOW, &policy, &report, &err), 0);
+		no = has(&report, "condition-never-true") || has(&report, "condition-over");
+		yes = has(&report, "condition-always-true");
+		never += has(&report, "condition-never-true");
+		over += has(&report, "condition-over");
+		always += yes;
+		for (int k = 0; k < 300 && (no || yes); k++) {
+			int64_t at = TEST_NOW + below(k % 2 ? 86400 * 366 : 86400 * 366 * 40LL);
+
+			if (allows(policy, at) != yes)
+				fail_msg("%s\nat %lld", b.data, (long long)at);
+			if (has(&report, "condition-never-true") && allows(policy, TEST_NOW - below(86400 * 366 * 10LL)))
+				fail_msg("%s\nin the past", b.data);
+		}
+		policy_report_fini(&report);
+		policy_unref(policy);
+		buf_fini(&b);
+	}
+	print_message("of %d conditions %u never, %u no more, %u always true\n", rounds, never, over, always);
+	assert_true(never > rounds / 100U && over > rounds / 100U && always > rounds / 200U);
+}
+
 /* ---- at scale: rules that all look alike must not be compared each with each ---- */
 
 #define RULES 30000
@@ -357,6 +462,7 @@ int main(void) {
 		cmocka_unit_test(test_lint_is_accepted_by_a_comment),
 		cmocka_unit_test(test_lint_comments_accept_no_errors),
 		cmocka_unit_test(test_lint_counts_what_is_not_shown),
+		cmocka_unit_test(test_lint_tells_the_truth_of_conditions),
 		cmocka_unit_test(test_lint_stays_linear),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
