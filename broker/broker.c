@@ -7,12 +7,16 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "broker/audit/record.h"
+#include "broker/audit/recover.h"
 #include "broker/broker.h"
 #include "broker/clock.h"
 #include "broker/conn.h"
+#include "broker/denials.h"
 #include "broker/listener.h"
 #include "broker/notify.h"
+#include "broker/past.h"
 #include "broker/surface/native.h"
+#include "broker/versions.h"
 #include "hallpass/cleanup.h"
 
 #define DRAIN_SECONDS 10	   /* requests under way get so long after SIGTERM */
@@ -25,6 +29,8 @@ struct broker {
 	char *config_path;
 	struct event *signals[N_SIGNALS];
 	struct event *deadline; /* of the drain */
+	struct errands *errands;
+	struct versions versions;
 	struct fetcher *fetcher;
 	struct source *source;
 	struct native *native;
@@ -51,6 +57,12 @@ static void broker_record(struct broker *b, struct audit_record *record) {
 	buf_fini(&json);
 }
 
+/* The record of what came in force, and our own memory of it: the same instant in both. */
+static void record_version(struct broker *b, struct audit_record *record) {
+	broker_record(b, record);
+	versions_add(&b->versions, record->time.s, b->requests.snapshot->policy_sha256);
+}
+
 /* --- building it, in order */
 
 static int build_snapshot(struct broker *b, struct error *err) {
@@ -65,13 +77,19 @@ static int build_snapshot(struct broker *b, struct error *err) {
 	return r;
 }
 
+static void on_version(void *arg, struct str json) {
+	versions_add_record(arg, json);
+}
+
 static int build_audit(struct broker *b, struct error *err) {
 	const struct config *config = b->requests.snapshot->config;
+	const struct recover_watch watch = { on_version, &b->versions };
 	const struct audit_options options = {
 		.dir = config->audit_dir,
 		.segment_bytes = (uint64_t)config->audit_segment_bytes,
 		.low_water_bytes = (uint64_t)config->audit_low_water_bytes,
 		.deadline_ms = (unsigned)config->audit_deadline_ms,
+		.watch = &watch,
 	};
 	int64_t now = clock_now().s;
 
@@ -81,6 +99,14 @@ static int build_audit(struct broker *b, struct error *err) {
 		log_error(b->log, "clock-behind", "now=%lld last_record=%lld nothing is issued until the clock is right",
 			  (long long)now, (long long)audit_last_time(b->requests.audit));
 	return 0;
+}
+
+/* What was in force, and what is: the first record of this life names it, so it is kept before. */
+static int build_versions(struct broker *b, struct error *err) {
+	b->requests.versions = &b->versions;
+	if (snapshot_keep(b->requests.snapshot, err) < 0 || errands_new(b->base, &b->errands, err) < 0)
+		return -1;
+	return past_new(b->errands, b->requests.snapshot->config->audit_dir, &b->requests.past, err);
 }
 
 static int open_source(struct broker *b, const struct config *config, struct source **out, struct error *err) {
@@ -159,7 +185,8 @@ static int build_requests(struct broker *b, struct error *err) {
 	b->requests.record = RECORD_BUF;
 	b->requests.log = b->log;
 	b->requests.limiter = limiter_new();
-	if (!b->requests.limiter)
+	b->requests.denials = denials_new();
+	if (!b->requests.limiter || !b->requests.denials)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	return accounts_new(b->base, &b->requests.accounts, err);
 }
@@ -194,8 +221,8 @@ static int build_listeners(struct broker *b, struct error *err) {
 }
 
 static int (*const builders[])(struct broker *b, struct error *err) = {
-	build_loop,    build_snapshot, build_audit,   build_requests,
-	build_upstream, build_front,   build_signals, build_listeners,
+	build_loop,	build_snapshot, build_audit,   build_versions, build_requests,
+	build_upstream, build_front,	build_signals, build_listeners,
 };
 
 int broker_new(const struct broker_options *options, struct broker **out, struct error *err) {
@@ -212,7 +239,7 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 		}
 	}
 	b->started_at = clock_now().s;
-	broker_record(b, &(struct audit_record){ .type = RECORD_START });
+	record_version(b, &(struct audit_record){ .type = RECORD_START });
 	log_info(b->log, "started", "version=%s policy=%s sha256=%s credential=\"%s\"", HALLPASS_VERSION,
 		 b->requests.snapshot->config->policy_path, b->requests.snapshot->policy_sha256,
 		 source_describe(b->source));
@@ -237,6 +264,10 @@ void broker_free(struct broker *b) {
 	audit_close(b->requests.audit);
 	accounts_free(b->requests.accounts);
 	limiter_free(b->requests.limiter);
+	denials_free(b->requests.denials);
+	past_free(b->requests.past);
+	errands_free(b->errands);
+	versions_fini(&b->versions);
 	buf_fini(&b->requests.record);
 	pool_fini(&b->requests.pool);
 	snapshot_unref(b->requests.snapshot);
@@ -353,6 +384,8 @@ static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct s
 	buf_fini(&names);
 	if (r == 0)
 		r = reload_source(b, (*snapshot)->config, source, notes, err);
+	if (r == 0 && (r = snapshot_keep(*snapshot, err)) < 0)
+		source_unref(take(source));
 	if (r < 0)
 		snapshot_unref(take(snapshot));
 	return r;
@@ -369,7 +402,7 @@ static void record_reload(struct broker *b, const struct reload_by *by, const ch
 		record.pid = by->peer->pid;
 		record.exe = by->peer->exe[0] ? by->peer->exe : NULL;
 	}
-	broker_record(b, &record);
+	record_version(b, &record);
 }
 
 void broker_reload_denied(struct broker *b, const struct reload_by *by, const struct error *err) {

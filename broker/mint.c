@@ -338,6 +338,9 @@ static void flight_refused(struct flight *flight, const struct fetch_result *res
 	}
 	if (result->status == 429 || result->status >= 500)
 		return flight_again(flight, result->retry_after_s);
+	/* Not 502: libraries that ask us would try again, and again. */
+	if (result->status >= 400 && result->status < 500 && result->status != 401)
+		flight->last.code = ERR_REFUSED;
 	add_hint(flight, &said, &flight->last);
 	flight_finish(flight, NULL, &flight->last);
 }

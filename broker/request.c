@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "broker/audit/record.h"
 #include "broker/clock.h"
+#include "broker/denials.h"
 #include "broker/log.h"
 #include "broker/request.h"
 #include "broker/status.h"
@@ -167,6 +168,16 @@ void request_query(const struct ask *ask, const struct caller *caller, const str
 	};
 }
 
+/* For the question that comes next: why? */
+static void request_note_denial(const struct request *req) {
+	struct denial denial = { .peer = req->peer, .ask = req->ask, .at = req->now };
+
+	snprintf(denial.principal, sizeof(denial.principal), "%s", req->caller.principal);
+	snprintf(denial.request, sizeof(denial.request), "%s", req->id);
+	memcpy(denial.policy_sha256, req->snapshot->policy_sha256, sizeof(denial.policy_sha256));
+	denials_note(req->world->denials, &denial);
+}
+
 static enum next step_decide(struct request *req) {
 	struct buf message = BUF_INIT(sizeof(req->error.message) - 1);
 	struct policy_query query;
@@ -178,6 +189,7 @@ static enum next step_decide(struct request *req) {
 	policy_denial_message(req->snapshot->policy, &query, &req->decision, &message);
 	error_set(&req->error, ERR_DENIED, "%s", message.data ? message.data : "not allowed");
 	buf_fini(&message);
+	request_note_denial(req);
 	return request_refuse(req, decision_reason_name(req->decision.reason));
 }
 

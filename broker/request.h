@@ -27,6 +27,9 @@
 
 struct request;
 struct log;
+struct denials;
+struct past;
+struct versions;
 
 /* What requests stand on. Built by the broker, borrowed by every request. */
 struct request_world {
@@ -36,6 +39,9 @@ struct request_world {
 	struct limiter *limiter;
 	struct log *log;
 	struct snapshot *snapshot; /* in force; replaced by a reload */
+	struct versions *versions; /* what was in force before, and when */
+	struct past *past;
+	struct denials *denials;
 	char id_prefix[16];	   /* of this process' life */
 	uint64_t next_id;
 	struct buf record; /* scratch: the record being written */

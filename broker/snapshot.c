@@ -6,10 +6,10 @@
 #include "broker/file.h"
 #include "broker/sha256.h"
 #include "broker/snapshot.h"
+#include "broker/versions.h"
 #include "broker/zonefile.h"
 #include "hallpass/cleanup.h"
 
-#define POLICY_MAX_BYTES (64 << 20)
 #define NOTES_MAX_BYTES 65536
 
 /* Findings, printed while the text they point into is at hand. */
@@ -61,7 +61,7 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 	char *text = NULL;
 	int r;
 
-	r = file_read(path, POLICY_MAX_BYTES, &text, &len, err);
+	r = file_read(path, VERSION_MAX_BYTES, &text, &len, err);
 	if (r < 0) {
 		if (err->code == ERR_NOT_FOUND)
 			error_set(err, ERR_NOT_FOUND,
@@ -73,7 +73,8 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 	sha256_hex(text, len, snapshot->policy_sha256);
 	notes_take(notes, &report, path, (struct str){ text, len }, colour);
 	note_writable(notes, path);
-	free(text);
+	snapshot->policy_text = text;
+	snapshot->policy_len = len;
 	return r;
 }
 
@@ -95,6 +96,16 @@ int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, s
 	return 0;
 }
 
+int snapshot_keep(struct snapshot *snapshot, struct error *err) {
+	const struct str text = { snapshot->policy_text, snapshot->policy_len };
+
+	assert(text.p);
+	if (version_keep(snapshot->config->audit_dir, snapshot->policy_sha256, text, err) < 0)
+		return -1;
+	free(take(&snapshot->policy_text));
+	return 0;
+}
+
 void snapshot_notes_fini(struct snapshot_notes *notes) {
 	buf_fini(&notes->text);
 }
@@ -109,5 +120,6 @@ void snapshot_unref(struct snapshot *snapshot) {
 		return;
 	policy_unref(snapshot->policy);
 	config_free(snapshot->config);
+	free(snapshot->policy_text);
 	free(snapshot);
 }

@@ -15,6 +15,8 @@ struct snapshot {
 	struct config *config;
 	struct policy *policy;
 	char policy_sha256[65]; /* hex, over the file's bytes */
+	char *policy_text;	/* these bytes, until they are kept */
+	size_t policy_len;
 	int64_t loaded_at;	/* Unix seconds */
 };
 
@@ -27,6 +29,11 @@ struct snapshot_notes {
 /* config_path NULL: no file. Errors carry the first finding; notes has all. */
 int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, struct snapshot_notes *notes,
 		  bool colour, struct error *err);
+/*
+ * Keeps the policy beside the log (versions.h): before it is put in force, and once. What was not kept must not come in
+ * force. Errors: version_keep()'s.
+ */
+int snapshot_keep(struct snapshot *snapshot, struct error *err);
 void snapshot_notes_fini(struct snapshot_notes *notes);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* takes NULL */

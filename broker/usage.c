@@ -118,7 +118,7 @@ void usage_man_daemon(struct buf *out) {
 		 "The configuration, described in\n.Xr hallpassd.yaml 5 .\n"
 		 ".It Pa policy.yaml\nThe policy, beside it.\n"
 		 ".It Pa /run/hallpass/hallpass.sock , $XDG_RUNTIME_DIR/hallpass/hallpass.sock\nThe socket.\n"
-		 ".It Pa /var/lib/hallpass/audit , ~/.local/state/hallpass/audit\nThe record.\n.El\n"
+		 ".It Pa /var/lib/hallpass/audit , ~/.local/state/hallpass/audit\nThe record; in\n.Pa policies\neach policy that was in force, by its SHA-256.\n.El\n"
 		 ".Sh EXIT STATUS\n0 ok, 64 usage, 70 failed, 75 try again, 78 bad configuration or policy.\n"
 		 ".Sh SEE ALSO\n.Xr hallpass 1 ,\n.Xr hallpassd.yaml 5\n");
 }

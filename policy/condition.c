@@ -569,3 +569,60 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
 	bind(&s, condition, query);
 	return horizon_until(condition->program, &s.activation, REQUEST_TIME, limit, want, &s.arena);
 }
+
+int64_t condition_when(const struct condition *condition, const struct policy_query *query, bool wish, int64_t limit,
+		       uint32_t *work) {
+	struct scratch s;
+
+	bind(&s, condition, query);
+	return horizon_when(condition->program, &s.activation, REQUEST_TIME, limit, wish, &s.arena, work);
+}
+
+/* ---- what would please it ---- */
+
+static const enum attribute part_attributes[N_CONDITION_PARTS] = {
+	[CONDITION_SCOPES] = REQUEST_SCOPES,
+	[CONDITION_LIFETIME] = REQUEST_LIFETIME,
+	[CONDITION_JUSTIFICATION] = REQUEST_JUSTIFICATION,
+	[CONDITION_SURFACE] = REQUEST_SURFACE,
+};
+
+bool condition_is_about(const struct condition *condition, enum condition_part part) {
+	return condition->uses >> part_attributes[part] & 1;
+}
+
+void condition_examples(const struct condition *condition, enum condition_part part, struct examples *out) {
+	if (!condition_is_about(condition, part))
+		return;
+	if (part == CONDITION_LIFETIME)
+		example_spans(condition->program, out);
+	else if (part != CONDITION_SCOPES)
+		example_texts(condition->program, part_attributes[part],
+			      part == CONDITION_JUSTIFICATION ? "why it is needed" : NULL, out);
+}
+
+bool condition_mentions(const struct condition *condition, const char *text) {
+	return example_mentions(condition->program, str_of(text));
+}
+
+/* Depth: cel_limits.depth. */
+static const struct cel_node *zoned(const struct cel_node *node) {
+	const struct cel_node *found = NULL;
+
+	if (node->kind == CEL_N_CALL && node->zone_resolved && node->n == 2 && node->kids[1]->kind == CEL_N_CONST &&
+	    node->kids[1]->constant.n)
+		return node;
+	for (uint32_t i = 0; i < node->n && !found; i++)
+		found = zoned(node->kids[i]);
+	return found;
+}
+
+bool condition_zone(const struct condition *condition, struct str *name, struct zone_ref *zone) {
+	const struct cel_node *node = zoned(cel_program_root(condition->program));
+
+	if (!node)
+		return false;
+	*name = (struct str){ node->kids[1]->constant.s, node->kids[1]->constant.n };
+	*zone = node->zone;
+	return true;
+}

@@ -9,6 +9,8 @@
  */
 
 #include "hallpass/policy.h"
+#include "policy/example.h"
+#include "policy/zones.h"
 
 struct cel_program;
 struct condition_env; /* the declared attributes; one a policy, immutable */
@@ -59,3 +61,21 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
  * conjuncts that were false or erred. A new reference; NULL: memory.
  */
 json_t *condition_false_parts(const struct condition *condition, const struct policy_query *query);
+
+/*
+ * The other way round, for a condition that is not `wish` at the query's instant: the first second through limit in which
+ * it might be; INT64_MAX: surely in none. *work bounds the search, see horizon_when(). No heap.
+ */
+int64_t condition_when(const struct condition *condition, const struct policy_query *query, bool wish, int64_t limit,
+		       uint32_t *work);
+
+/* What of a request its caller could change. */
+enum condition_part { CONDITION_SCOPES, CONDITION_LIFETIME, CONDITION_JUSTIFICATION, CONDITION_SURFACE, N_CONDITION_PARTS };
+
+bool condition_is_about(const struct condition *condition, enum condition_part part);
+/* Adds values of that part for which it might be true: guesses, see example.h. Of LIFETIME spans; of SCOPES none. */
+void condition_examples(const struct condition *condition, enum condition_part part, struct examples *out);
+/* Whether this text stands in it as a constant. */
+bool condition_mentions(const struct condition *condition, const char *text);
+/* The zone that it names first. False: it names none. */
+bool condition_zone(const struct condition *condition, struct str *name, struct zone_ref *zone);

@@ -5,11 +5,12 @@
 #include "hallpass/cleanup.h"
 #include "hallpass/nearest.h"
 #include "policy/condition.h"
+#include "policy/counterfactual.h"
 #include "policy/decide.h"
 
 #define MAX_OFFERED 10000 /* accounts compared with a misspelt one */
-#define OPENING_DAYS 8    /* a week and a day */
-#define OPENING_STEPS 32  /* turns of a condition looked at */
+#define MAX_TOLD 3	   /* false parts in one sentence */
+#define TOLD_BYTES 200	   /* of an expression, or a value */
 #define MAX_LISTED 10000  /* entries of policy_list() */
 #define LIST_LOOK_S (31 * 86400) /* people plan further ahead than a token lives */
 
@@ -19,11 +20,22 @@ static const char *short_name(enum policy_permission permission) {
 
 /* ---- the sentence ---- */
 
+/* A sentence has no room for everything that a policy may say. */
+static void add_cut(struct buf *out, const char *text) {
+	size_t n = strnlen(text, TOLD_BYTES);
+
+	while (n && ((unsigned char)text[n] & 0xC0) == 0x80)
+		n--;
+	buf_add(out, text, n);
+	if (text[n])
+		buf_adds(out, "\xE2\x80\xA6");
+}
+
 static void add_value(struct buf *out, const json_t *value) {
 	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
 
 	if (text)
-		buf_adds(out, text);
+		add_cut(out, text);
 	free(text);
 }
 
@@ -40,14 +52,36 @@ static void add_values(struct buf *out, json_t *values) {
 		buf_addc(out, ')');
 }
 
+/* An expression that stands on several lines, on one. */
+static void add_expression(struct buf *out, const char *text) {
+	struct buf line = BUF_INIT(SIZE_MAX / 2);
+
+	while (*text) {
+		size_t n = strcspn(text, "\n"), end = n;
+
+		while (text[n] && end > 0 && text[end - 1] == ' ')
+			end--;
+		buf_add(&line, text, end);
+		text += n + strspn(text + n, "\n ");
+		if (*text)
+			buf_addc(&line, ' ');
+	}
+	add_cut(out, line.data ? line.data : "");
+	buf_fini(&line);
+}
+
 static void add_false_parts(struct buf *out, const struct rule *rule, const struct policy_query *q) {
 	cleanup(json_decrefp) json_t *parts = condition_false_parts(rule->condition, q);
 	json_t *part;
 	size_t i;
 
 	json_array_foreach (parts, i, part) {
+		if (i == MAX_TOLD) {
+			buf_addf(out, " and %zu more are", json_array_size(parts) - i);
+			break;
+		}
 		buf_adds(out, i ? " and " : ": ");
-		buf_adds(out, json_string_value(json_object_get(part, "expression")));
+		add_expression(out, json_string_value(json_object_get(part, "expression")));
 		buf_adds(out, json_object_get(part, "error") ? " cannot be evaluated" : " is false");
 		add_values(out, json_object_get(part, "values"));
 	}
@@ -116,42 +150,12 @@ static void say_no_binding(const struct decide *d, const struct rule *rule, cons
 		buf_addf(out, "; did you mean %s?", likely);
 }
 
-/*
- * The next second at which this binding would allow, within the days to come; INT64_MAX: not seen. Goes from
- * one second at which the condition may turn to the next, and believes none before it has decided there.
- */
-static int64_t next_opening(const struct decide *d, const struct rule *rule) {
-	int64_t limit = d->q.now + (int64_t)OPENING_DAYS * 86400;
-	struct decide then = *d;
-
-	for (int i = 0; i < OPENING_STEPS; i++) {
-		then.q.now_ns = 999999999; /* what comes after this second */
-		then.q.now = condition_horizon(rule->condition, &then.q, false, limit);
-		if (then.q.now == INT64_MAX)
-			return INT64_MAX;
-		then.q.now_ns = 0;
-		if (judge_binding(&then, rule).reason == REASON_ALLOWED)
-			return then.q.now;
-		if (condition_eval(rule->condition, &then.q, NULL, 0) != CONDITION_FALSE)
-			return INT64_MAX;
-	}
-	return INT64_MAX;
-}
-
 static void say_condition_false(const struct decide *d, const struct rule *rule, const struct decision *decision,
 				struct buf *out) {
-	int64_t opening;
-
 	add_rule(out, decision);
 	buf_adds(out, " does not apply now");
-	if (!rule || !rule->condition)
-		return;
-	add_false_parts(out, rule, &d->q);
-	opening = next_opening(d, rule);
-	if (opening == INT64_MAX)
-		return;
-	buf_adds(out, "; it opens at ");
-	buf_add_time(out, opening);
+	if (rule && rule->condition)
+		add_false_parts(out, rule, &d->q);
 }
 
 static void say_condition_error(const struct decide *d, const struct rule *rule, const struct decision *decision,
@@ -180,7 +184,7 @@ static void say_not_yet(const struct decide *d, const struct rule *rule, const s
 	add_rule(out, decision);
 	buf_adds(out, " is not in force yet");
 	if (rule) {
-		buf_adds(out, "; it begins at ");
+		buf_adds(out, ", but from ");
 		buf_add_time(out, rule->not_before);
 	}
 }
@@ -196,6 +200,8 @@ static void say_expired(const struct decide *d, const struct rule *rule, const s
 	}
 }
 
+static void say(const struct decide *d, const struct decision *decision, struct buf *out);
+
 static void say_scope(const struct decide *d, const struct rule *rule, const struct decision *decision,
 		      struct buf *out) {
 	(void)d;
@@ -209,6 +215,7 @@ static void say_delegate(const struct decide *d, const struct rule *rule, const 
 			 struct buf *out) {
 	struct policy_query q = d->q;
 	struct decision one;
+	struct decide through;
 
 	(void)rule, (void)decision;
 	q.permission = PERMISSION_IMPLICIT_DELEGATION;
@@ -216,10 +223,10 @@ static void say_delegate(const struct decide *d, const struct rule *rule, const 
 	for (size_t i = 0; i < d->q.n_delegates; i++) {
 		q.service_account = d->q.delegates[i];
 		policy_decide(d->policy, &q, &one);
-		if (one.allow)
+		if (one.allow || decide_begin(&through, d->policy, &q, false, NULL))
 			continue;
 		buf_adds(out, "not through this delegate: ");
-		policy_denial_message(d->policy, &q, &one, out);
+		say(&through, &one, out);
 		return;
 	}
 }
@@ -260,16 +267,32 @@ static const struct rule *rule_of(const struct decide *d, const struct decision 
 	return NULL;
 }
 
+static void say(const struct decide *d, const struct decision *decision, struct buf *out) {
+	sentences[decision->reason](d, rule_of(d, decision), decision, out);
+}
+
+/* What was false, and the smallest change that makes it a yes. */
+static void say_denial(const struct decide *d, const struct decision *decision, const struct counterfactual *c,
+		       struct buf *out) {
+	say(d, decision, out);
+	if (c->n == 0)
+		return;
+	buf_adds(out, "; it would be allowed ");
+	suggestion_say(c, &c->list[0], out);
+}
+
 void policy_denial_message(const struct policy *policy, const struct policy_query *query,
 			   const struct decision *decision, struct buf *out) {
 	struct decide d;
+	struct counterfactual c;
 	const char *fault = decide_begin(&d, policy, query, false, NULL);
 
 	if (fault || decision->allow || !sentences[decision->reason]) {
 		buf_addf(out, "the request cannot be decided: %s", fault ? fault : "nothing was refused");
 		return;
 	}
-	sentences[decision->reason](&d, rule_of(&d, decision), decision, out);
+	counterfactual_find(&c, policy, &d.q, decision);
+	say_denial(&d, decision, &c, out);
 }
 
 /* ---- explain ---- */
@@ -398,10 +421,7 @@ static void add_others(const struct decide *d, json_t *candidates) {
 		}
 }
 
-static void add_decision_json(json_t *json, const struct policy *policy, const struct policy_query *query,
-			      const struct decision *decision) {
-	struct buf message = BUF_INIT(8192);
-
+static void add_decision_json(json_t *json, const struct decision *decision) {
 	json_object_set_new(json, "decision", json_string(decision->allow ? "ALLOW" : "DENY"));
 	json_object_set_new(json, "reason", json_string(decision_reason_name(decision->reason)));
 	if (decision->rule)
@@ -413,11 +433,66 @@ static void add_decision_json(json_t *json, const struct policy *policy, const s
 		json_object_set_new(json, "boundBy", json_string(bound_by_name(decision->bound_by)));
 		json_object_set_new(json, "until", time_json(decision->permitted_until));
 		json_object_set_new(json, "scopes", strings_json(decision->scopes, decision->n_scopes));
-	} else {
-		policy_denial_message(policy, query, decision, &message);
-		json_object_set_new(json, "message", json_string(message.data ? message.data : ""));
 	}
-	buf_fini(&message);
+}
+
+static void add_message(json_t *json, struct buf *message) {
+	json_object_set_new(json, "message", json_string(message->data ? message->data : ""));
+	buf_fini(message);
+}
+
+static json_t *said_json(const struct counterfactual *c, const struct suggestion *s) {
+	struct buf said = BUF_INIT(16384);
+	json_t *json;
+
+	suggestion_say(c, s, &said);
+	json = json_string(said.data ? said.data : "");
+	buf_fini(&said);
+	return json;
+}
+
+/* What changes, in words and as data: new values under the names of a request's members. */
+static json_t *suggestion_json(const struct counterfactual *c, const struct suggestion *s) {
+	json_t *json = json_object(), *changes = json_array();
+
+	for (int k = 0; k < N_CHANGES; k++)
+		if (s->changes & 1u << k)
+			json_array_append_new(changes, json_string(change_name((enum change)k)));
+	json_object_set_new(json, "change", changes);
+	json_object_set_new(json, "sentence", said_json(c, s));
+	if (s->changes & 1u << CHANGE_LIFETIME)
+		json_object_set_new(json, "lifetime", json_integer(s->lifetime_s));
+	if (s->changes & 1u << CHANGE_SCOPES)
+		json_object_set_new(json, "scopes", strings_json(s->scopes, s->n_scopes));
+	if (s->changes & 1u << CHANGE_JUSTIFICATION)
+		json_object_set_new(json, "justification", json_string(s->justification));
+	if (s->changes & 1u << CHANGE_DELEGATES)
+		json_object_set_new(json, "delegates", strings_json(s->delegates, s->n_delegates));
+	if (s->changes & 1u << CHANGE_SURFACE)
+		json_object_set_new(json, "surface", json_string(s->surface));
+	if (s->changes & 1u << CHANGE_TIME)
+		json_object_set_new(json, "at", time_json(s->at));
+	return json;
+}
+
+static void add_denial_json(json_t *json, const struct decide *d, const struct decision *decision) {
+	struct buf message = BUF_INIT(8192);
+	json_t *suggestions = json_array();
+	struct counterfactual c;
+
+	counterfactual_find(&c, d->policy, &d->q, decision);
+	say_denial(d, decision, &c, &message);
+	add_message(json, &message);
+	for (size_t i = 0; i < c.n; i++)
+		json_array_append_new(suggestions, suggestion_json(&c, &c.list[i]));
+	json_object_set_new(json, "suggestions", suggestions);
+}
+
+static void add_fault_json(json_t *json, const char *fault) {
+	struct buf message = BUF_INIT(256);
+
+	buf_addf(&message, "the request cannot be decided: %s", fault);
+	add_message(json, &message);
 }
 
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all) {
@@ -426,16 +501,20 @@ json_t *policy_explain(const struct policy *policy, const struct policy_query *q
 	struct verdicts verdicts = { 0 };
 	struct watcher watcher = { keep_verdict, &verdicts };
 	struct decide d;
-	bool fit = !decide_begin(&d, policy, query, false, &watcher);
+	const char *fault = decide_begin(&d, policy, query, false, &watcher);
 
-	if (fit)
+	if (!fault)
 		decide_run(&d, &decision);
-	add_decision_json(json, policy, query, &decision);
+	add_decision_json(json, &decision);
+	if (fault)
+		add_fault_json(json, fault);
+	else if (!decision.allow)
+		add_denial_json(json, &d, &decision);
 	if (verdicts.n)
 		qsort(verdicts.list, verdicts.n, sizeof(*verdicts.list), by_rule);
 	for (size_t i = 0; i < verdicts.n; i++)
 		json_array_append_new(candidates, verdict_json(&verdicts.list[i], &d.q));
-	if (fit && all)
+	if (!fault && all)
 		add_others(&d, candidates);
 	free(verdicts.list);
 	if (json_object_set_new(json, "candidates", candidates) == 0 && !verdicts.no_memory)

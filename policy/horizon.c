@@ -476,10 +476,16 @@ static struct set convert(const struct cel_node *node, struct set a) {
 	}
 }
 
+static bool surely_errs(struct set s) {
+	return s.kind == SET_TRUTH && s.truth == CAN_ERR;
+}
+
 static struct set call(struct horizon *h, const struct cel_node *node) {
 	struct set a = node->n ? evaluate(h, node->kids[0]) : any, b;
 	enum cel_time_field field;
 
+	if (surely_errs(a))
+		return a; /* and so does every call on it */
 	if (field_of(node, &field))
 		return getter(h, node, field, a);
 	if (node->n == 1)
@@ -487,6 +493,8 @@ static struct set call(struct horizon *h, const struct cel_node *node) {
 	if (node->n != 2)
 		return any;
 	b = evaluate(h, node->kids[1]);
+	if (surely_errs(b))
+		return b;
 	switch (node->fn) {
 	case CEL_FN_LT:
 		return less(order_of(a, b), false);
@@ -623,10 +631,27 @@ static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wa
 	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, wanted);
 }
 
-int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
-		      int64_t limit, bool want, struct cel_arena *arena) {
+/* h is large, so that it is not cleared as a whole. */
+static void begin(struct horizon *h, const struct cel_program *program, const struct cel_activation *activation,
+		  uint32_t time_slot, struct cel_timestamp start, struct cel_arena *arena, uint32_t work) {
+	h->program = program;
+	h->activation = activation;
+	h->arena = arena;
+	h->slot = time_slot;
+	h->open = false;
+	h->start = start;
+	h->iterations = cel_program_iterations(program);
+	h->work = work;
+	h->uncounted = false;
+	h->bound = 0;
+	h->n_memo = 0;
+	memset(h->nodes, 0, sizeof(h->nodes));
+}
+
+static int64_t search(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		      int64_t limit, unsigned wanted, struct cel_arena *arena, uint32_t *work) {
 	struct cel_value now = activation->slots[time_slot];
-	struct horizon h; /* large, so that it is not cleared as a whole */
+	struct horizon h;
 	int64_t last = limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S, found;
 
 	if (!cel_program_uses(program, time_slot))
@@ -634,20 +659,23 @@ int64_t horizon_until(const struct cel_program *program, const struct cel_activa
 	assert(now.kind == CEL_TIMESTAMP);
 	if (limit < now.i)
 		return INT64_MAX;
-	h.program = program;
-	h.activation = activation;
-	h.arena = arena;
-	h.slot = time_slot;
-	h.open = false;
-	h.start = (struct cel_timestamp){ now.i, now.n };
-	h.iterations = cel_program_iterations(program);
-	h.work = MAX_WORK;
-	h.uncounted = false;
-	h.bound = 0;
-	h.n_memo = 0;
-	memset(h.nodes, 0, sizeof(h.nodes));
-	found = first_unsure(&h, now.i, last, want ? CAN_TRUE : CAN_FALSE);
+	begin(&h, program, activation, time_slot, (struct cel_timestamp){ now.i, now.n }, arena, *work);
+	found = first_unsure(&h, now.i, last, wanted);
+	*work = h.work;
 	return found == INT64_MAX && last < limit ? last + 1 : found;
+}
+
+int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		      int64_t limit, bool want, struct cel_arena *arena) {
+	uint32_t work = MAX_WORK;
+
+	return search(program, activation, time_slot, limit, want ? CAN_TRUE : CAN_FALSE, arena, &work);
+}
+
+int64_t horizon_when(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work) {
+	return search(program, activation, time_slot, limit, CAN_ALL & ~(unsigned)(wish ? CAN_TRUE : CAN_FALSE), arena,
+		      work);
 }
 
 /* Most of what is not so is not so at one of a few instants, which is sooner seen than where it begins. */
@@ -663,21 +691,11 @@ static bool holds_at_samples(struct horizon *h, int64_t from, int64_t to, unsign
 bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64_t from, int64_t to, unsigned wanted,
 		    struct cel_arena *arena, uint32_t *work) {
 	const struct cel_activation nothing = { 0 };
-	struct horizon h; /* large, so that it is not cleared as a whole */
+	struct horizon h;
 	bool r;
 
-	h.program = program;
-	h.activation = &nothing;
-	h.arena = arena;
-	h.slot = time_slot;
+	begin(&h, program, &nothing, time_slot, (struct cel_timestamp){ from, 0 }, arena, *work);
 	h.open = true;
-	h.start = (struct cel_timestamp){ from, 0 };
-	h.iterations = cel_program_iterations(program);
-	h.work = *work;
-	h.uncounted = false;
-	h.bound = 0;
-	h.n_memo = 0;
-	memset(h.nodes, 0, sizeof(h.nodes));
 	r = holds_at_samples(&h, from, to, wanted) && first_unsure(&h, from, to, wanted) == INT64_MAX;
 	*work = h.work;
 	return r;

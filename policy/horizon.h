@@ -33,6 +33,14 @@ bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64
 		    struct cel_arena *arena, uint32_t *work);
 
 /*
+ * The other way round: the first second through limit in which the value might be `wish`, for a program that is not so at
+ * the instant in the slot; INT64_MAX: it surely is not through limit. An error is neither wish. *work: how many
+ * nodes it may look at; less what it did afterwards. Where that runs out the answer is an earlier second.
+ */
+int64_t horizon_when(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
+		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work);
+
+/*
  * The innermost node that depends on the time in a way that sets do not follow, so that no lifetime can be
  * bounded by it. NULL: there is none. Needs types: of a checked program.
  */

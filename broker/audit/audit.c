@@ -455,7 +455,7 @@ static void tell_recovery(struct audit *audit, const struct recovery *recovery) 
 
 static int start(struct audit *audit, struct error *err) {
 	struct recovery recovery;
-	int r = recover(&audit->dir, audit->options.segment_bytes, &recovery, err);
+	int r = recover(&audit->dir, audit->options.segment_bytes, audit->options.watch, &recovery, err);
 
 	if (r == 0) {
 		const struct writer_options options = {

@@ -27,6 +27,7 @@
 
 struct audit;
 struct journal_io;
+struct recover_watch;
 struct log;
 
 struct audit_options {
@@ -34,6 +35,7 @@ struct audit_options {
 	uint64_t segment_bytes;	   /* size of a preallocated segment; 0: 16 MiB; at least 512 KiB */
 	uint64_t low_water_bytes;  /* free space under which mints are refused (refusals are still recorded) */
 	unsigned deadline_ms;	   /* a waiter is refused after this, whatever the disk does */
+	const struct recover_watch *watch; /* of what the log holds at open, see recover.h; NULL: nobody */
 	const struct journal_io *io; /* NULL: the system's. For tests that let the disk fail */
 };
 

@@ -80,10 +80,13 @@ static void close_late(struct intents *intents, struct str json) {
 	json_decref(record);
 }
 
-static int note_record(struct intents *intents, uint64_t index, struct str json, struct error *err) {
+static int note_record(struct intents *intents, const struct recover_watch *watch, uint64_t index, struct str json,
+		       struct error *err) {
 	struct record_head head;
 
 	record_head(json, &head);
+	if (watch && (head.type == RECORD_START || head.type == RECORD_RELOAD))
+		watch->record(watch->arg, json);
 	if (head.type == RECORD_LATE)
 		close_late(intents, json);
 	else if (head.flight.n && head.type == RECORD_INTENT)
@@ -93,7 +96,7 @@ static int note_record(struct intents *intents, uint64_t index, struct str json,
 	return 0;
 }
 
-static int walk(struct scan *scan, struct intents *intents, struct error *err) {
+static int walk(struct scan *scan, struct intents *intents, const struct recover_watch *watch, struct error *err) {
 	struct frame frame;
 	struct str entry;
 	uint64_t index;
@@ -102,7 +105,7 @@ static int walk(struct scan *scan, struct intents *intents, struct error *err) {
 	while ((r = scan_next(scan, &frame, err)) > 0) {
 		index = frame.first_index;
 		while (frame_entry(&frame.entries, &entry)) {
-			if (note_record(intents, index++, entry, err) < 0)
+			if (note_record(intents, watch, index++, entry, err) < 0)
 				return -1;
 		}
 	}
@@ -185,8 +188,8 @@ static void remove_unfinished(const struct segment_dir *dir) {
 	closedir(d);
 }
 
-static int recover_by(const struct segment_dir *dir, struct scan *scan, uint64_t segment_bytes, struct recovery *out,
-		      struct error *err) {
+static int recover_by(const struct segment_dir *dir, struct scan *scan, uint64_t segment_bytes,
+		      const struct recover_watch *watch, struct recovery *out, struct error *err) {
 	struct intents *intents = malloc(sizeof(*intents));
 	int r;
 
@@ -195,7 +198,7 @@ static int recover_by(const struct segment_dir *dir, struct scan *scan, uint64_t
 	for (size_t i = 0; i < BUCKETS; i++)
 		TAILQ_INIT(&intents->buckets[i]);
 	intents->in_order = &out->open;
-	r = walk(scan, intents, err);
+	r = walk(scan, intents, watch, err);
 	free(intents); /* the intents stay, in order */
 	if (r < 0)
 		return -1;
@@ -205,7 +208,8 @@ static int recover_by(const struct segment_dir *dir, struct scan *scan, uint64_t
 	return judge_rest(dir, scan, segment_bytes, out, err);
 }
 
-int recover(const struct segment_dir *dir, uint64_t segment_bytes, struct recovery *out, struct error *err) {
+int recover(const struct segment_dir *dir, uint64_t segment_bytes, const struct recover_watch *watch, struct recovery *out,
+	    struct error *err) {
 	struct scan *scan;
 	int r;
 
@@ -214,7 +218,7 @@ int recover(const struct segment_dir *dir, uint64_t segment_bytes, struct recove
 	remove_unfinished(dir);
 	if (scan_open(dir, &scan, err) < 0)
 		return -1;
-	r = recover_by(dir, scan, segment_bytes, out, err);
+	r = recover_by(dir, scan, segment_bytes, watch, out, err);
 	scan_free(scan);
 	return r;
 }

@@ -32,6 +32,13 @@ struct recovery {
 	struct open_intents open;
 };
 
-/* Errors: ERR_INVALID: damaged; ERR_UNAVAILABLE: cannot read. The caller fini's recovery either way. */
-int recover(const struct segment_dir *dir, uint64_t segment_bytes, struct recovery *out, struct error *err);
+/* Who wants to see each record of a start or a reload on the way, in order. The text is borrowed. */
+struct recover_watch {
+	void (*record)(void *arg, struct str json);
+	void *arg;
+};
+
+/* watch NULL: nobody. Errors: ERR_INVALID: damaged; ERR_UNAVAILABLE: cannot read. The caller fini's recovery either way. */
+int recover(const struct segment_dir *dir, uint64_t segment_bytes, const struct recover_watch *watch, struct recovery *out,
+	    struct error *err);
 void recovery_fini(struct recovery *recovery);

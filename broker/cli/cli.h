@@ -49,6 +49,7 @@ enum opt {
 	OPT_NAMES,
 	OPT_STRICT,
 	OPT_PORTABLE,
+	OPT_PRINCIPAL,
 	N_OPTS
 };
 
@@ -167,7 +168,7 @@ json_t *cli_token_body(struct cli *cli);
 
 /* span.c: "15m", "900s", "1h30m" -> seconds; -1: no duration. */
 int64_t cli_parse_span(const char *text);
-/* RFC 3339, or what people say: "now", "+2h", "15:04" (today, local time). -1: no time. */
+/* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
 int64_t cli_parse_time(const char *text, int64_t now);
 
 int cmd_token(struct cli *cli);

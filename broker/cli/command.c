@@ -26,7 +26,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_PERMISSION] = { "permission", 0, "NAME", "getAccessToken, getOpenIdToken, signBlob, signJwt or implicitDelegation",
 			     "getAccessToken getOpenIdToken signBlob signJwt implicitDelegation" },
 	[OPT_PROJECT] = { "project", 'p', "ID", "the project to set; else the account's own", NULL },
-	[OPT_TIME] = { "at", 't', "TIME", "another time than now: 17:50 (today), +2h, or RFC 3339", NULL },
+	[OPT_TIME] = { "at", 't', "TIME", "another time than now: 17:50 (today), +2h, -30m, or RFC 3339", NULL },
 	[OPT_DIR] = { "dir", 0, "DIR", "the audit directory; else the running broker's", COMPLETE_DIR },
 	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on printing what is recorded", NULL },
 	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
@@ -36,6 +36,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
+	[OPT_PRINCIPAL] = { "principal", 0, "WHO", "ask about another than yourself, like user:bob@example.com; for operators", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
@@ -63,9 +64,11 @@ const struct command commands[] = {
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
-	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_VERBOSE }, 8,
-	  "Shows each binding that concerns you and the account, the parts of its condition that were false, and their values. "
-	  "Asks Google nothing and issues nothing. Operators see every rule with -v.", COMPLETE_ACCOUNT },
+	  { OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION, OPT_TIME, OPT_PRINCIPAL, OPT_VERBOSE }, 9,
+	  "Shows each binding that concerns you and the account, the parts of its condition that were false, their values, and what would have "
+	  "to be different for a yes, the smallest change first. Without an account it is about your last request that was refused. "
+	  "A time of the past is told by the policy that was in force then. Asks Google nothing and issues nothing. Operators may ask about others, "
+	  "and see every rule with -v.", COMPLETE_ACCOUNT },
 	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { OPT_STRICT, OPT_PORTABLE }, 2,
 	  "Parses, type-checks and runs the tests of policy files, without a broker, and warns of what loads but deserves a look "
 	  "(`hallpass policy lints` lists it). Exits with 0 when all are good, else 78.",

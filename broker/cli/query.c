@@ -161,12 +161,24 @@ static void print_value(const char *name, const json_t *value) {
 	free(text);
 }
 
+/* As the policy has it, on as many lines. */
+static void print_expression(const char *text) {
+	for (const char *line = text; *line;) {
+		size_t n = strcspn(line, "\n");
+		char *copy = strndup(line, n);
+
+		printf("%s%s\n", line == text ? " " : "             ", copy ? out_safe(copy) : "?");
+		free(copy);
+		line += n + strspn(line + n, "\n ");
+	}
+}
+
 static void print_false_part(const struct cli *cli, const json_t *part) {
 	const char *name;
 	json_t *value;
 
-	printf("      %sfalse:%s %s\n", out_color(cli, COLOR_YELLOW), out_color(cli, COLOR_NONE),
-	       out_safe(text_of(part, "expression")));
+	printf("      %sfalse:%s", out_color(cli, COLOR_YELLOW), out_color(cli, COLOR_NONE));
+	print_expression(text_of(part, "expression"));
 	json_object_foreach(json_object_get((json_t *)part, "values"), name, value)
 		print_value(name, value);
 }
@@ -231,7 +243,37 @@ static void print_candidates(const struct cli *cli, const json_t *candidates) {
 		       out_color(cli, COLOR_NONE));
 }
 
+/* Where it is not about this moment, or about a request that the question does not describe. */
+static void print_about(const struct cli *cli, const json_t *reply) {
+	const json_t *about = json_object_get(reply, "about"), *policy = json_object_get(reply, "policy");
+	int64_t now = (int64_t)time(NULL), at = cli_parse_time(text_of(about, API_TIME), now);
+	bool past = json_is_true(json_object_get(policy, "past")), last = *text_of(about, API_REQUEST_ID);
+	struct buf text = BUF_INIT(4096);
+
+	if (last)
+		buf_addf(&text, "last refused: %s, request %s, ", text_of(about, API_SERVICE_ACCOUNT), text_of(about, API_REQUEST_ID));
+	if (last || cli->values[OPT_TIME]) {
+		buf_adds(&text, "as of ");
+		out_when(at, now, &text);
+	}
+	if (past) {
+		buf_adds(&text, ", under the policy of ");
+		out_when(cli_parse_time(text_of(policy, "since"), now), now, &text);
+		buf_addf(&text, ", SHA-256 %.12s…", text_of(policy, "sha256"));
+	}
+	if (text.len)
+		printf("%s%s%s\n", out_color(cli, COLOR_DIM), out_safe(text.data), out_color(cli, COLOR_NONE));
+	buf_fini(&text);
+}
+
+/* The smallest stands in the message already. */
+static void print_suggestions(const json_t *suggestions) {
+	for (size_t i = 1; i < json_array_size(suggestions); i++)
+		printf("    or %s\n", out_safe(text_of(json_array_get(suggestions, i), "sentence")));
+}
+
 static void print_why(const struct cli *cli, const json_t *reply) {
+	print_about(cli, reply);
 	if (!strcmp(text_of(reply, "decision"), "ALLOW")) {
 		printf("%sallowed%s by %s", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE),
 		       out_safe(text_of(reply, "rule")));
@@ -240,6 +282,7 @@ static void print_why(const struct cli *cli, const json_t *reply) {
 	} else {
 		printf("%sdenied%s: %s\n", out_color(cli, COLOR_RED), out_color(cli, COLOR_NONE),
 		       out_safe(text_of(reply, "message")));
+		print_suggestions(json_object_get(reply, "suggestions"));
 	}
 	print_candidates(cli, json_object_get(reply, "candidates"));
 }
@@ -252,28 +295,62 @@ static json_t *permission_json(const char *name) {
 	return json_string(full);
 }
 
-int cmd_why(struct cli *cli) {
-	json_t *body = cli_token_body(cli), *reply;
+/* What describes a request. Without any of it the question is about the last one that was refused. */
+static bool describes_request(const struct cli *cli) {
+	static const enum opt opts[] = { OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE, OPT_PERMISSION };
+
+	for (size_t i = 0; i < ARRAY_SIZE(opts); i++)
+		if (cli->values[opts[i]])
+			return true;
+	return *cli_account(cli);
+}
+
+/* NULL: told already. */
+static json_t *why_body(struct cli *cli) {
+	json_t *body = describes_request(cli) ? cli_token_body(cli) : json_object();
 	int64_t at;
+
+	if (body && cli->values[OPT_PERMISSION])
+		json_object_set_new(body, API_PERMISSION, permission_json(cli->values[OPT_PERMISSION]));
+	if (body && cli->values[OPT_PRINCIPAL])
+		json_object_set_new(body, API_PRINCIPAL, json_string(cli->values[OPT_PRINCIPAL]));
+	if (!body || !cli->values[OPT_TIME])
+		return body;
+	at = cli_parse_time(cli->values[OPT_TIME], (int64_t)time(NULL));
+	if (at >= 0) {
+		json_object_set_new(body, API_TIME, json_integer(at));
+		return body;
+	}
+	json_decref(body);
+	help_usage_error(cli->command, "--at is a time like 17:50, +2h, -30m or 2026-03-02T08:00:00+01:00, not \"%s\"",
+			 cli->values[OPT_TIME]);
+	return NULL;
+}
+
+/* That nothing was refused is an answer. */
+static int why_failed(struct cli *cli, const struct error *err, json_t *reply) {
+	const json_t *details = json_object_get(json_object_get(reply, "error"), "details");
+
+	if (strcmp(text_of(json_array_get(details, 0), "reason"), "NOTHING_DENIED"))
+		return client_tell(cli, err, reply);
+	if (cli->json)
+		return out_json(reply);
+	puts(out_safe(err->message));
+	return API_EXIT_OK;
+}
+
+int cmd_why(struct cli *cli) {
+	json_t *body = why_body(cli), *reply = NULL;
+	struct error err = { 0 };
 	int r;
 
 	if (!body)
 		return API_EXIT_USAGE;
-	if (cli->values[OPT_PERMISSION])
-		json_object_set_new(body, API_PERMISSION, permission_json(cli->values[OPT_PERMISSION]));
-	if (cli->values[OPT_TIME]) {
-		at = cli_parse_time(cli->values[OPT_TIME], (int64_t)time(NULL));
-		if (at < 0) {
-			json_decref(body);
-			return help_usage_error(cli->command, "--at is a time like 17:50, +2h or 2026-03-02T08:00:00+01:00, not \"%s\"",
-						cli->values[OPT_TIME]);
-		}
-		json_object_set_new(body, API_TIME, json_integer(at));
-	}
-	r = client_call(cli, API_PATH_WHY, body, &reply);
-	if (r != API_EXIT_OK)
-		return r;
-	if (cli->json)
+	r = client_try(cli, API_PATH_WHY, body, &reply, &err);
+	json_decref(body);
+	if (r < 0)
+		r = why_failed(cli, &err, reply);
+	else if (cli->json)
 		r = out_json(reply);
 	else
 		print_why(cli, reply);

@@ -105,9 +105,9 @@ int64_t cli_parse_time(const char *text, int64_t now) {
 
 	if (!strcmp(text, "now"))
 		return now;
-	if (*text == '+') {
+	if (*text == '+' || *text == '-') {
 		span = cli_parse_span(text + 1);
-		return span < 0 ? -1 : now + span;
+		return span < 0 ? -1 : *text == '+' ? now + span : now - span;
 	}
 	return strlen(text) == 5 ? parse_clock(text, now) : parse_rfc3339(text);
 }

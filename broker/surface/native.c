@@ -9,6 +9,7 @@
 #include "broker/status.h"
 #include "broker/surface/ask.h"
 #include "broker/surface/native.h"
+#include "broker/surface/why.h"
 #include "hallpass/api.h"
 #include "hallpass/cleanup.h"
 
@@ -43,6 +44,7 @@ struct call {
 	struct conn *conn;
 	struct request *request;	  /* NULL: a question, or already ended */
 	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
+	struct why *why;		    /* … or for a policy of the past */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
@@ -368,44 +370,23 @@ static bool caller_is_operator(const struct call *call) {
 	return false;
 }
 
-/* "permission" and "time" of a why-question; time is Unix seconds. */
-static int why_extras(const json_t *body, enum policy_permission *permission, struct instant *now, struct error *err) {
-	const json_t *name = json_object_get(body, API_PERMISSION), *time = json_object_get(body, API_TIME);
+static void on_explained(json_t *json, const struct error *err, const char *reason, void *arg) {
+	struct call *call = arg;
 
-	if (name && (!json_is_string(name) || permission_parse(json_string_value(name), permission) < 0))
-		return error_set(err, ERR_INVALID,
-				 "permission must be one of IAM's, like iam.serviceAccounts.getAccessToken");
-	if (time && !json_is_integer(time))
-		return error_set(err, ERR_INVALID, "time must be an integer: Unix seconds");
-	if (time)
-		*now = (struct instant){ .s = json_integer_value(time) };
-	return 0;
-}
-
-static json_t *explain(struct call *call, const struct ask *ask, struct instant now) {
-	struct policy_query query;
-
-	request_query(ask, &call->caller, call->snapshot, now, &query);
-	return policy_explain(call->snapshot->policy, &query, caller_is_operator(call));
+	call->why = NULL;
+	if (json)
+		call_reply_json(call, json);
+	else
+		call_fail(call, err, reason, NULL, 0);
 }
 
 static void answer_why(struct call *call) {
-	static const char *const extras[] = { API_PERMISSION, API_TIME, NULL };
-	enum policy_permission permission = PERMISSION_GET_ACCESS_TOKEN;
-	struct instant now = clock_now();
-	struct error err = { 0 };
-	struct ask ask;
+	const struct why_asker asker = { &call->caller, call->snapshot, caller_is_operator(call) };
+	struct why *waiting;
 
-	if (!call->body)
-		error_set(&err, ERR_INVALID, "ask about something: {\"serviceAccount\": …}");
-	else if (why_extras(call->body, &permission, &now, &err) == 0 &&
-		 ask_parse(call->body, PERMISSION_GET_ACCESS_TOKEN, extras, &ask, &err) == 0) {
-		ask.surface = "native";
-		ask.permission = permission;
-		call_reply_json(call, explain(call, &ask, now));
-		return;
-	}
-	call_fail(call, &err, NULL, NULL, 0);
+	why_start(call->native->requests, &asker, call->body, on_explained, call, &waiting);
+	if (waiting) /* else call was answered and is gone */
+		call->why = waiting;
 }
 
 static void answer_status(struct call *call) {
@@ -563,6 +544,7 @@ static void on_gone(void *arg, struct conn *conn) {
 	if (!call)
 		return;
 	accounts_cancel(take(&call->account_wait));
+	why_cancel(take(&call->why));
 	if (call->request)
 		request_abandon(call->request);
 	call_free(call);

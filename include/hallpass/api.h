@@ -10,8 +10,11 @@
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
  *   GET  /v1/list     -> {principal, accounts: what policy_list() gives}
- *   POST /v1/why      {serviceAccount, scopes?, lifetime?, delegates?, justification?, permission?, time? (Unix seconds)}
- *                     -> what policy_explain() gives
+ *   POST /v1/why      {serviceAccount, scopes?, lifetime?, delegates?, justification?, permission?, time? (Unix seconds), principal?}
+ *                     -> what policy_explain() gives, and about {principal, serviceAccount, permission, time, requestId?},
+ *                        policy {sha256, since, past}. Without anything but time and principal: about the last request of the
+ *                        principal that the policy refused. A time of the past is told by the policy that was in force then.
+ *                        principal: another than the caller, for operators
  *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
@@ -21,7 +24,9 @@
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
- * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NAME_SERVICE, NOT_FOUND, UNAVAILABLE, INTERNAL, MALFORMED_REQUEST (no
+ * UPSTREAM_REFUSED (Google says no, and will until somebody changes something), UPSTREAM_FAILED, DEADLINE_EXCEEDED,
+ * INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NOTHING_DENIED, POLICY_NOT_KEPT, NAME_SERVICE, NOT_FOUND, UNAVAILABLE,
+ * INTERNAL, MALFORMED_REQUEST (no
  * HTTP/1.1, too large, or not in time), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
  * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
@@ -45,6 +50,7 @@
 #define API_INCLUDE_EMAIL "includeEmail"
 #define API_PERMISSION "permission"
 #define API_TIME "time"
+#define API_PRINCIPAL "principal"
 
 #define API_ACCESS_TOKEN "accessToken"
 #define API_TOKEN "token"
@@ -62,7 +68,7 @@ enum api_exit {
 	API_EXIT_OK = 0,
 	API_EXIT_USAGE = 64,
 	API_EXIT_UNREACHABLE = 69, /* no broker */
-	API_EXIT_FAILED = 70,
+	API_EXIT_FAILED = 70,	   /* and trying again is of no use */
 	API_EXIT_TRY_AGAIN = 75,   /* 429, 5xx: may pass */
 	API_EXIT_DENIED = 77,
 	API_EXIT_CONFIG = 78,

@@ -182,15 +182,19 @@ struct decision {
 void policy_decide(const struct policy *policy, const struct policy_query *query, struct decision *out);
 
 /*
- * The sentence for a denied caller: what was false, and what would make it true. Shows only rules
- * that match the caller's principal, account and permission.
+ * The sentence for a denied caller: what was false, and the smallest change that policy_decide() would allow. Shows only
+ * rules that match the caller's principal, account and permission.
  */
 void policy_denial_message(const struct policy *policy, const struct policy_query *query,
 			   const struct decision *decision, struct buf *out);
 
 /*
  * The decision explained: {"decision", "reason", "rule", "message" (of a denial), "lifetime", "boundBy", "candidates":
- * [{"binding", "result", "condition", "false": [{"expression", "values": {...}}], …}]}. Same code path as policy_decide().
+ * [{"binding", "result", "condition", "false": [{"expression", "values": {...}}], …}], "suggestions" (of a denial)}. Same code
+ * path as policy_decide().
+ * suggestions: [{"change": ["time", …], "sentence", and the new values: "at" (RFC 3339, within 31 days), "lifetime" (seconds),
+ * "scopes", "delegates", "justification", "surface"}, …], the smallest first, each allowed by policy_decide(), and made only
+ * of rules that match the caller.
  * all: also rules that do not match the caller (for those who may audit). A new reference; NULL: memory.
  */
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);

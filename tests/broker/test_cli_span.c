@@ -48,6 +48,7 @@ static void test_cli_span_reads_times(void **state) {
 		{ "2024-02-29T00:00:00Z", 1709164800 },
 		{ "now", NOW },
 		{ "+2h", NOW + 7200 },
+		{ "-30m", NOW - 1800 },
 		{ "09:00", NOW },
 		{ "17:50", NOW + 8 * 3600 + 50 * 60 },
 		{ "00:00", NOW - 9 * 3600 },

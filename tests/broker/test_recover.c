@@ -36,7 +36,7 @@ static int teardown(void **state) {
 static void recovers(struct recovery *out) {
 	struct error err = { 0 };
 
-	if (recover(&d.dir, JD_SEGMENT, out, &err) < 0)
+	if (recover(&d.dir, JD_SEGMENT, NULL, out, &err) < 0)
 		fail_msg("%s", err.message);
 }
 
@@ -46,7 +46,7 @@ static void refuses(const char *const *words, size_t n) {
 		struct recovery recovery;
 		struct error err = { 0 };
 
-		assert_int_equal(recover(&d.dir, JD_SEGMENT, &recovery, &err), -1);
+		assert_int_equal(recover(&d.dir, JD_SEGMENT, NULL, &recovery, &err), -1);
 		assert_int_equal(err.code, ERR_INVALID);
 		if (!i)
 			print_message("%s\n", err.message);

@@ -166,8 +166,8 @@ static void recover_twice(void) {
 	struct recovery first, second;
 	struct error err = { 0 };
 
-	if (recover(&dir, JOURNAL_MIN_SEGMENT, &first, &err) == 0) {
-		int r = recover(&dir, JOURNAL_MIN_SEGMENT, &second, &err);
+	if (recover(&dir, JOURNAL_MIN_SEGMENT, NULL, &first, &err) == 0) {
+		int r = recover(&dir, JOURNAL_MIN_SEGMENT, NULL, &second, &err);
 
 		assert(r == 0 && first.at.segment == second.at.segment && first.at.offset == second.at.offset);
 		assert(first.at.next_index == second.at.next_index && first.torn == second.torn);

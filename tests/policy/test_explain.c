@@ -51,10 +51,10 @@ static void test_denial_message_says_what_would_help(void **state) {
 		const char *account, *message;
 	} cases[] = {
 		{ "train" P, "binding night (At night) does not apply now: request.time.getHours(\"Europe/Berlin\") >= 22 is "
-			     "false (request.time.getHours(\"Europe/Berlin\") is 16); it opens at 2026-11-24T21:00:00Z" },
-		{ "late" P, "binding late is not in force yet; it begins at 2026-12-01T00:00:00Z" },
+			     "false (request.time.getHours(\"Europe/Berlin\") is 16); it would be allowed at 22:00 Europe/Berlin, in 5 h 56 min" },
+		{ "late" P, "binding late is not in force yet, but from 2026-12-01T00:00:00Z; it would be allowed on Tuesday 2026-12-01 at 00:00 UTC, in 6 d 9 h" },
 		{ "early" P, "binding early is over; it ended at 2026-11-01T00:00:00Z" },
-		{ "narrow" P, "binding narrow has none of the scopes asked for; it has openid" },
+		{ "narrow" P, "binding narrow has none of the scopes asked for; it has openid; it would be allowed with no scope asked for" },
 		{ "trian" P, "no binding lets user:alice@example.com use trian" P " (getAccessToken); did you mean train" P "?" },
 		{ "secret" P, "no binding lets user:alice@example.com use secret" P " (getAccessToken)" },
 		{ "no", "the request cannot be decided: the service account is not an e-mail address" },
@@ -202,6 +202,15 @@ static const struct str unusual = STR(
 	"      request.auth.method == \"oidc\" && request.time > timestamp(\"2027-01-01T00:00:00Z\") &&\n"
 	"      request.lifetime > duration(\"900s\") && request.scopes == [\"x\"] && !(origin.port == 80) &&\n"
 	"      (request.peer.uid == 0 ? true : false) && request.auth.access_levels.exists(l, l == \"x\") && request.auth.claims.on\n"
+	"- name: lines\n"
+	"  members: ['user:alice@example.com']\n"
+	"  serviceAccounts: [lines" P "]\n"
+	"  condition:\n"
+	"    expression: |\n"
+	"      request.peer.uid == 1 ||\n"
+	"        request.auth.method == \"x  y\" ||  \n"
+	"\n"
+	"      false\n"
 	"denyRules:\n"
 	"- {name: freeze, deniedPrincipals: [allAuthenticated], exceptionPrincipals: [group:ops], serviceAccounts: [target" P "], denialCondition: {expression: 'request.time >= timestamp(\"2026-11-24T15:10:00Z\")'}}\n");
 
@@ -214,9 +223,11 @@ static void test_denial_message_of_less_usual_answers(void **state) {
 		const char *message;
 	} cases[] = {
 		{ "sign" P, 0, false, "no binding lets user:alice@example.com use sign" P " (getAccessToken); binding sign has getOpenIdToken" },
-		{ "target" P, 0, true, "not through this delegate: binding hop is over; it ended at 2026-01-01T00:00:00Z" },
+		{ "target" P, 0, true, "not through this delegate: binding hop is over; it ended at 2026-01-01T00:00:00Z; it would be allowed without delegate hop" P },
+		{ "lines" P, 0, false, "binding lines does not apply now: request.peer.uid == 1 || request.auth.method == \"x  y\" || false is false "
+				       "(request.peer.uid is 8, request.auth.method is \"peer\")" },
 		{ "brief" P, 1, false, "binding brief is about to end: less than a second is left for a token" },
-		{ "errs" P, 0, false, "binding errs does not apply: its condition cannot be evaluated: no such attribute: request.lifetime" },
+		{ "errs" P, 0, false, "binding errs does not apply: its condition cannot be evaluated: no such attribute: request.lifetime; it would be allowed with a lifetime of 59 s" },
 	};
 	struct policy *policy = load_policy(unusual);
 
@@ -226,6 +237,7 @@ static void test_denial_message_of_less_usual_answers(void **state) {
 		char *message;
 
 		q.now += cases[i].at;
+		q.peer = (struct policy_peer){ .known = true, .uid = 8 };
 		q.now_ns = cases[i].at ? 500000000 : 0;
 		q.delegates = &hop;
 		q.n_delegates = cases[i].delegate;
@@ -236,6 +248,32 @@ static void test_denial_message_of_less_usual_answers(void **state) {
 	policy_unref(policy);
 }
 
+/* However much was false, there is room for what would help. */
+static void test_denial_message_has_room_for_what_would_help(void **state) {
+	struct buf b = BUF_INIT(1 << 16), message = BUF_INIT(767); /* as in a struct error */
+	struct policy *policy;
+	struct policy_query q = query_for("a" P);
+	struct decision d;
+
+	(void)state;
+	buf_adds(&b, "version: 1\nbindings:\n- {name: b, members: ['user:alice@example.com'], serviceAccounts: [a" P "], condition: {expression: 'request.justification == \"");
+	for (int i = 0; i < 50; i++)
+		buf_adds(&b, "\xC3\xA4");
+	buf_adds(&b, "\" || request.justification in [");
+	for (int i = 0; i < 50; i++)
+		buf_adds(&b, "\"\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\", ");
+	buf_adds(&b, "\"x\"]'}}\n");
+	policy = load_policy((struct str){ b.data, b.len });
+	q.justification = "because";
+	policy_decide(policy, &q, &d);
+	policy_denial_message(policy, &q, &d, &message);
+	assert_true(buf_ok(&message));
+	assert_non_null(strstr(message.data, "\xE2\x80\xA6 is false (request.justification is \"because\"); it would be allowed with a "));
+	buf_fini(&message);
+	buf_fini(&b);
+	policy_unref(policy);
+}
+
 static void test_denial_message_names_no_opening_that_is_not_seen(void **state) {
 	struct policy *policy = load_policy(unusual);
 	struct policy_query q = query_for("never" P);
@@ -243,7 +281,7 @@ static void test_denial_message_names_no_opening_that_is_not_seen(void **state) 
 
 	(void)state;
 	assert_non_null(strstr(message, "request.time < date(\"2026-01-01\") is false"));
-	assert_null(strstr(message, "opens"));
+	assert_null(strstr(message, "allowed"));
 	free(message);
 	policy_unref(policy);
 }
@@ -372,6 +410,7 @@ static void test_list_knows_deny_rules(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_denial_message_of_less_usual_answers),
+		cmocka_unit_test(test_denial_message_has_room_for_what_would_help),
 		cmocka_unit_test(test_denial_message_names_no_opening_that_is_not_seen),
 		cmocka_unit_test(test_explain_prints_values_of_all_kinds),
 		cmocka_unit_test(test_explain_tells_each_rules_result),

@@ -252,11 +252,16 @@ static void test_front_answers_questions_and_says_what_is_wrong_with_bad_ones(vo
 		{ "GET", "/v1/version", NULL, 200, "hallpassd" },
 		{ "POST", "/v1/why", ASK_DEV, 200, "ALLOW" },
 		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_PROD "\"}", 200, "\"message\"" },
-		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"time\": 1764115200, \"permission\": \"iam.serviceAccounts.signBlob\"}", 200, "DENY" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"time\": 4102444800, \"permission\": \"iam.serviceAccounts.signBlob\"}", 200, "DENY" },
 		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"permission\": \"iam.fly\"}", 400, "permission must be one of IAM's" },
 		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"permission\": 1}", 400, "permission must be one of IAM's" },
 		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"time\": \"noon\"}", 400, "time must be an integer" },
-		{ "POST", "/v1/why", "{}", 400, "serviceAccount is missing" },
+		{ "POST", "/v1/why", "{}", 404, "NOTHING_DENIED" },
+		{ "POST", "/v1/why", "{\"time\": 4102444800}", 404, "the policy has refused no request of " ME " since this broker started" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"time\": 1764115200}", 404, "the log begins at 20" },
+		{ "POST", "/v1/why", "{\"lifetime\": 60}", 400, "serviceAccount is missing" },
+		{ "POST", "/v1/why", "{\"principal\": 7}", 400, "principal must be one" },
+		{ "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"principal\": \"bob\"}", 400, "principal must be one" },
 		{ "POST", "/v1/why", "[", 400, "the body is not JSON" },
 		{ "POST", "/v1/idToken", ASK_DEV, 400, "audience is missing" },
 		{ "POST", "/v1/idToken", "{\"serviceAccount\": \"" SA_DEV "\", \"audience\": \"https://run\"}", 403, "PERMISSION_DENIED" },
@@ -275,10 +280,10 @@ static void test_front_answers_questions_and_says_what_is_wrong_with_bad_ones(vo
 			fail_msg("%s %s %s -> %s", cases[i].method, cases[i].path, cases[i].body ? cases[i].body : "", a.text);
 		answer_fini(&a);
 	}
-	/* A question without a question. */
+	/* A question without a question is about the last refusal. */
 	assert_int_equal(exchange("POST /v1/why HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-				  "Content-Length: 0\r\n\r\n", out, sizeof(out)), 400);
-	assert_non_null(strstr(out, "ask about something"));
+				  "Content-Length: 0\r\n\r\n", out, sizeof(out)), 200);
+	assert_non_null(strstr(out, "iam.serviceAccounts.getOpenIdToken"));
 }
 
 /* Threat 7: what a web page can send gets nothing and changes nothing, whatever it says of itself. */
