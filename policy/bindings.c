@@ -293,7 +293,7 @@ const struct field binding_fields[] = {
 	{ "serviceAccounts", true, read_accounts, SHAPE_PATTERNS, "Which accounts.", NULL },
 	{ "permissions", false, read_permissions, SHAPE_PERMISSIONS, "What may be done with them; getAccessToken if absent.", NULL },
 	{ "scopes", false, read_scopes, SHAPE_SCOPES, "The ceiling of a token's scopes; cloud-platform if absent.", NULL },
-	{ "maxLifetime", false, read_max_lifetime, SHAPE_LIFETIME, "How long a token may live, 1s to 12h; defaults.maxLifetime if absent.", NULL },
+	{ "maxLifetime", false, read_max_lifetime, SHAPE_DURATION, "How long a token may live, 1s to 12h; defaults.maxLifetime if absent.", NULL },
 	{ "notBefore", false, read_not_before, SHAPE_TIME, "The first second at which it applies.", NULL },
 	{ "notAfter", false, read_not_after, SHAPE_TIME, "The first second at which it is over.", NULL },
 	{ "condition", false, read_condition, SHAPE_MAPPING, "When it applies; always if absent.", condition_fields },

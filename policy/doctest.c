@@ -150,7 +150,7 @@ static const struct field request_fields[] = {
 	{ "time", true, read_now, SHAPE_TIME, "When it is asked.", NULL },
 	{ "permission", false, read_asked_permission, SHAPE_PERMISSION, "What for; getAccessToken if absent.", NULL },
 	{ "scopes", false, read_asked_scopes, SHAPE_SCOPES, "The scopes that are asked for; the ceiling of the binding if absent.", NULL },
-	{ "lifetime", false, read_asked_lifetime, SHAPE_LIFETIME, "The lifetime that is asked for.", NULL },
+	{ "lifetime", false, read_asked_lifetime, SHAPE_DURATION, "The lifetime that is asked for.", NULL },
 	{ "delegates", false, read_delegates, SHAPE_ACCOUNTS, "Accounts to go through, in order.", NULL },
 	{ "audience", false, read_audience, SHAPE_TEXT, "For whom the ID token is.", NULL },
 	{ "justification", false, read_justification, SHAPE_TEXT, "What --reason gives.", NULL },
@@ -216,7 +216,7 @@ static const struct field expect_fields[] = {
 	{ "binding", false, read_expected_rule, SHAPE_NAME, "The binding that must have given it.", NULL },
 	{ "denyRule", false, read_expected_rule, SHAPE_NAME, "The deny rule that must have given it.", NULL },
 	{ "reason", false, read_expected_reason, SHAPE_REASON, "Why it must be denied.", NULL },
-	{ "maxLifetime", false, read_expected_lifetime, SHAPE_LIFETIME, "The lifetime that must be granted, exactly.", NULL },
+	{ "maxLifetime", false, read_expected_lifetime, SHAPE_DURATION, "The lifetime that must be granted, exactly.", NULL },
 	{ 0 },
 };
 

@@ -24,7 +24,7 @@ static void read_default_lifetime(struct document *d, const struct yaml_node *no
 }
 
 static const struct field defaults_fields[] = {
-	{ "maxLifetime", false, read_default_lifetime, SHAPE_LIFETIME, "What a binding without one of its own gives; 1h if absent.", NULL },
+	{ "maxLifetime", false, read_default_lifetime, SHAPE_DURATION, "What a binding without one of its own gives; 1h if absent.", NULL },
 	{ 0 },
 };
 

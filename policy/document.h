@@ -16,7 +16,7 @@
 
 #define MAX_ERRORS 20
 #define MAX_WARNINGS 200
-#define LINT_WORK 20000000
+#define LINT_WORK 20000000 /* nodes of conditions that lint looks at: some tenths of a second */
 #define MAX_NAME 64 /* bytes of a group's or rule's name */
 
 /* Numbers while they are collected. */
@@ -59,15 +59,13 @@ struct document {
 	size_t n_tests;
 };
 
-/* findings.c. Adds a finding at a position; fix may be NULL. Ignored when there are too many already. */
+/* findings.c. Adds a finding at a position; fix may be NULL. Only counted when there are too many already. */
 __attribute__((format(printf, 7, 8))) void document_find_at(struct document *d, enum policy_severity severity,
 							    const char *id, unsigned line, unsigned column,
 							    const char *fix, const char *fmt, ...);
-/* The same at a node. */
+/* An error at a node; for warnings see lint.h. */
 #define document_error(d, node, id, fix, ...)                                                                          \
 	document_find_at((d), POLICY_ERROR, (id), (node)->line, (node)->column, (fix), __VA_ARGS__)
-#define document_warning(d, node, id, fix, ...)                                                                        \
-	document_find_at((d), POLICY_WARNING, (id), (node)->line, (node)->column, (fix), __VA_ARGS__)
 
 /* Whether errors are only counted from now on, so that nobody needs to look for what to say in them. */
 bool document_is_full(const struct document *d);
@@ -114,8 +112,7 @@ enum shape {
 	SHAPE_NAME,
 	SHAPE_EXPRESSION,
 	SHAPE_TIME,
-	SHAPE_LIFETIME,
-	SHAPE_SPAN,
+	SHAPE_DURATION,
 	SHAPE_GROUPS,
 	SHAPE_MEMBER,
 	SHAPE_MEMBERS,

@@ -66,7 +66,7 @@ static const struct field approval_fields[] = {
 	{ "approvers", true, read_approvers, SHAPE_MEMBERS, "Who may approve; nobody approves a request of their own.", NULL },
 	{ "approvalsNeeded", false, read_approvals, SHAPE_NUMBER, "How many of them must, 1 to 20; 1 if absent.", NULL },
 	{ "requireApproverJustification", false, read_approver_justification, SHAPE_BOOL, "Whether approvers must say why; false if absent.", NULL },
-	{ "expiresAfter", false, read_expires, SHAPE_SPAN, "When an unanswered request lapses, 1m to 168h; 24h if absent.", NULL },
+	{ "expiresAfter", false, read_expires, SHAPE_DURATION, "When an unanswered request lapses, 1m to 168h; 24h if absent.", NULL },
 	{ 0 },
 };
 
@@ -85,8 +85,8 @@ const struct field entitlement_fields[] = {
 	{ "serviceAccounts", true, read_accounts, SHAPE_PATTERNS, "Which accounts a grant gives.", NULL },
 	{ "permissions", false, read_permissions, SHAPE_PERMISSIONS, "What may be done with them; getAccessToken if absent.", NULL },
 	{ "scopes", false, read_scopes, SHAPE_SCOPES, "The ceiling of a token's scopes; cloud-platform if absent.", NULL },
-	{ "maxRequestDuration", true, read_max_request, SHAPE_SPAN, "How long a grant may last, 1m to 168h.", NULL },
-	{ "maxLifetime", false, read_max_lifetime, SHAPE_LIFETIME, "How long a token may live within a grant, 1s to 12h; defaults.maxLifetime if absent.", NULL },
+	{ "maxRequestDuration", true, read_max_request, SHAPE_DURATION, "How long a grant may last, 1m to 168h.", NULL },
+	{ "maxLifetime", false, read_max_lifetime, SHAPE_DURATION, "How long a token may live within a grant, 1s to 12h; defaults.maxLifetime if absent.", NULL },
 	{ "condition", false, read_condition, SHAPE_MAPPING, "When a grant gives anything; always if absent.", condition_fields },
 	{ "requesterJustification", false, read_requester, SHAPE_MAPPING, "What a request must give as its reason; nothing if absent.", justification_fields },
 	{ "approvalWorkflow", false, read_approval, SHAPE_MAPPING, "Who must approve a request; nobody if absent.", approval_fields },

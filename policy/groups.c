@@ -69,14 +69,6 @@ void document_add_entry(struct document *d, uint32_t id, uint32_t place) {
 	add_pair(d, &d->entries, id, place);
 }
 
-static int by_pair(const void *a, const void *b) {
-	const struct pair *x = a, *y = b;
-
-	if (x->key != y->key)
-		return x->key < y->key ? -1 : 1;
-	return x->item < y->item ? -1 : x->item > y->item;
-}
-
 /* marks: by place in the list. */
 static void warn_of_marked(struct document *d, const struct yaml_node *list, const bool *marks) {
 	size_t i = 0;
@@ -91,7 +83,7 @@ struct ids document_take_entries(struct document *d, const struct yaml_node *lis
 	bool *marks = NULL;
 
 	if (entries->n > 1)
-		qsort(entries->v, entries->n, sizeof(*entries->v), by_pair);
+		qsort(entries->v, entries->n, sizeof(*entries->v), pair_compare);
 	for (size_t i = 0; i < entries->n; i++) {
 		if (i == 0 || entries->v[i].key != entries->v[i - 1].key) {
 			document_add_id(d, &d->ids, entries->v[i].key);

@@ -74,7 +74,7 @@ void names_fini(struct names *names) {
 
 /* ---- sorted lists ---- */
 
-static int by_pair(const void *a, const void *b) {
+int pair_compare(const void *a, const void *b) {
 	const struct pair *x = a, *y = b;
 
 	if (x->key != y->key)
@@ -91,10 +91,10 @@ int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pair
 	if (!postings->start || !postings->items)
 		return -1;
 	if (n)
-		qsort(pairs, n, sizeof(*pairs), by_pair);
+		qsort(pairs, n, sizeof(*pairs), pair_compare);
 	for (size_t i = 0; i < n; i++) {
 		assert(pairs[i].key < n_keys);
-		if (i > 0 && !by_pair(&pairs[i], &pairs[i - 1]))
+		if (i > 0 && !pair_compare(&pairs[i], &pairs[i - 1]))
 			continue;
 		postings->items[used++] = pairs[i].item;
 		postings->start[pairs[i].key + 1] = (uint32_t)used;

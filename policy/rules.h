@@ -111,6 +111,7 @@ void names_fini(struct names *names);
 struct pair {
 	uint32_t key, item;
 };
+int pair_compare(const void *a, const void *b); /* for qsort(): by key, then by item */
 int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n);
 struct ids postings_at(const struct postings *postings, uint32_t key);
 void postings_fini(struct postings *postings);

@@ -13,7 +13,6 @@
 #define ONE_PRINCIPAL "(user|serviceAccount):" ADDRESS "|principal:\\\\S+"
 #define LIST_OF(what, least) "{\"type\": \"array\", \"minItems\": " least ", \"items\": " what "}"
 #define REFERENCE(name) "{\"$ref\": \"#/$defs/" name "\"}"
-#define SPAN "{\"type\": \"string\", \"pattern\": \"^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?$\"}"
 
 static json_t *permission_schema(void) {
 	json_t *names = json_array();
@@ -47,8 +46,7 @@ static const struct {
 	[SHAPE_NAME] = { "name", "{" WORD ", \"pattern\": \"^" NAME "$\"}", NULL },
 	[SHAPE_EXPRESSION] = { "expression", "{" WORD ", \"minLength\": 1}", NULL },
 	[SHAPE_TIME] = { "time", "{\"type\": \"string\", \"pattern\": \"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$\"}", NULL },
-	[SHAPE_LIFETIME] = { "lifetime", SPAN, NULL },
-	[SHAPE_SPAN] = { "span", SPAN, NULL },
+	[SHAPE_DURATION] = { "duration", "{\"type\": \"string\", \"pattern\": \"^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?$\"}", NULL },
 	[SHAPE_GROUPS] = { "groups", "{\"type\": \"object\", \"propertyNames\": {\"pattern\": \"^" NAME "$\"}, \"additionalProperties\": " LIST_OF(REFERENCE("member"), "0") "}", NULL },
 	[SHAPE_MEMBERS] = { "members", LIST_OF(REFERENCE("member"), "1"), NULL },
 	[SHAPE_PRINCIPAL] = { "principal", "{\"type\": \"string\", \"pattern\": \"^(" ONE_PRINCIPAL ")$\"}", NULL },
