@@ -88,10 +88,11 @@ $(BUILD)/%.o: %.cc Makefile
 $(TESTS_POLICY) $(BUILD)/tests/policy/conformance: $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS_POLICY)
-$(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance: $(BUILD)/tests/policy/suite.o
+$(BUILD)/tests/policy/conformance $(BUILD)/tests/policy/test_conformance $(BUILD)/tests/scenario/test_eval: $(BUILD)/tests/policy/suite.o
+$(BUILD)/tests/policy/test_cel_random $(BUILD)/tests/fuzz/fuzz_typed: $(BUILD)/tests/policy/naive.o
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
 $(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so
 # Shift a daemon's wall clock, and end it at a chosen file call, in scenario tests; no sanitizer in them, they are loaded
 # before theirs.
@@ -151,7 +152,7 @@ asan:
 # count into the millions that they are not meant. Debian 12's valgrind lacks openat2(), so no listener comes up in it.
 VALGRIND_TESTS = $(TESTS_POLICY) $(patsubst %.c,$(BUILD)/%,$(shell grep -L listener_unix tests/broker/test_*.c))
 # Of them what reads bytes from outside: these run in `check`, half a minute.
-PARSERS = ask config document explain google http journal recover yaml zones
+PARSERS = ask config document eval explain google http journal recover yaml zones
 VALGRIND_CHECK = $(filter $(foreach p,$(PARSERS),%/test_$(p)),$(VALGRIND_TESTS))
 valgrind: $(VALGRIND_TESTS)
 	@HALLPASS_BUILD=$(BUILD) HALLPASS_TEST_NAME=valgrind HALLPASS_SLOW=1 HALLPASS_TEST_WRAP='valgrind -q --error-exitcode=9 --leak-check=full --suppressions=tests/valgrind.supp' \
@@ -165,7 +166,7 @@ fuzz-run: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
 	@tests/fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZERS)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
-	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS_BROKER) $(LIBS_POLICY)
+	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BROKER) $(LIBS_POLICY)
 
 # The long forms of the crash, order and fault tests: 200 kills at random, one at every file call of the writer, 10,000 mints.
 soak: all $(TESTS_SCENARIO)
@@ -246,7 +247,7 @@ install: all pages
 	install -m 644 $(BUILD)/share/system.service $(DESTDIR)$(PREFIX)/lib/systemd/system/hallpassd.service
 	install -m 644 $(BUILD)/share/user.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hallpassd.service
 	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/hallpass.conf
-	install -m 644 README.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
+	install -m 644 README.md contrib/doc/guide.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
 	install -m 644 contrib/policy.schema.json $(DESTDIR)$(PREFIX)/share/hallpass/
 	install -m 644 contrib/policies/*.yaml contrib/systemd/hallpassd.yaml $(DESTDIR)$(PREFIX)/share/doc/hallpass/examples/
 

@@ -252,6 +252,8 @@ enum { CEL_MAP_MEMORY = -1, CEL_MAP_BAD_KEY = -2, CEL_MAP_REPEATED_KEY = -3 };
 int cel_map_build(struct cel_arena *arena, const struct cel_entry *entries, size_t n, const struct cel_map **out);
 
 bool cel_equal(struct cel_value a, struct cel_value b); /* CEL's ==: never fails; 1 == 1u == 1.0 */
+/* CEL's order: -1, 0, 1; 2: not comparable (NaN); 3: kinds have no order. */
+int cel_compare(struct cel_value a, struct cel_value b);
 uint32_t cel_list_size(struct cel_value list);
 struct cel_value cel_list_at(struct cel_value list, uint32_t i);
 uint32_t cel_map_size(struct cel_value map);

@@ -179,8 +179,6 @@ int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char 
 uint32_t cel_hash(struct cel_value v); /* numerically equal values hash alike */
 /* cel_equal() that costs iterations: values may share parts, so that few nodes stand for many. False: the limit. */
 bool cel_equal_in(struct cel_run *run, struct cel_value a, struct cel_value b, bool *equal);
-/* -1, 0, 1; 2: not comparable (NaN); 3: kinds have no order. */
-int cel_compare(struct cel_value a, struct cel_value b);
 /* Sorts by key, in place, equal ones in their order: true; or the error that keys which do not compare are. */
 struct cel_value cel_sort(struct cel_run *run, const struct cel_node *node, struct cel_entry *entries, uint32_t n);
 const struct cel_type *cel_kind_type(enum cel_kind kind);

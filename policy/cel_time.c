@@ -83,16 +83,11 @@ bool cel_time_sub(struct cel_timestamp t, int64_t d, struct cel_timestamp *out) 
 }
 
 bool cel_time_diff(struct cel_timestamp a, struct cel_timestamp b, int64_t *out) {
-	int64_t s = a.s - b.s, ns = (int64_t)a.ns - b.ns, whole;
+	__int128 ns = (__int128)(a.s - b.s) * CEL_NS_PER_S + ((int64_t)a.ns - b.ns);
 
-	/* Both parts with one sign, or INT64_MIN would overflow on its way. */
-	if (s < 0 && ns > 0) {
-		s++;
-		ns -= CEL_NS_PER_S;
-	}
-	if (__builtin_mul_overflow(s, CEL_NS_PER_S, &whole) || __builtin_add_overflow(whole, ns, &whole))
+	if (ns < INT64_MIN || ns > INT64_MAX)
 		return false;
-	*out = whole;
+	*out = (int64_t)ns;
 	return true;
 }
 

@@ -13,7 +13,6 @@
 #include "policy/horizon.h"
 #include "policy/zones.h"
 
-#define ARENA_SIZE 32768 /* bytes of one evaluation, on the stack */
 #define MAX_PARTS 16
 #define MAX_VALUES 16
 
@@ -72,7 +71,6 @@ static const struct {
 struct condition_env {
 	struct cel_env *cel;
 	struct zones *zones;
-	const struct policy_host *host;
 };
 
 struct condition {
@@ -84,14 +82,21 @@ struct condition {
 
 /* ---- the environment ---- */
 
-static int declare(struct condition_env *env, struct error *err) {
+const char *condition_attribute(unsigned i, const struct cel_type **type) {
+	if (i >= N_ATTRIBUTES)
+		return NULL;
+	*type = attributes[i].type;
+	return attributes[i].name;
+}
+
+int condition_declare(struct zones *zones, struct cel_env **out, struct error *err) {
 	unsigned slot;
 
-	if (cel_env_new(CEL_LIB_ALL, &env->cel, err) < 0)
+	if (cel_env_new(CEL_LIB_ALL, out, err) < 0)
 		return -1;
-	cel_env_zones(env->cel, env->zones);
+	cel_env_zones(*out, zones);
 	for (unsigned i = 0; i < N_ATTRIBUTES; i++) {
-		if (cel_env_variable(env->cel, attributes[i].name, attributes[i].type, &slot, err) < 0)
+		if (cel_env_variable(*out, attributes[i].name, attributes[i].type, &slot, err) < 0)
 			return -1;
 		assert(slot == i);
 	}
@@ -105,8 +110,7 @@ int condition_env_new(const struct policy_host *host, struct condition_env **out
 		condition_env_free(env);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
-	env->host = host;
-	if (declare(env, err) < 0) {
+	if (condition_declare(env->zones, &env->cel, err) < 0) {
 		condition_env_free(env);
 		return -1;
 	}
@@ -139,14 +143,14 @@ static const char *phase_id(const struct cel_error *error) {
 }
 
 /* A lifetime that no condition bounds cannot be given (P2): such a condition would never grant, or always stop grants. */
-static bool is_bounded(const struct condition *condition, const struct condition_sink *sink) {
-	const struct cel_node *blind = horizon_blind_spot(condition->program, REQUEST_TIME);
+static bool is_bounded(const struct cel_program *program, const struct condition_sink *sink) {
+	const struct cel_node *blind = horizon_blind_spot(program, REQUEST_TIME);
 	struct str text;
 	char message[256];
 
 	if (!blind)
 		return true;
-	text = cel_node_text(condition->program, blind);
+	text = cel_node_text(program, blind);
 	snprintf(message, sizeof(message), "nobody can tell until when this holds: %.*s%s", (int)(text.n > 120 ? 120 : text.n),
 		 text.p, text.n > 120 ? "..." : "");
 	sink->found(sink->arg, POLICY_ERROR, "cel-unbounded", blind->start, message,
@@ -174,14 +178,14 @@ static const struct cel_node *hopeless(const struct cel_program *program, const 
 }
 
 /* timestamp("2026-01-01") has the right type, and never a value. */
-static bool is_hopeful(const struct condition *condition, const struct condition_sink *sink) {
+static bool is_hopeful(const struct cel_program *program, const struct condition_sink *sink) {
 	char memory[4096], message[400];
 	struct cel_arena arena = { .at = memory, .end = memory + sizeof(memory), .step = sizeof(memory),
 				   .max = sizeof(memory), .total = sizeof(memory) };
 	const struct cel_node *node;
 	struct cel_value why;
 
-	node = hopeless(condition->program, cel_program_root(condition->program), &arena, &why);
+	node = hopeless(program, cel_program_root(program), &arena, &why);
 	if (!node)
 		return true;
 	snprintf(message, sizeof(message), "this can never be evaluated: %s", why.fault->message);
@@ -209,8 +213,8 @@ static const struct cel_node *misplaced(const struct cel_node *node) {
 }
 
 /* It would always be the default: a deny rule that never denies (P3). */
-static bool is_well_named(const struct condition *condition, const struct condition_sink *sink) {
-	const struct cel_node *node = misplaced(cel_program_root(condition->program));
+static bool is_well_named(const struct cel_program *program, const struct condition_sink *sink) {
+	const struct cel_node *node = misplaced(cel_program_root(program));
 	char message[256], fix[256];
 	struct cel_value name;
 
@@ -224,15 +228,19 @@ static bool is_well_named(const struct condition *condition, const struct condit
 	return false;
 }
 
-static void complain(const struct condition_env *env, const struct cel_error *error, struct str expression,
-		     const struct condition_sink *sink) {
+bool condition_review(const struct cel_program *program, const struct condition_sink *sink) {
+	return is_hopeful(program, sink) && is_well_named(program, sink) && is_bounded(program, sink);
+}
+
+void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+			const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
 	bool hint;
 
 	for (size_t i = 0; i < N_ATTRIBUTES; i++)
 		names[i] = attributes[i].name;
-	hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, env->host, fix, sizeof(fix));
+	hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, zones_host(zones), fix, sizeof(fix));
 	sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
 }
 
@@ -248,11 +256,11 @@ int condition_new(const struct condition_env *env, struct str expression, const 
 	}
 	condition->title = title;
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		complain(env, &error, expression, sink);
+		condition_complain(env->zones, &error, expression, sink);
 		condition_free(condition);
 		return 0;
 	}
-	if (!is_hopeful(condition, sink) || !is_well_named(condition, sink) || !is_bounded(condition, sink)) {
+	if (!condition_review(condition->program, sink)) {
 		condition_free(condition);
 		return 0;
 	}
@@ -300,7 +308,7 @@ struct scratch {
 	struct cel_list scopes, levels;
 	struct cel_arena arena;
 	char resource_name[384];
-	_Alignas(8) char memory[ARENA_SIZE];
+	_Alignas(8) char memory[CONDITION_MEMORY];
 };
 
 static struct cel_value unknown(enum attribute a) {

@@ -9,10 +9,12 @@
  */
 
 #include "hallpass/policy.h"
+#include "policy/cel.h"
 #include "policy/example.h"
 #include "policy/zones.h"
 
-struct cel_program;
+#define CONDITION_MEMORY 32768 /* bytes that one evaluation may take */
+
 struct condition_env; /* the declared attributes; one a policy, immutable */
 struct condition;
 
@@ -79,3 +81,13 @@ void condition_examples(const struct condition *condition, enum condition_part p
 bool condition_mentions(const struct condition *condition, const char *text);
 /* The zone that it names first. False: it names none. */
 bool condition_zone(const struct condition *condition, struct str *name, struct zone_ref *zone);
+/* --- for expressions by themselves (expression.c): the same names, the same complaints */
+
+/* An environment with the attributes, a slot each from 0 on; *out is to be freed also after an error, if it is there. */
+int condition_declare(struct zones *zones, struct cel_env **out, struct error *err);
+const char *condition_attribute(unsigned slot, const struct cel_type **type); /* NULL: no more */
+
+/* What is well-typed and no condition all the same. False: it was told, as an error. */
+bool condition_review(const struct cel_program *program, const struct condition_sink *sink);
+void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+			const struct condition_sink *sink);

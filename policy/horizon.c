@@ -269,16 +269,43 @@ static int cmp64(int64_t a, int64_t b) {
 	return a < b ? -1 : a > b;
 }
 
+/* Numbers of another kind: the comparison of CEL keeps the order of whole ones. */
+static struct order order_to(struct set ints, struct cel_value number) {
+	int lo = cel_compare(cel_of_int(ints.lo), number), hi = cel_compare(cel_of_int(ints.hi), number);
+
+	return (struct order){ lo < 2, lo, hi };
+}
+
+static struct order turned(struct order o) {
+	return (struct order){ o.known, -o.hi_lo, -o.lo_hi };
+}
+
+static bool may_err(struct set s) {
+	return s.kind == SET_ANY || (s.kind == SET_TRUTH && s.truth & CAN_ERR);
+}
+
+/* false < true */
+static struct order order_of_truths(struct set a, struct set b) {
+	int lo_a = !(a.truth & CAN_FALSE), hi_a = (a.truth & CAN_TRUE) != 0;
+	int lo_b = !(b.truth & CAN_FALSE), hi_b = (b.truth & CAN_TRUE) != 0;
+
+	return (struct order){ true, lo_a - hi_b, hi_a - lo_b };
+}
+
 static struct order order_of(struct set a, struct set b) {
+	if (may_err(a) || may_err(b))
+		return (struct order){ 0 };
+	if (a.kind == SET_TRUTH && b.kind == SET_TRUTH)
+		return order_of_truths(a, b);
+	if (a.kind == SET_INT && b.kind == SET_ONE)
+		return order_to(a, b.one);
+	if (a.kind == SET_ONE && b.kind == SET_INT)
+		return turned(order_to(b, a.one));
 	if (a.kind == SET_TIME && b.kind == SET_TIME)
 		return (struct order){ true, cel_time_compare(a.from, b.to), cel_time_compare(a.to, b.from) };
 	if (a.kind == b.kind && (a.kind == SET_INT || a.kind == SET_DURATION))
 		return (struct order){ true, cmp64(a.lo, b.hi), cmp64(a.hi, b.lo) };
 	return (struct order){ 0 };
-}
-
-static bool is_single(struct set s) {
-	return s.kind == SET_TIME ? cel_time_compare(s.from, s.to) == 0 : s.lo == s.hi;
 }
 
 static struct set less(struct order o, bool or_equal) {
@@ -297,20 +324,23 @@ static struct set invert(struct set s) {
 	return truth((can & CAN_ERR) | (can & CAN_TRUE ? CAN_FALSE : 0) | (can & CAN_FALSE ? CAN_TRUE : 0));
 }
 
+static bool is_number(struct set s) {
+	return s.kind == SET_ONE && s.one.kind >= CEL_INT && s.one.kind <= CEL_DOUBLE;
+}
+
+/* Values of kinds that never equal each other. Of single values only numbers may equal what a range holds. */
+static bool are_unlike(struct set a, struct set b) {
+	return a.kind != b.kind && !is_number(a) && !is_number(b) && !may_err(a) && !may_err(b);
+}
+
 static struct set equal(struct set a, struct set b) {
 	struct order o = order_of(a, b);
 
-	if (a.kind == SET_TRUTH && b.kind == SET_TRUTH && !((a.truth | b.truth) & CAN_ERR)) {
-		unsigned both = a.truth & b.truth;
-		bool single = (a.truth == CAN_TRUE || a.truth == CAN_FALSE) && (b.truth == CAN_TRUE || b.truth == CAN_FALSE);
-
-		return truth(single ? both ? CAN_TRUE : CAN_FALSE : CAN_TRUE | CAN_FALSE);
-	}
 	if (!o.known)
-		return any;
+		return are_unlike(a, b) ? truth(CAN_FALSE) : any;
 	if (o.hi_lo < 0 || o.lo_hi > 0)
 		return truth(CAN_FALSE);
-	return is_single(a) && is_single(b) ? truth(CAN_TRUE) : truth(CAN_TRUE | CAN_FALSE);
+	return truth(o.lo_hi == 0 && o.hi_lo == 0 ? CAN_TRUE : CAN_TRUE | CAN_FALSE);
 }
 
 /* --- getters: the values of a field between two instants, from the zone's own changes */
@@ -434,26 +464,64 @@ static struct set conditional(struct horizon *h, const struct cel_node *node) {
 	return out.kind == SET_TRUTH ? truth(out.truth | CAN_ERR) : any;
 }
 
-/* x in [what does not change]: true where every value of x is in it, false where none is. */
-static struct set member(struct horizon *h, struct set x, struct set list) {
-	unsigned can = 0;
-	uint64_t span = (uint64_t)x.hi - (uint64_t)x.lo; /* the difference of two int64_t may not be one */
-	uint32_t n;
+static bool has(struct cel_value list, struct cel_value v) {
+	struct cel_value value;
 
-	if (x.kind != SET_INT || list.kind != SET_ONE || list.one.kind != CEL_LIST)
-		return any;
-	n = cel_list_size(list.one);
-	if (span > MAX_COMPARED || n > MAX_COMPARED || (span + 1) * n > MAX_COMPARED)
+	if (list.kind == CEL_MAP)
+		return cel_map_find(list, v, &value);
+	for (uint32_t i = 0; i < cel_list_size(list); i++)
+		if (cel_equal(v, cel_list_at(list, i)))
+			return true;
+	return false;
+}
+
+/* Each whole number is looked for: true where every one is in it, false where none is. */
+static struct set member_ints(struct horizon *h, struct set x, struct cel_value list, uint32_t n) {
+	uint64_t span = (uint64_t)x.hi - (uint64_t)x.lo; /* the difference of two int64_t may not be one */
+	unsigned can = 0;
+
+	if (span > MAX_COMPARED || (span + 1) * n > MAX_COMPARED)
 		return truth(CAN_TRUE | CAN_FALSE);
 	h->work -= h->work < span + 1 ? h->work : (uint32_t)span + 1;
-	for (uint64_t v = 0; v <= span; v++) {
-		bool found = false;
-
-		for (uint32_t i = 0; i < n && !found; i++)
-			found = cel_equal(cel_of_int(x.lo + (int64_t)v), cel_list_at(list.one, i));
-		can |= found ? CAN_TRUE : CAN_FALSE;
-	}
+	for (uint64_t v = 0; v <= span; v++)
+		can |= has(list, cel_of_int(x.lo + (int64_t)v)) ? CAN_TRUE : CAN_FALSE;
 	return truth(can);
+}
+
+/* Anything else is compared with each item. */
+static struct set member_any(struct set x, struct cel_value list, uint32_t n) {
+	bool may = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		unsigned can = can_be(equal(x, set_of(cel_list_at(list, i))));
+
+		if (can == CAN_TRUE)
+			return truth(CAN_TRUE);
+		may |= (can & CAN_TRUE) != 0;
+	}
+	return truth(may ? CAN_TRUE | CAN_FALSE : CAN_FALSE);
+}
+
+/* x in what does not change. */
+static struct set member(struct horizon *h, struct set x, struct set list) {
+	bool map = list.kind == SET_ONE && list.one.kind == CEL_MAP;
+	uint32_t n;
+
+	if (list.kind != SET_ONE || (list.one.kind != CEL_LIST && !map) || may_err(x) || (map && x.kind != SET_INT))
+		return any;
+	n = map ? 1 : cel_list_size(list.one);
+	if (n > MAX_COMPARED)
+		return truth(CAN_TRUE | CAN_FALSE);
+	if (x.kind == SET_INT)
+		return member_ints(h, x, list.one, n);
+	return member_any(x, list.one, n);
+}
+
+/* timestamp(seconds) */
+static struct set from_unix(struct set s) {
+	struct set out = { .kind = SET_TIME };
+
+	return cel_time_from_unix(s.lo, &out.from) && cel_time_from_unix(s.hi, &out.to) ? out : any;
 }
 
 /* Of one argument. */
@@ -464,7 +532,7 @@ static struct set convert(const struct cel_node *node, struct set a) {
 	case CEL_FN_NEG:
 		return negate(a);
 	case CEL_FN_TIMESTAMP:
-		return a.kind == SET_TIME ? a : any;
+		return a.kind == SET_INT ? from_unix(a) : a.kind == SET_TIME ? a : any;
 	case CEL_FN_DURATION:
 		return a.kind == SET_DURATION ? a : any;
 	case CEL_FN_INT:

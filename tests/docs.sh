@@ -29,6 +29,8 @@ while IFS= read -r line; do
 done < <("$build/hallpass" policy lints | awk '/^[^ ]/ { id = $0 } /^  [^=]/ { what = substr($0, 3) } /^  = / { print "| `" id "` | " what " | " substr($0, 5) " |" }')
 "$build/hallpass" policy schema | cmp -s - contrib/policy.schema.json ||
 	missing "contrib/policy.schema.json is not what \`hallpass policy schema\` prints"
+# Every example of the guide does what it is said to do.
+tests/guide.sh "$build" || failed=1
 # Every promise has a paragraph in README and a test by its name.
 for p in P1 P2 P3 P4 P5 P6 P7; do
 	grep -q "\*\*$p" README.md || missing "README.md does not tell of promise $p"

@@ -18,7 +18,7 @@
 #include "hallpass/error.h"
 
 #define CLI_MAX_ARGS 64
-#define CLI_MAX_REPEAT 16
+#define CLI_MAX_REPEAT 32
 
 /* Every option of every command, once. */
 enum opt {
@@ -50,6 +50,7 @@ enum opt {
 	OPT_STRICT,
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
+	OPT_SET,
 	N_OPTS
 };
 
@@ -95,7 +96,7 @@ struct cli {
 	const struct command *command;
 	const struct command_group *group; /* whose first word was given, and then perhaps the second */
 	const char *values[N_OPTS]; /* NULL: not given; a flag: "" */
-	const char *repeated[CLI_MAX_REPEAT]; /* --delegate */
+	const char *repeated[CLI_MAX_REPEAT]; /* --delegate or --set */
 	size_t n_repeated;
 	const char *args[CLI_MAX_ARGS];
 	size_t n_args;
@@ -181,6 +182,7 @@ int cmd_status(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_policy_check(struct cli *cli);
+int cmd_policy_eval(struct cli *cli);
 int cmd_policy_lints(struct cli *cli);
 int cmd_policy_schema(struct cli *cli);
 int cmd_log(struct cli *cli);

@@ -40,6 +40,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
+	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -73,6 +74,13 @@ const struct command commands[] = {
 	  "Parses, type-checks and runs the tests of policy files, without a broker, and warns of what loads but deserves a look "
 	  "(`hallpass policy lints` lists it). Exits with 0 when all are good, else 78.",
 	  COMPLETE_FILE },
+	{ "policy eval", "[EXPR]", "evaluate an expression", 0, 1, false, cmd_policy_eval, { OPT_SET, OPT_TIME, OPT_VERBOSE }, 3,
+	  "Evaluates an expression as conditions are evaluated, and prints its value as CEL writes it. request.time is now, unless --set or "
+	  "--at says otherwise; the other attributes of a condition are absent until they are set, and any other name may be. On a terminal, and with -v, "
+	  "a note on standard error tells the type and, of a condition over request.time, until when it surely holds. "
+	  "Without EXPR it answers questions on standard input, one in a line, as JSON: {\"id\", \"expr\", \"bindings\", \"type_env\", \"container\", "
+	  "\"disable_check\"} with {\"id\", \"value\"} or {\"id\", \"error\", \"phase\"}, values and types in the form of cel.expr.Value "
+	  "and cel.expr.Type. Exits with 78 when the expression fails.", NULL },
 	{ "policy lints", "", "list what policy check warns of", 0, 0, false, cmd_policy_lints, { 0 }, 0,
 	  "Prints each id, what it means and what to do. A comment `# hallpass: ignore=ID` on a finding's line, or right above it, "
 	  "accepts the finding.", NULL },
@@ -96,7 +104,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 /* Commands whose names are two words, this one first. */
 const struct command_group command_groups[] = {
-	{ "policy", "check policy files, and tell what may stand in them" },
+	{ "policy", "check policy files, evaluate expressions, tell what may stand in them" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
 
@@ -184,6 +192,11 @@ static int unknown_option(const struct command *command, const char *arg) {
 			    : help_usage_error(command, "no option %s here", arg);
 }
 
+/* Each of these goes to cli->repeated; no command has more than one of them. */
+static bool repeats(enum opt opt) {
+	return opt == OPT_DELEGATE || opt == OPT_SET;
+}
+
 /* Takes one option at argv[*i]. -1: go on. */
 static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 	const char *value;
@@ -200,9 +213,9 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 		value = argv[++*i];
 	}
 	cli->values[opt] = value ? value : "";
-	if (opt == OPT_DELEGATE) {
+	if (repeats((enum opt)opt)) {
 		if (cli->n_repeated == CLI_MAX_REPEAT)
-			return help_usage_error(cli->command, "too many --delegate");
+			return help_usage_error(cli->command, "too many --%s", opt_defs[opt].name);
 		cli->repeated[cli->n_repeated++] = value;
 	}
 	return -1;

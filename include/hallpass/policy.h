@@ -214,3 +214,45 @@ struct policy_stats {
 	size_t bindings, deny_rules, groups, tests;
 };
 void policy_stats(const struct policy *policy, struct policy_stats *out);
+
+/* ---- One expression by itself: for `hallpass policy eval`, editors and tests ---- */
+
+/* Names and their values: the attributes of conditions, absent until set, and any other name beside them. */
+struct policy_attributes;
+
+/* request.time is now (Unix seconds), resource.type and resource.service are those of service accounts, until they are set. */
+int policy_attributes_new(const struct policy_host *host, int64_t now, struct policy_attributes **out, struct error *err);
+void policy_attributes_free(struct policy_attributes *attributes); /* takes NULL; after the expressions compiled with it */
+
+/*
+ * value: a literal of CEL: a number, a text in quotes, a list or a map of them, timestamp("...") or duration("..."). What is no literal
+ * is a text as it stands; for a timestamp RFC 3339, for a duration such as 15m. A name that is no attribute is declared with
+ * its value's type. Not after an expression was compiled. ERR_INVALID: not of the attribute's type, or no name; ERR_LIMIT.
+ */
+int policy_attributes_set(struct policy_attributes *attributes, const char *name, struct str value, struct error *err);
+int64_t policy_attributes_time(const struct policy_attributes *attributes); /* request.time, whole Unix seconds */
+
+struct policy_expression;
+
+/*
+ * Compiles as conditions are, whatever its type. The report is filled as policy_load() does, with positions in the text; its
+ * warnings are what a policy would refuse of a condition. The caller fini's it either way. -1: ERR_INVALID.
+ */
+int policy_expression_new(struct policy_attributes *attributes, struct str text, struct policy_expression **out,
+			  struct policy_report *report, struct error *err);
+void policy_expression_free(struct policy_expression *expression); /* takes NULL */
+bool policy_expression_is_timed(const struct policy_expression *expression); /* a bool that depends on request.time */
+
+/*
+ * {"value": as in hallpass/eval.h, "type": "list(int)", "text": "[1, 2]"}, a new reference. NULL: it failed, and the report
+ * has where and why; or, without a finding, memory.
+ */
+json_t *policy_eval(const struct policy_expression *expression, const struct policy_attributes *attributes,
+		    struct policy_report *report);
+
+/*
+ * The first second from now through limit (Unix seconds) in which the condition is not surely true, everything but
+ * request.time being as in the attributes; INT64_MAX: it surely is through limit. No heap.
+ */
+int64_t policy_horizon(const struct policy_expression *condition, const struct policy_attributes *attributes, int64_t now,
+		       int64_t limit);

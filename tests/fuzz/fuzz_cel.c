@@ -2,9 +2,11 @@
 /*
  * cel: any bytes compile or are refused with a position inside of them; what compiles evaluates within its arena, twice
  * the same; checked and unchecked agree where both give a value; a value printed is an expression that gives it again.
+ * What is JSON is a question of hallpass/eval.h, and has an answer.
  */
 #include <stdlib.h>
 #include <string.h>
+#include "hallpass/eval.h"
 #include "policy/cel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -118,6 +120,27 @@ static void evaluate(struct world *w, struct cel_program *checked, struct cel_pr
 	buf_fini(&two);
 }
 
+/* One of a value, a type and an error, and the question's id. */
+static void question(struct str text) {
+	static struct eval *eval;
+	json_t *json = json_loadb(text.p, text.n, JSON_ALLOW_NUL, NULL), *answer;
+	struct error err;
+	char *dumped;
+
+	if (!json)
+		return;
+	require(eval || eval_new(NULL, &eval, &err) == 0);
+	answer = eval_answer(eval, json);
+	require(answer && json_object_get(answer, "id"));
+	require(!json_object_get(answer, "value") + !json_object_get(answer, "type") + !json_object_get(answer, "error") == 2);
+	require(!json_object_get(answer, "phase") || json_object_get(answer, "error"));
+	dumped = json_dumps(answer, 0);
+	require(dumped);
+	free(dumped);
+	json_decref(answer);
+	json_decref(json);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	static const struct cel_limits tight = { .source = 400, .depth = 12, .nodes = 60, .compile_bytes = 20000, .iterations = 50,
 						 .regex = 20, .regex_memory = 20000 };
@@ -127,6 +150,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct cel_program *plain = compile(w, text, CEL_PARSE_ONLY | CEL_NO_MACROS, NULL);
 	struct cel_program *small = compile(w, text, CEL_WANT_BOOL, &tight);
 
+	if (size && (data[0] == '{' || data[0] == '['))
+		question(text);
 	require(!checked || unchecked);
 	if (unchecked)
 		evaluate(w, checked, unchecked);

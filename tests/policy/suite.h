@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * The CEL conformance suite, read from JSON: loads a directory of test files, runs every test through the
- * public interface of policy/cel.h, and counts.
+ * The CEL conformance suite, read from JSON: loads a directory of test files, asks an engine every test as a question
+ * in the form of hallpass/eval.h, judges its answers, and counts.
  *
  * The form of the files and what counts as a pass are told by the README.md beside them: a test in classes `none`
  * (no protobuf needed) and `wkt` (well-known types alone) is run; those of class `proto` need a descriptor pool and are
@@ -12,6 +12,7 @@
  * expected (1 is not 1.0), and a test that expects an error while evaluating must pass the parser and the checker.
  */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -30,8 +31,20 @@ struct suite_sink {
 	void *arg;
 };
 
+/* Who is examined. */
+struct suite_engine {
+	json_t *(*answer)(void *arg, const json_t *question); /* a new reference, or NULL */
+	void *arg;
+};
+
 /* $HALLPASS_CEL_SPEC, or ../shared/cel-spec. */
 const char *suite_directory(void);
 
-/* Runs everything; both functions of the sink may be NULL. -1: why has a sentence (the data is not there, or cannot be read). */
-int suite_run(const char *directory, const struct suite_sink *sink, struct suite_counts *totals, char *why, size_t why_size);
+enum { SUITE_ABSENT = -1, SUITE_BROKEN = -2 };
+
+/*
+ * Runs everything; engine NULL: libpolicy, in this process. Both functions of the sink may be NULL. Not 0: why has a
+ * sentence (the data is not there, or cannot be read).
+ */
+int suite_run(const char *directory, const struct suite_engine *engine, const struct suite_sink *sink, struct suite_counts *totals,
+	      char *why, size_t why_size);

@@ -180,6 +180,83 @@ static void test_cel_time_checks_ranges(void **state) {
 	assert_false(cel_duration_negate(INT64_MIN, &d));
 }
 
+/* Nanoseconds since the epoch need 69 bits. */
+static __int128 whole(struct cel_timestamp t) {
+	return (__int128)t.s * CEL_NS_PER_S + t.ns;
+}
+
+static bool fits(__int128 ns, struct cel_timestamp *out) {
+	__int128 s = ns / CEL_NS_PER_S - (ns % CEL_NS_PER_S < 0);
+
+	*out = (struct cel_timestamp){ (int64_t)s, (uint32_t)(ns - s * CEL_NS_PER_S) };
+	return s >= CEL_TIME_MIN_S && s <= CEL_TIME_MAX_S;
+}
+
+static uint64_t rnd(uint64_t *state) {
+	*state ^= *state << 13; /* xorshift64 */
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Near the ends of the range as often as within it. */
+static struct cel_timestamp some_time(uint64_t *state) {
+	const int64_t near[] = { CEL_TIME_MIN_S, CEL_TIME_MAX_S, 0, 1795532645 };
+	int64_t span = rnd(state) % 2 ? 3 : 4000000000, s = near[rnd(state) % 4] + (int64_t)(rnd(state) % (uint64_t)(2 * span)) - span;
+	const uint32_t parts[] = { 0, 1, 999999999, (uint32_t)(rnd(state) % CEL_NS_PER_S) };
+
+	s = s < CEL_TIME_MIN_S ? CEL_TIME_MIN_S : s > CEL_TIME_MAX_S ? CEL_TIME_MAX_S : s;
+	return (struct cel_timestamp){ s, parts[rnd(state) % 4] };
+}
+
+static int64_t some_duration(uint64_t *state) {
+	const int64_t ends[] = { INT64_MIN, INT64_MIN + 1, -CEL_NS_PER_S, -1, 0, 1, CEL_NS_PER_S, INT64_MAX };
+
+	return rnd(state) % 2 ? ends[rnd(state) % 8] : (int64_t)(rnd(state) >> rnd(state) % 64) * (rnd(state) % 2 ? 1 : -1);
+}
+
+/* To the nanosecond, and an error exactly where the result is out of range. */
+static void test_cel_time_arithmetic_is_exact(void **state) {
+	uint64_t seed = 20261126;
+
+	(void)state;
+	for (int i = 0; i < 200000; i++) {
+		struct cel_timestamp a = some_time(&seed), b = some_time(&seed), want, got;
+		int64_t d = some_duration(&seed), e = some_duration(&seed), diff;
+		__int128 apart = whole(a) - whole(b);
+		bool ok;
+
+		ok = fits(whole(a) + d, &want);
+		assert_true(cel_time_add(a, d, &got) == ok && (!ok || cel_time_compare(got, want) == 0));
+		assert_true(!ok || (cel_time_diff(want, a, &diff) && diff == d)); /* there and back */
+		ok = fits(whole(a) - d, &want);
+		assert_true(cel_time_sub(a, d, &got) == ok && (!ok || cel_time_compare(got, want) == 0));
+		ok = apart >= INT64_MIN && apart <= INT64_MAX;
+		assert_true(cel_time_diff(a, b, &diff) == ok && (!ok || diff == apart));
+		ok = (__int128)d + e >= INT64_MIN && (__int128)d + e <= INT64_MAX;
+		assert_true(cel_duration_add(d, e, &diff) == ok && (!ok || diff == d + e));
+		ok = (__int128)d - e >= INT64_MIN && (__int128)d - e <= INT64_MAX;
+		assert_true(cel_duration_sub(d, e, &diff) == ok && (!ok || diff == d - e));
+		assert_true(cel_duration_negate(d, &diff) == (d != INT64_MIN) && (d == INT64_MIN || diff == -d));
+	}
+}
+
+/* What is printed reads back as the same nanosecond. */
+static void test_cel_time_texts_read_back(void **state) {
+	uint64_t seed = 4;
+
+	(void)state;
+	for (int i = 0; i < 50000; i++) {
+		char text[CEL_TIME_TEXT], span[CEL_DURATION_TEXT];
+		struct cel_timestamp t = some_time(&seed), u;
+		int64_t d = some_duration(&seed), e;
+		size_t n = cel_time_format(t, text), m = cel_duration_format(d, span);
+
+		assert_true(cel_time_parse((struct str){ text, n }, &u) && cel_time_compare(t, u) == 0);
+		assert_true(cel_duration_parse((struct str){ span, m }, &e) && d == e);
+	}
+}
+
 static void test_cel_time_gets_fields(void **state) {
 	/* 2009-02-13T23:31:20.123456789Z, the conformance suite's favourite: a Friday. */
 	const struct cel_timestamp t = { 1234567880, 123456789 };
@@ -256,6 +333,8 @@ int main(void) {
 		cmocka_unit_test(test_cel_duration_reads_and_prints),
 		cmocka_unit_test(test_cel_duration_refuses_the_rest),
 		cmocka_unit_test(test_cel_time_checks_ranges),
+		cmocka_unit_test(test_cel_time_arithmetic_is_exact),
+		cmocka_unit_test(test_cel_time_texts_read_back),
 		cmocka_unit_test(test_cel_time_gets_fields),
 		cmocka_unit_test(test_cel_duration_gets_totals),
 		cmocka_unit_test(test_cel_time_next_change_is_the_next),

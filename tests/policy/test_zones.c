@@ -302,6 +302,73 @@ static void test_zones_ask_the_host_for_no_other_file(void **state) {
 	assert_int_equal(asked, 1);
 }
 
+/* ---- in a policy ---- */
+
+#define BINDING(expression)                                                                                            \
+	"version: 1\nbindings:\n  - name: b\n    members: [user:a@b.cc]\n    serviceAccounts: [x@p.example]\n"           \
+	"    condition:\n      expression: " expression "\n"
+
+static int read_counted(void *arg, const char *name, unsigned char **data, size_t *len) {
+	++*(int *)arg;
+	return read_system_zone(NULL, name, data, len);
+}
+
+/* Each is read once for all the conditions that name it, and none while deciding: files may change, a policy does not. */
+static void test_zones_are_read_at_load_and_once(void **state) {
+	static const char text[] = BINDING("request.time.getHours('Europe/Berlin') >= 0 && request.time.getMinutes('Europe/Berlin') >= 0 &&"
+					   " request.time.getDate('US/Central') > 0 && request.time.getDate('+01:00') > 0")
+		"denyRules:\n  - {name: d, deniedPrincipals: [user:c@d.ee], denialCondition: {expression: \"request.time.getHours('Europe/Berlin') > 25\"}}\n";
+	int asked = 0;
+	struct policy_host counting = { read_counted, &asked };
+	struct policy_query q = { .now = 1795532645, .principal = "user:a@b.cc", .service_account = "x@p.example" };
+	struct policy_report report;
+	struct policy *policy;
+	struct decision d;
+	struct error err;
+
+	(void)state;
+	if (policy_load("p", STR(text), &counting, 0, &policy, &report, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(asked, 2);
+	for (int i = 0; i < 100; i++) {
+		q.now += 86400;
+		policy_decide(policy, &q, &d);
+		assert_true(d.allow);
+	}
+	assert_int_equal(asked, 2);
+	policy_report_fini(&report);
+	policy_unref(policy);
+}
+
+/* Where it stands, and what may stand there. */
+static void test_zones_that_do_not_exist_refuse_the_policy(void **state) {
+	static const struct {
+		const char *text, *message;
+		unsigned column;
+	} rows[] = {
+		{ BINDING("request.time.getHours('Europe/Berln') > 1"), "there is no time zone 'Europe/Berln' here", 41 },
+		{ BINDING("request.time.getHours('../../etc/passwd') > 1"), "'../../etc/passwd' is no time zone", 41 },
+		{ BINDING("request.time.getHours('CEST+1:00') > 1"), "'CEST+1:00' is no time zone", 41 },
+		{ BINDING("request.time.getHours('+24:00') > 1"), "'+24:00' is no time zone", 41 },
+		{ BINDING("1 > 2 && request.time.getHours('Mars/Olympus') > 1"), "there is no time zone 'Mars/Olympus' here", 50 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct policy_report report;
+		struct policy *policy;
+		struct error err;
+
+		assert_int_equal(policy_load("p", str_of(rows[i].text), &host, 0, &policy, &report, &err), -1);
+		assert_int_equal(report.n_errors, 1);
+		assert_int_equal(report.findings[0].line, 7);
+		assert_int_equal(report.findings[0].column, rows[i].column);
+		if (strncmp(report.findings[0].message, rows[i].message, strlen(rows[i].message)))
+			fail_msg("%s", report.findings[0].message);
+		policy_report_fini(&report);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_zones_change_when_they_do),
@@ -311,6 +378,8 @@ int main(void) {
 		cmocka_unit_test(test_zones_refuse_bad_files),
 		cmocka_unit_test(test_zones_know_fixed_offsets),
 		cmocka_unit_test(test_zones_ask_the_host_for_no_other_file),
+		cmocka_unit_test(test_zones_are_read_at_load_and_once),
+		cmocka_unit_test(test_zones_that_do_not_exist_refuse_the_policy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
