@@ -117,10 +117,27 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot) {
 	return snapshot;
 }
 
+static void snapshot_empty(void *arg) {
+	struct snapshot *snapshot = arg;
+
+	policy_unref(snapshot->policy);
+	config_free(snapshot->config);
+}
+
 void snapshot_unref(struct snapshot *snapshot) {
 	if (!snapshot || --snapshot->refs)
 		return;
-	policy_unref(snapshot->policy);
-	config_free(snapshot->config);
+	snapshot->burial = (struct errand){ .run = snapshot_empty, .done = free, .arg = snapshot };
+	if (snapshot->burial_by) {
+		errands_start(snapshot->burial_by, &snapshot->burial);
+		return;
+	}
+	snapshot_empty(snapshot);
 	free(snapshot);
+}
+
+void snapshot_bury(struct snapshot *snapshot, struct errands *errands) {
+	if (snapshot)
+		snapshot->burial_by = errands;
+	snapshot_unref(snapshot);
 }

@@ -42,6 +42,7 @@ struct call {
 	struct conn *conn;
 	struct request *request;	  /* NULL: a question, or already ended */
 	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
+	struct reload_wait *reload_wait;    /* … or for a reload's end */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
@@ -398,12 +399,20 @@ static void answer_status(struct call *call) {
 	call_reply_json(call, broker_status(call->native->broker));
 }
 
+static void on_reloaded(const struct snapshot *snapshot, const struct snapshot_notes *notes, const struct error *err, void *arg) {
+	const char *findings = notes->text.data ? notes->text.data : "";
+	struct call *call = arg;
+
+	if (snapshot)
+		call_reply_json(call, json_pack("{s:s, s:s, s:i}", "policySha256", snapshot->policy_sha256, "findings",
+						findings, "warnings", (int)notes->n_warnings));
+	else
+		call_fail(call, err, "RELOAD_REFUSED", &(struct status_detail){ "findings", findings }, 1);
+}
+
 static void answer_reload(struct call *call) {
 	const struct reload_by by = { call->caller.principal, call->caller.peer };
-	struct snapshot_notes notes = { 0 };
 	struct error err = { 0 };
-	const char *findings;
-	int r;
 
 	if (!caller_is_operator(call)) {
 		error_set(&err, ERR_DENIED, "%s is no operator: root, the broker's own uid and `operators:` may reload",
@@ -412,15 +421,7 @@ static void answer_reload(struct call *call) {
 		call_fail(call, &err, "NOT_OPERATOR", NULL, 0);
 		return;
 	}
-	r = broker_reload(call->native->broker, &by, &notes, &err);
-	findings = notes.text.data ? notes.text.data : "";
-	if (r < 0)
-		call_fail(call, &err, "RELOAD_REFUSED", &(struct status_detail){ "findings", findings }, 1);
-	else
-		call_reply_json(call, json_pack("{s:s, s:s, s:i}", "policySha256",
-						call->native->requests->snapshot->policy_sha256, "findings", findings,
-						"warnings", (int)notes.n_warnings));
-	snapshot_notes_fini(&notes);
+	call->reload_wait = reload_start(broker_reloader(call->native->broker), &by, on_reloaded, call);
 }
 
 /* --- liveness: no caller needed, nothing asked of anybody */
@@ -546,6 +547,7 @@ static void on_gone(void *arg, struct conn *conn) {
 	if (!call)
 		return;
 	accounts_cancel(take(&call->account_wait));
+	reload_cancel(take(&call->reload_wait));
 	if (call->request)
 		request_abandon(call->request);
 	call_free(call);
