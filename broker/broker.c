@@ -324,6 +324,10 @@ void broker_run(struct broker *b) {
 	event_base_dispatch(b->base);
 }
 
+struct event_base *broker_base(struct broker *b) {
+	return b->base;
+}
+
 struct request_world *broker_requests(struct broker *b) {
 	return &b->requests;
 }

@@ -25,6 +25,7 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 void broker_run(struct broker *broker);
 void broker_free(struct broker *broker); /* takes NULL */
 
+struct event_base *broker_base(struct broker *broker);
 struct request_world *broker_requests(struct broker *broker);
 
 /* Takes up configuration and policy anew; the attempt is recorded either way. */

@@ -8,6 +8,7 @@
 #include "broker/clock.h"
 #include "broker/status.h"
 #include "broker/surface/ask.h"
+#include "broker/surface/listing.h"
 #include "broker/surface/native.h"
 #include "hallpass/api.h"
 #include "hallpass/cleanup.h"
@@ -43,6 +44,7 @@ struct call {
 	struct request *request;	  /* NULL: a question, or already ended */
 	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
 	struct reload_wait *reload_wait;    /* … or for a reload's end */
+	struct listing *listing;	    /* … or for its turns */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
@@ -335,13 +337,12 @@ static void answer_whoami(struct call *call) {
 					(json_int_t)peer->pid, "exe", peer->exe[0] ? peer->exe : NULL));
 }
 
-static void answer_list(struct call *call) {
-	const struct ask ask = { .surface = "native" };
-	struct policy_query query;
+static void on_listed(const struct buf *body, void *arg) {
+	call_reply(arg, 200, body, false);
+}
 
-	request_query(&ask, &call->caller, call->snapshot, clock_now(), &query);
-	call_reply_json(call, json_pack("{s:s, s:o}", "principal", call->caller.principal, "accounts",
-					policy_list(call->snapshot->policy, &query)));
+static void answer_list(struct call *call) {
+	call->listing = listing_start(broker_base(call->native->broker), call->snapshot, &call->caller, on_listed, call);
 }
 
 static bool caller_is_operator(const struct call *call) {
@@ -548,6 +549,7 @@ static void on_gone(void *arg, struct conn *conn) {
 		return;
 	accounts_cancel(take(&call->account_wait));
 	reload_cancel(take(&call->reload_wait));
+	listing_cancel(take(&call->listing));
 	if (call->request)
 		request_abandon(call->request);
 	call_free(call);
