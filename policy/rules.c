@@ -268,7 +268,7 @@ bool caller_is_in(const struct caller *caller, struct ids subjects) {
 #define ACCOUNT_LISTS 3 /* those that name it, those with a pattern of its domain, those for all */
 
 static uint32_t domain_of(const struct names *domains, struct str account) {
-	const char *at = memchr(account.p, '@', account.n);
+	const char *at = domains->n > 1 ? memchr(account.p, '@', account.n) : NULL; /* one is DOMAIN_ANY */
 
 	return at ? names_find(domains, at + 1, account.n - (size_t)(at + 1 - account.p)) : NO_ID;
 }
