@@ -28,7 +28,7 @@ void broker_free(struct broker *broker); /* takes NULL */
 struct event_base *broker_base(struct broker *broker);
 struct request_world *broker_requests(struct broker *broker);
 
-/* Takes up configuration and policy anew; the attempt is recorded either way. */
+/* Where configuration and policy are taken up anew; each attempt is recorded. */
 struct reloader *broker_reloader(struct broker *broker);
 /* Records that somebody wanted a reload who may not. */
 void broker_reload_denied(struct broker *broker, const struct reload_by *by, const struct error *err);
