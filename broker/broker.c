@@ -252,6 +252,7 @@ void broker_free(struct broker *b) {
 	accounts_free(b->requests.accounts);
 	limiter_free(b->requests.limiter);
 	buf_fini(&b->requests.record);
+	pool_fini(&b->requests.pool);
 	snapshot_unref(b->requests.snapshot);
 	errands_free(b->errands); /* older ones may be on their way */
 	for (size_t i = 0; i < N_SIGNALS; i++)

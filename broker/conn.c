@@ -18,7 +18,8 @@
 #include "broker/status.h"
 #include "hallpass/cleanup.h"
 
-#define IN_FIRST 2048			       /* most requests fit */
+#define IN_SCRATCH 16384		       /* read at once; nearly all requests come whole and need no memory of their own */
+#define IN_FIRST 2048			       /* kept for one that did not */
 #define IN_MAX (HTTP_MAX_HEAD + 3 * HTTP_MAX_BODY) /* a head, and a body with its chunk lines */
 #define OUT_MAX (2 << 20)
 #define ACCEPTS_AT_ONCE 64
@@ -50,15 +51,17 @@ struct conn {
 	enum wait wait;
 	int64_t deadline_ms;
 
-	char *in;
-	size_t in_len, in_size;
+	char *in; /* bytes from in_at to in_len are to be parsed; NULL: none */
+	size_t in_at, in_len;
+	size_t in_size; /* 0: `in` is the server's scratch, for as long as on_readable() is on the stack */
 	struct http_parser parser;
-	struct http_request *request; /* while one is pending */
-	char *out;		      /* what the socket did not take; NULL: nothing */
+	char *out; /* what the socket did not take; NULL: nothing */
 	size_t out_len, out_at;
 	bool out_secret;
 
-	bool pending;	    /* a request is with the handler */
+	bool pending;	    /* a request is with the handler: */
+	bool head_only;	    /* its answer has no body */
+	bool keep_alive;    /* its client will go on */
 	bool close_after;   /* the answer under way is the last */
 	bool busy;	    /* conn_process() is on the stack: it frees */
 	bool dead;
@@ -93,7 +96,8 @@ struct conn_server {
 	int spare_fd; /* given up for a moment when descriptors run out */
 	bool paused;  /* listeners are silent until resume fires or a connection ends */
 	LIST_HEAD(, quota) quotas[UID_BUCKETS];
-	struct buf reply; /* scratch for building one answer */
+	struct buf reply;     /* scratch for building one answer */
+	char in[IN_SCRATCH]; /* scratch for reading */
 	struct told told_exhausted, told_peer;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -197,8 +201,8 @@ static void conn_free(struct conn *conn) {
 	event_del(&conn->closed_event);
 	close(conn->fd);
 	conn_out_free(conn);
-	free(conn->in);
-	free(conn->request);
+	if (conn->in_size)
+		free(conn->in);
 	quota_release(conn->quota);
 	s->counters.open--;
 	free(conn);
@@ -224,8 +228,6 @@ static void conn_end(struct conn *conn) {
 /* --- writing */
 
 static void build_reply(struct conn *conn, const struct http_reply *reply, bool close, struct buf *out) {
-	bool head_only = conn->request && conn->request->method == HTTP_HEAD;
-
 	/* Room first: what grows later would leave a copy of the token where it stood. */
 	buf_reset(out);
 	if (buf_grow(out, reply->body.n + 1024))
@@ -248,19 +250,19 @@ static void build_reply(struct conn *conn, const struct http_reply *reply, bool 
 	if (reply->extra)
 		buf_adds(out, reply->extra);
 	buf_adds(out, "\r\n");
-	if (!head_only)
+	if (!conn->head_only)
 		buf_add(out, reply->body.p, reply->body.n);
 }
 
 /* An answer is out: what comes next? */
 static void conn_sent(struct conn *conn) {
 	if (!conn->close_after) {
-		conn_wait(conn, conn->in_len ? WAIT_HEAD : WAIT_IDLE);
+		conn_wait(conn, conn->in_at < conn->in_len ? WAIT_HEAD : WAIT_IDLE);
 		return;
 	}
 	/* The client may still be sending: without reading that away, a reset could overtake the answer. */
 	shutdown(conn->fd, SHUT_WR);
-	conn->in_len = 0;
+	conn->in_at = conn->in_len;
 	conn_wait(conn, WAIT_LINGER);
 }
 
@@ -313,31 +315,14 @@ static void on_writable(evutil_socket_t fd, short events, void *arg) {
 	conn_process(conn);
 }
 
-/* The bytes of the request that was answered are done with. */
-static void conn_consume(struct conn *conn) {
-	size_t n = conn->parser.consumed;
-
-	memmove(conn->in, conn->in + n, conn->in_len - n);
-	conn->in_len -= n;
-	http_parser_init(&conn->parser);
-	free(conn->request);
-	conn->request = NULL;
-	if (conn->in_len == 0) { /* idle connections hold no buffer */
-		free(conn->in);
-		conn->in = NULL;
-		conn->in_size = 0;
-	}
-}
-
 void conn_reply(struct conn *conn, const struct http_reply *reply) {
 	struct conn_server *s = conn->server;
 	bool was_busy = conn->busy;
 
 	assert(conn->pending && !conn->dead);
 	conn->pending = false;
-	conn->close_after = reply->close || !conn->request->keep_alive || s->drained;
+	conn->close_after = reply->close || !conn->keep_alive || s->drained;
 	build_reply(conn, reply, conn->close_after, &s->reply);
-	conn_consume(conn);
 	conn->busy = true; /* whoever set it first frees */
 	if (buf_ok(&s->reply))
 		conn_send(conn, &s->reply, reply->secret);
@@ -358,8 +343,7 @@ static void conn_refuse(struct conn *conn, int status, enum error_code code, con
 	conn->server->counters.refused++;
 	status_body_http(&body, status, code, "MALFORMED_REQUEST", why);
 	reply.body = (struct str){ body.data, body.len };
-	free(conn->request);
-	conn->request = NULL;
+	conn->head_only = false;
 	conn->close_after = true;
 	build_reply(conn, &reply, true, &conn->server->reply);
 	conn_send(conn, &conn->server->reply, false);
@@ -368,22 +352,49 @@ static void conn_refuse(struct conn *conn, int status, enum error_code code, con
 
 /* --- reading */
 
-static bool conn_grow(struct conn *conn) {
-	size_t size = conn->in_size ? conn->in_size * 2 : IN_FIRST;
+/* Room to read into: the server's, or behind what is kept of a request that did not come whole. NULL: there is none. */
+static char *conn_room(struct conn *conn, size_t *n) {
+	size_t size = conn->in_size * 2 < IN_MAX ? conn->in_size * 2 : IN_MAX;
 	char *in;
 
-	if (conn->in_len < conn->in_size)
-		return true;
-	if (size > IN_MAX)
-		size = IN_MAX;
-	if (size <= conn->in_len)
-		return false;
-	in = realloc(conn->in, size);
-	if (!in)
-		return false;
+	if (!conn->in) {
+		conn->in = conn->server->in;
+		conn->in_at = conn->in_len = 0;
+		*n = IN_SCRATCH;
+		return conn->in;
+	}
+	if (conn->in_len == conn->in_size && size > conn->in_size && (in = realloc(conn->in, size))) {
+		conn->in = in;
+		conn->in_size = size;
+	}
+	*n = conn->in_size - conn->in_len;
+	return *n ? conn->in + conn->in_len : NULL;
+}
+
+/* What is left moves to the front of memory of the connection's own; idle connections hold none. */
+static void conn_keep_in(struct conn *conn) {
+	size_t left = conn->in_len - conn->in_at, size = IN_FIRST;
+	char *in = conn->in_size ? conn->in : NULL;
+
+	if (!conn->in || (left && in && conn->in_at == 0))
+		return;
+	while (size < left)
+		size *= 2;
+	if (left && !in)
+		in = malloc(size);
+	if (left && in) {
+		memmove(in, conn->in + conn->in_at, left);
+		conn->in_size = conn->in_size ? conn->in_size : size;
+		conn->in_len = left;
+	} else {
+		free(in);
+		in = NULL;
+		conn->in_size = conn->in_len = 0;
+	}
 	conn->in = in;
-	conn->in_size = size;
-	return true;
+	conn->in_at = 0;
+	if (left && !in)
+		conn_end(conn);
 }
 
 static void conn_continue(struct conn *conn) {
@@ -394,19 +405,27 @@ static void conn_continue(struct conn *conn) {
 		conn_end(conn);
 }
 
-/* One request from the buffer to the handler. False: nothing more to do now. */
-static bool conn_step(struct conn *conn) {
+/* The bytes of the request are done with once the handler has seen it. */
+static void conn_request(struct conn *conn, const struct http_request *request) {
 	struct conn_server *s = conn->server;
 
-	if (conn->dead || conn->pending || conn->out || conn->close_after || !conn->in_len)
+	conn->in_at += conn->parser.consumed;
+	http_parser_init(&conn->parser);
+	conn_wait(conn, WAIT_NOTHING);
+	s->counters.requests++;
+	conn->pending = true;
+	conn->head_only = request->method == HTTP_HEAD;
+	conn->keep_alive = request->keep_alive;
+	s->handler.request(s->handler.arg, conn, request);
+}
+
+/* One request from the buffer to the handler. False: nothing more to do now. */
+static bool conn_step(struct conn *conn) {
+	struct http_request request;
+
+	if (conn->dead || conn->pending || conn->out || conn->close_after || conn->in_at == conn->in_len)
 		return false;
-	if (!conn->request)
-		conn->request = malloc(sizeof(*conn->request));
-	if (!conn->request) {
-		conn_end(conn);
-		return false;
-	}
-	switch (http_parse(&conn->parser, conn->in, conn->in_len, conn->request)) {
+	switch (http_parse(&conn->parser, conn->in + conn->in_at, conn->in_len - conn->in_at, &request)) {
 	case HTTP_MORE:
 		conn_wait(conn, WAIT_HEAD);
 		if (conn->parser.expect_continue)
@@ -418,14 +437,11 @@ static bool conn_step(struct conn *conn) {
 	case HTTP_DONE:
 		break;
 	}
-	conn_wait(conn, WAIT_NOTHING);
-	s->counters.requests++;
-	conn->pending = true;
-	s->handler.request(s->handler.arg, conn, conn->request);
+	conn_request(conn, &request);
 	return true;
 }
 
-/* Bytes behind a pending request stay in the kernel: the request's views must not move. */
+/* Bytes behind a pending request stay in the kernel: that bounds what a client can make us hold. */
 static void conn_park(struct conn *conn) {
 	char c;
 	ssize_t r = recv(conn->fd, &c, 1, MSG_PEEK);
@@ -459,6 +475,7 @@ static void conn_process(struct conn *conn) {
 	while (conn_step(conn))
 		;
 	conn_unpark(conn);
+	conn_keep_in(conn);
 	conn->busy = false;
 	if (conn->dead)
 		conn_free(conn);
@@ -466,6 +483,8 @@ static void conn_process(struct conn *conn) {
 
 static void on_readable(evutil_socket_t fd, short events, void *arg) {
 	struct conn *conn = arg;
+	char *room;
+	size_t n;
 	ssize_t r;
 
 	(void)events;
@@ -473,22 +492,19 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 		conn_park(conn);
 		return;
 	}
-	if (!conn_grow(conn)) {
+	room = conn_room(conn, &n);
+	if (!room) {
 		/* Only chunks of a byte or two each come so far: three times the largest body, and no end. */
 		conn_refuse(conn, 413, ERR_INVALID, "a body in too many chunks");
 		return;
 	}
-	r = recv(fd, conn->in + conn->in_len, conn->in_size - conn->in_len, 0);
-	if (r < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (r <= 0) { /* a half-close counts as leaving */
+	r = recv(fd, room, n, 0);
+	if (r > 0 && conn->wait != WAIT_LINGER)
+		conn->in_len += (size_t)r;
+	if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR)) /* a half-close counts as leaving */
 		conn_end(conn);
-		return;
-	}
-	if (conn->wait == WAIT_LINGER)
-		return;
-	conn->in_len += (size_t)r;
-	conn_process(conn);
+	else
+		conn_process(conn);
 }
 
 /* --- accepting */

@@ -3,9 +3,9 @@
 /*
  * Connections: accepted sockets, their buffers and deadlines, one exchange at a time.
  *
- * A conn owns its socket and two bounded buffers on raw libevent events. It reads a head and a body under one absolute
- * deadline, hands the request to its handler, and answers in order: with a request pending, the next one's bytes wait
- * in the buffer or the kernel. A half-close or hang-up counts as leaving. It knows no surface and no rule.
+ * A conn owns its socket and two bounded buffers on raw libevent events; it holds neither while nothing is on its way. It
+ * reads a head and a body under one absolute deadline, hands the request to its handler, and answers in order: with a
+ * request pending, the next one's bytes wait in the buffer or the kernel. A half-close or hang-up counts as leaving. It knows no surface and no rule.
  *
  * Who is at the other end is taken from the kernel at accept, before a byte is read (authn/peer.h).
  */
@@ -33,7 +33,7 @@ struct http_reply {
 
 struct conn_handler {
 	/*
-	 * A complete request. `request` and its views stay good until conn_reply() or gone().
+	 * A complete request. `request` and its views are good inside this call alone.
 	 * Answer with conn_reply(), inside this call or later, exactly once unless gone() comes first.
 	 */
 	void (*request)(void *arg, struct conn *conn, const struct http_request *request);

@@ -2,6 +2,7 @@
 
 #include <strings.h>
 #include "broker/http.h"
+#include "hallpass/ascii.h"
 #include "hallpass/cleanup.h"
 
 /* RFC 9110 §5.6.2 tchar. */
@@ -22,26 +23,34 @@ static enum http_verdict refuse(struct http_parser *p, int status, const char *w
 
 /* --- the head: every line ends in CRLF; no other control character but HTAB inside field values */
 
-/* How many bytes at the front are visible ASCII or blanks: eight at a time, as nearly all of a head is. */
-static size_t plain_run(const char *data, size_t n) {
-	const uint64_t ones = 0x0101010101010101, high = 0x8080808080808080;
-	uint64_t v;
-	size_t i = 0;
+/* The length, with its CRLF, of a whole line of nothing else but plain ASCII; 0: it is not whole, or not so plain. */
+static size_t plain_line(const char *data, size_t n) {
+	const char *lf = memchr(data, '\n', n);
+	size_t len = lf ? (size_t)(lf - data) : 0;
 
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&v, data + i, 8);
-		if ((v | (v - ones * 0x20) | ((v ^ ones * 0x7F) - ones)) & high)
-			break;
+	return len && data[len - 1] == '\r' && ascii_run(data, len - 1, false) == len - 1 ? len + 1 : 0;
+}
+
+/* Nearly all lines of nearly all heads, and quickly. Stops before one that must be looked at closely. */
+static bool take_plain_lines(struct http_parser *p, const char *data, size_t end) {
+	size_t n;
+
+	while (p->scanned == p->line_start && (n = plain_line(data + p->scanned, end - p->scanned))) {
+		p->scanned = p->line_start += n;
+		if (n == 2) {
+			p->head_len = p->scanned;
+			return true;
+		}
 	}
-	while (i < n && data[i] >= 0x20 && data[i] < 0x7F)
-		i++;
-	return i;
+	return false;
 }
 
 /* Finds the empty line; looks at each byte once however the bytes arrive. */
 static enum http_verdict find_head(struct http_parser *p, const char *data, size_t len) {
 	const size_t end = len < HTTP_MAX_HEAD ? len : HTTP_MAX_HEAD;
 
+	if (take_plain_lines(p, data, end))
+		return HTTP_DONE;
 	for (; p->scanned < end; p->scanned++) {
 		unsigned char c = (unsigned char)data[p->scanned];
 
@@ -56,7 +65,7 @@ static enum http_verdict find_head(struct http_parser *p, const char *data, size
 			}
 			p->line_start = p->scanned + 1;
 		} else if (c >= 0x20 && c < 0x7F) {
-			p->scanned += plain_run(data + p->scanned, end - p->scanned) - 1;
+			p->scanned += ascii_run(data + p->scanned, end - p->scanned, false) - 1;
 		} else if (c != '\r' && c != '\t') {
 			return refuse(p, 400, c ? "a control character or a byte that is not ASCII" : "a NUL byte");
 		}
@@ -97,15 +106,44 @@ static bool is_hex(char c) {
 
 /* Path and query hold what RFC 3986 lets them hold; escapes are whole; nothing is decoded. */
 static bool target_chars_ok(struct str s) {
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	static const bool chars[256] = {
+		['!'] = 1, ['$' ... ';'] = 1, ['='] = 1, ['?' ... '['] = 1, [']'] = 1, ['_'] = 1, ['a' ... 'z'] = 1, ['~'] = 1,
+	};
 
-		if (c == '%' && !(i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2])))
+	for (size_t i = 0; i < s.n; i++) {
+		if (!chars[(unsigned char)s.p[i]])
 			return false;
-		if (c <= 0x20 || c >= 0x7F || strchr("\"<>\\^`{|}#", c))
+		if (s.p[i] == '%' && !(i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2])))
 			return false;
 	}
 	return true;
+}
+
+/* host[:port], where host is a name, an IPv4 address or a bracketed IPv6 one. */
+static bool host_ok(struct str host) {
+	static const bool names[256] = {
+		['-'] = 1, ['.'] = 1, ['_'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+	};
+	size_t i = 0, digits;
+
+	if (host.n && host.p[0] == '[') {
+		for (i = 1; i < host.n && (is_hex(host.p[i]) || host.p[i] == ':' || host.p[i] == '.');)
+			i++;
+		if (i < 3 || i >= host.n || host.p[i++] != ']')
+			return false;
+	} else {
+		while (i < host.n && names[(unsigned char)host.p[i]])
+			i++;
+		if (i == 0 || i > 255)
+			return false;
+	}
+	if (i == host.n)
+		return true;
+	if (host.p[i++] != ':')
+		return false;
+	for (digits = 0; i < host.n && host.p[i] >= '0' && host.p[i] <= '9'; i++)
+		digits++;
+	return i == host.n && digits >= 1 && digits <= 5;
 }
 
 static bool parse_target(struct http_parser *p, struct http_request *r) {
@@ -116,6 +154,10 @@ static bool parse_target(struct http_parser *p, struct http_request *r) {
 		slash = memchr(t.p + 7, '/', t.n - 7);
 		r->host = (struct str){ t.p + 7, slash ? (size_t)(slash - t.p) - 7 : t.n - 7 };
 		t = slash ? (struct str){ slash, t.n - (size_t)(slash - t.p) } : STR("/");
+		if (!host_ok(r->host)) {
+			refuse(p, 400, "an ill-formed authority");
+			return false;
+		}
 	}
 	if (t.n == 0 || t.p[0] != '/' || !target_chars_ok(t)) {
 		refuse(p, 400, "a target that is neither a path nor a URL");
@@ -149,33 +191,8 @@ static bool parse_request_line(struct http_parser *p, struct str line, struct ht
 	return parse_version(p, (struct str){ b + 1, (size_t)(end - b) - 1 }, r) && parse_target(p, r);
 }
 
-/* host[:port], where host is a name, an IPv4 address or a bracketed IPv6 one. */
-static bool host_ok(struct str host) {
-	size_t i = 0, digits;
-
-	if (host.n && host.p[0] == '[') {
-		for (i = 1; i < host.n && (is_hex(host.p[i]) || host.p[i] == ':' || host.p[i] == '.');)
-			i++;
-		if (i < 3 || i >= host.n || host.p[i++] != ']')
-			return false;
-	} else {
-		while (i < host.n && ((host.p[i] >= '0' && host.p[i] <= '9') ||
-				      ((host.p[i] | 32) >= 'a' && (host.p[i] | 32) <= 'z') || strchr("-._", host.p[i])))
-			i++;
-		if (i == 0 || i > 255)
-			return false;
-	}
-	if (i == host.n)
-		return true;
-	if (host.p[i++] != ':')
-		return false;
-	for (digits = 0; i < host.n && host.p[i] >= '0' && host.p[i] <= '9'; i++)
-		digits++;
-	return i == host.n && digits >= 1 && digits <= 5;
-}
-
 static bool same_but_for_case(struct str name, const char *lower, size_t n) {
-	return name.n == n && !strncasecmp(name.p, lower, n);
+	return name.n == n && (name.p[0] | 32) == lower[0] && !strncasecmp(name.p, lower, n);
 }
 
 /* lower: a literal, so that most names are told apart by their length alone. */
@@ -319,10 +336,6 @@ static bool parse_head(struct http_parser *p, const char *data, struct http_requ
 	}
 	if (first || (r->minor == 1 && !f.host) || (f.encoding && f.length)) {
 		refuse(p, 400, first ? "an empty head" : !f.host ? "no Host field" : "both Transfer-Encoding and Content-Length");
-		return false;
-	}
-	if (r->host.p && !host_ok(r->host)) {
-		refuse(p, 400, "an ill-formed authority");
 		return false;
 	}
 	r->keep_alive = r->minor == 1 ? !f.connection_close : f.connection_keep && !f.connection_close;

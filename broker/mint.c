@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <event2/event.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,9 @@
 #include "broker/clock.h"
 #include "broker/log.h"
 #include "broker/mint.h"
+#include "broker/sha256.h"
 #include "broker/source/google_error.h"
+#include "hallpass/hex.h"
 
 #define DEFAULT_DEADLINE_MS 10000
 #define DEFAULT_FLIGHTS 1024
@@ -104,17 +105,6 @@ static uint32_t minter_random(struct minter *minter) {
 	return (uint32_t)(minter->random * 0x2545F4914F6CDD1D >> 32);
 }
 
-/* Forty-eight of these a mint: printf would cost more than the hash. */
-static void hex(char *to, const unsigned char *from, size_t n) {
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++) {
-		*to++ = digits[from[i] >> 4];
-		*to++ = digits[from[i] & 15];
-	}
-	*to = '\0';
-}
-
 /* --- tokens */
 
 struct token *token_ref(struct token *token) {
@@ -131,7 +121,6 @@ void token_unref(struct token *token) {
 
 static struct token *token_new(const struct flight *flight, const struct google_token *from) {
 	struct token *token = calloc(1, sizeof(*token));
-	unsigned char digest[SHA256_DIGEST_LENGTH];
 
 	if (!token || secret_set(&token->value, from->text, from->len) < 0) {
 		free(token);
@@ -141,8 +130,7 @@ static struct token *token_new(const struct flight *flight, const struct google_
 	token->minted_at = minter_now(flight->minter);
 	token->expires_at = from->expires_at;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
-	SHA256((const unsigned char *)from->text, from->len, digest);
-	hex(token->sha256, digest, sizeof(digest));
+	sha256_hex(from->text, from->len, token->sha256);
 	memcpy(token->flight, flight->id, sizeof(token->flight));
 	return token;
 }
@@ -350,6 +338,9 @@ static void flight_refused(struct flight *flight, const struct fetch_result *res
 	}
 	if (result->status == 429 || result->status >= 500)
 		return flight_again(flight, result->retry_after_s);
+	/* Not 502: libraries that ask us would try again, and again. */
+	if (result->status >= 400 && result->status < 500 && result->status != 401)
+		flight->last.code = ERR_REFUSED;
 	add_hint(flight, &said, &flight->last);
 	flight_finish(flight, NULL, &flight->last);
 }
@@ -523,7 +514,7 @@ static int flight_set_id(struct flight *flight, struct error *err) {
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
 		return error_set(err, ERR_INTERNAL, "no randomness");
-	hex(flight->id, id, sizeof(id));
+	hex_text(flight->id, id, sizeof(id));
 	return 0;
 }
 

@@ -417,7 +417,7 @@ static void request_free(struct request *req) {
 	token_unref(req->token);
 	snapshot_unref(req->snapshot);
 	json_decref(req->ask.body);
-	free(req);
+	pool_put(&req->world->pool, req);
 }
 
 /* The only place that changes step, and the only place that frees. False once freed. */
@@ -461,7 +461,7 @@ static void request_name(struct request *req) {
 
 void request_start(struct request_world *world, const struct peer *peer, const struct ask *ask,
 		   request_reply_fn *reply, void *arg, struct request **out) {
-	struct request *req = malloc(sizeof(*req));
+	struct request *req = pool_get(&world->pool, sizeof(*req));
 
 	assert(req);
 	memset(req, 0, offsetof(struct request, id));

@@ -17,6 +17,7 @@
 #include "broker/clock.h"
 #include "broker/limit.h"
 #include "broker/mint.h"
+#include "broker/pool.h"
 #include "broker/snapshot.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
@@ -38,6 +39,7 @@ struct request_world {
 	char id_prefix[16];	   /* of this process' life */
 	uint64_t next_id;
 	struct buf record; /* scratch: the record being written */
+	struct pool pool;  /* of struct request */
 };
 
 /* What was asked. Strings are borrowed from `body`, which the request takes. */

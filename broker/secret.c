@@ -1,35 +1,89 @@
 /* See secret.h. */
 
-#include <jansson.h>
 #include <malloc.h>
-#include <openssl/crypto.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "broker/secret.h"
 
+#define SLOT 2048	     /* bytes; Google's tokens have at most so many, NUL included */
+#define SLOTS_AT_ONCE 32 /* a chunk is this many slots */
+
 /*
- * Each secret has pages of its own: locked (best effort: RLIMIT_MEMLOCK may say no), left out of core
- * files, and gone with munmap, so no allocator keeps a stale copy.
+ * Secrets stand in pages of their own: locked (best effort: RLIMIT_MEMLOCK may say no), left out of core files, zeros in a
+ * forked child. Mapping and locking costs more than all else that a cached token takes, so short ones share chunks of
+ * slots that are kept; a slot is wiped when it is given back. It is an allocator, and like malloc's its state is the process'.
  */
-static size_t secret_pages(size_t len) {
+struct slot {
+	struct slot *next;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct slot *unused;
+} slots = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static char *pages_map(size_t size) {
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_DONTDUMP);
+	madvise(p, size, MADV_WIPEONFORK);
+	mlock(p, size);
+	return p;
+}
+
+static size_t pages_size(size_t len) {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	return (len + 1 + page - 1) / page * page;
 }
 
+/* Under the lock. */
+static void slots_add_chunk(void) {
+	char *chunk = pages_map(SLOT * SLOTS_AT_ONCE);
+
+	for (size_t i = 0; chunk && i < SLOTS_AT_ONCE; i++) {
+		struct slot *slot = (struct slot *)(chunk + (SLOTS_AT_ONCE - 1 - i) * SLOT);
+
+		slot->next = slots.unused;
+		slots.unused = slot;
+	}
+}
+
+static char *slot_get(void) {
+	struct slot *slot;
+
+	pthread_mutex_lock(&slots.lock);
+	if (!slots.unused)
+		slots_add_chunk();
+	slot = slots.unused;
+	if (slot)
+		slots.unused = slot->next;
+	pthread_mutex_unlock(&slots.lock);
+	return (char *)slot;
+}
+
+static void slot_put(char *p) {
+	struct slot *slot = (struct slot *)p;
+
+	pthread_mutex_lock(&slots.lock);
+	slot->next = slots.unused;
+	slots.unused = slot;
+	pthread_mutex_unlock(&slots.lock);
+}
+
 int secret_set(struct secret *secret, const void *data, size_t len) {
-	size_t size = secret_pages(len);
-	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = len < SLOT ? slot_get() : pages_map(pages_size(len));
 
 	secret_fini(secret);
-	if (p == MAP_FAILED)
+	if (!p)
 		return -1;
-	madvise(p, size, MADV_DONTDUMP);
-	madvise(p, size, MADV_WIPEONFORK);
-	mlock(p, size);
 	memcpy(p, data, len);
+	p[len] = '\0';
 	secret->data = p;
 	secret->len = len;
 	return 0;
@@ -38,7 +92,10 @@ int secret_set(struct secret *secret, const void *data, size_t len) {
 void secret_fini(struct secret *secret) {
 	if (secret->data) {
 		wipe(secret->data, secret->len);
-		munmap(secret->data, secret_pages(secret->len));
+		if (secret->len < SLOT)
+			slot_put(secret->data);
+		else
+			munmap(secret->data, pages_size(secret->len));
 	}
 	secret->data = NULL;
 	secret->len = 0;
@@ -65,24 +122,4 @@ void *wipe_realloc(void *p, size_t size) {
 		memcpy(q, p, had < size ? had : size);
 	wipe_free(p);
 	return q;
-}
-
-static void *crypto_malloc(size_t size, const char *file, int line) {
-	(void)file, (void)line;
-	return malloc(size);
-}
-
-static void *crypto_realloc(void *p, size_t size, const char *file, int line) {
-	(void)file, (void)line;
-	return wipe_realloc(p, size);
-}
-
-static void crypto_free(void *p, const char *file, int line) {
-	(void)file, (void)line;
-	wipe_free(p);
-}
-
-void secret_libraries(void) {
-	json_set_alloc_funcs(malloc, wipe_free);
-	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
 }

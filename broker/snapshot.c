@@ -1,29 +1,16 @@
 /* See snapshot.h. */
 
 #include <assert.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "broker/file.h"
+#include "broker/sha256.h"
 #include "broker/snapshot.h"
 #include "broker/zonefile.h"
 #include "hallpass/cleanup.h"
 
 #define POLICY_MAX_BYTES (64 << 20)
 #define NOTES_MAX_BYTES 65536
-
-static void sha256_hex(const void *data, size_t len, char out[65]) {
-	static const char digits[] = "0123456789abcdef";
-	unsigned char md[32];
-	int ok = EVP_Digest(data, len, md, NULL, EVP_sha256(), NULL);
-
-	assert(ok);
-	for (size_t i = 0; i < sizeof(md); i++) {
-		out[2 * i] = digits[md[i] >> 4];
-		out[2 * i + 1] = digits[md[i] & 15];
-	}
-	out[64] = '\0';
-}
 
 /* Findings, printed while the text they point into is at hand. */
 static void notes_take(struct snapshot_notes *notes, struct policy_report *report, const char *name, struct str text,

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "hallpass/ascii.h"
 #include "hallpass/buf.h"
 #include "hallpass/utf8.h"
 
@@ -114,23 +115,6 @@ void buf_addf(struct buf *b, const char *fmt, ...) {
 	va_end(again);
 }
 
-/* How many bytes at the front go into a JSON string as they are: eight at a time, then one by one. */
-static size_t json_plain(const unsigned char *u, size_t n) {
-	const uint64_t ones = 0x0101010101010101, high = 0x8080808080808080;
-	uint64_t v, quote, backslash, del;
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&v, u + i, 8);
-		quote = v ^ ones * '"', backslash = v ^ ones * '\\', del = v ^ ones * 0x7F;
-		if ((v | (v - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones)) & high)
-			break; /* certain where no byte is over 0x7F; a borrow from a special neighbour only stops early */
-	}
-	while (i < n && u[i] >= 0x20 && u[i] < 0x7F && u[i] != '"' && u[i] != '\\')
-		i++;
-	return i;
-}
-
 static void buf_add_json_escaped(struct buf *b, unsigned char c) {
 	static const char short_form[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r' };
 
@@ -142,29 +126,39 @@ static void buf_add_json_escaped(struct buf *b, unsigned char c) {
 		buf_addf(b, "\\u%04x", c);
 }
 
-void buf_add_json(struct buf *b, const char *s, size_t n) {
+/* From byte i on, which is none that goes as it is. */
+static void buf_add_json_rest(struct buf *b, const char *s, size_t n, size_t i) {
 	const unsigned char *u = (const unsigned char *)s;
-	size_t i = 0, len;
+	size_t len;
 
-	buf_addc(b, '"');
 	while (i < n) {
-		len = json_plain(u + i, n - i);
-		buf_add(b, s + i, len);
-		i += len;
-		if (i == n)
-			break;
-		if (u[i] < 0x80) {
-			buf_add_json_escaped(b, u[i++]);
-			continue;
-		}
-		len = utf8_length(u + i, n - i);
-		if (len)
+		len = u[i] < 0x80 ? 1 : utf8_length(u + i, n - i);
+		if (u[i] < 0x80)
+			buf_add_json_escaped(b, u[i]);
+		else if (len)
 			buf_add(b, s + i, len);
 		else
 			buf_adds(b, "\xEF\xBF\xBD");
 		i += len ? len : 1;
+		len = ascii_run(s + i, n - i, true);
+		buf_add(b, s + i, len);
+		i += len;
 	}
 	buf_addc(b, '"');
+}
+
+void buf_add_json(struct buf *b, const char *s, size_t n) {
+	size_t plain = ascii_run(s, n, true);
+	char *at = buf_grow(b, plain + 1 + (plain == n));
+
+	if (!at)
+		return;
+	*at = '"';
+	memcpy(at + 1, s, plain);
+	if (plain == n)
+		at[plain + 1] = '"';
+	else
+		buf_add_json_rest(b, s, n, plain);
 }
 
 static void two_digits(char *at, unsigned v) {

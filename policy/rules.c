@@ -447,6 +447,12 @@ static bool printable(const char *s) {
 	return true;
 }
 
+bool policy_principal_ok(const char *principal) {
+	char canonical[MAX_EMAIL * 2];
+
+	return canonical_principal(principal, canonical) == 0;
+}
+
 int canonical_principal(const char *s, char buf[MAX_EMAIL * 2]) {
 	const char *rest, *kind = principal_kind(s, &rest);
 	size_t n;

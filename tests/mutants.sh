@@ -23,14 +23,14 @@ P1-reply-before-record | broker/request.c | s/issuance ? &req->entry : NULL/NULL
 P1-reply-before-record-killed | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_the_broker_is_killed_at_random
 P1-reply-before-record-syscall | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_killed_at_each_*
 P1-intent-not-awaited | broker/mint.c | s/^\tminter->n_flights++;/&\n\tflight->intended = true;\n\tflight_ask_credential(flight);/; s/^\tassert(flight->state == INTENDING && !flight->intended);/\treturn;/ | scenario/test_order | test_P1_each_token_*
-P1-sync-error-ignored | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (io->fdatasync(io->ctx, w->segment.fd), 0)/ | scenario/test_order | test_P1_a_failing_fdatasync_releases_nothing
+P1-sync-error-ignored | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (dir->io->fdatasync(dir->io->ctx, segment->fd), 0)/ | scenario/test_order | test_P1_a_failing_fdatasync_releases_nothing
 P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ | scenario/test_faults | test_P1_the_disk_hangs
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
 P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->abandoned)/ | scenario/test_promises | test_P1_a_client_that_leaves_is_still_recorded
-P1-released-before-its-sync | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
+P1-released-before-its-sync | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
 P1-dead-segment-used-again | broker/audit/writer.c | s/^\t\tbury(w, &err);$/\t\t(void)0;/ | broker/test_audit | test_P1_audit_loses_nothing*
 P1-files-not-looked-after | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | broker/test_audit | test_P1_audit_notices_a_file*
 P1-no-deadline-for-the-writer | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
@@ -45,12 +45,12 @@ P1-hash-not-checked | broker/audit/journal.c | s/if (memcmp(hash, out->hash, JOU
 P1-damage-cut-off-as-torn | broker/audit/scan.c | s/if (state == FRAME_GOOD) {/if (0) {/ | broker/test_recover | test_recover_refuses_a_bad_frame*
 P1-two-brokers | broker/audit/audit.c | s/fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0/0/ | broker/test_audit | test_audit_lets_one*
 P1-records-without-bounds | broker/audit/record.c | s/#define STRING_MAX 1024/#define STRING_MAX 100000/ | broker/test_record | test_record_never*
-P1-write-error-ignored-ENOSPC | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_ENOSPC
-P1-write-error-ignored-EIO | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_EIO
-P1-write-error-ignored-EROFS | broker/audit/writer.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_fails_on_a_read_only_file_system
+P1-write-error-ignored-ENOSPC | broker/audit/segment.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len + iov\[1\].iov_len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_ENOSPC
+P1-write-error-ignored-EIO | broker/audit/segment.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len + iov\[1\].iov_len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_EIO
+P1-write-error-ignored-EROFS | broker/audit/segment.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len + iov\[1\].iov_len)/if (false)/ | scenario/test_faults | test_P1_write_fails_on_a_read_only_file_system
 P1-size-limit-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_file_size_limit_is_reached
-P1-short-write-ignored | broker/audit/writer.c | s/if ((size_t)r != len)/if (false)/ | scenario/test_faults | test_P1_write_is_short
-P1-sync-error-ignored-once | broker/audit/writer.c | s/if (io->fdatasync(io->ctx, w->segment.fd) < 0)/if (io->fdatasync(io->ctx, w->segment.fd), 0)/ | scenario/test_faults | test_P1_fdatasync_fails_once
+P1-short-write-ignored | broker/audit/segment.c | s/if ((size_t)r != len + iov\[1\].iov_len)/if (false)/ | scenario/test_faults | test_P1_write_is_short
+P1-sync-error-ignored-once | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (dir->io->fdatasync(dir->io->ctx, segment->fd), 0)/ | scenario/test_faults | test_P1_fdatasync_fails_once
 P1-sync-error-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_fdatasync_fails_for_a_while
 P1-sync-errors-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_fdatasync_fails_for_ever
 P1-full-disk-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_disk_is_full

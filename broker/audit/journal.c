@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 #include "broker/audit/journal.h"
+#include "broker/sha256.h"
 
 static const uint8_t segment_magic[8] = { 0xFF, 'H', 'P', 'J', 'R', 'N', 'L', '\n' };
 static const uint8_t frame_magic_bytes[4] = { 0xFF, 'H', 'P', 'F' };
@@ -30,29 +31,7 @@ static bool all_zero(const uint8_t *p, size_t n) {
 	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
-int journal_hasher_init(struct journal_hasher *hasher) {
-	hasher->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	hasher->ctx = EVP_MD_CTX_new();
-	if (hasher->md && hasher->ctx)
-		return 0;
-	journal_hasher_fini(hasher);
-	return -1;
-}
-
-void journal_hasher_fini(struct journal_hasher *hasher) {
-	EVP_MD_CTX_free(hasher->ctx);
-	EVP_MD_free(hasher->md);
-	*hasher = (struct journal_hasher){ 0 };
-}
-
-void journal_hash(struct journal_hasher *hasher, const void *data, size_t n, uint8_t out[JOURNAL_HASH]) {
-	int ok = EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL) && EVP_DigestUpdate(hasher->ctx, data, n) &&
-		 EVP_DigestFinal_ex(hasher->ctx, out, NULL);
-
-	assert(ok); /* no memory is needed any more, and SHA-256 refuses no input */
-}
-
-void journal_header_write(struct journal_hasher *hasher, const struct journal_header *header,
+void journal_header_write(const struct journal_header *header,
 			  uint8_t page[JOURNAL_HEADER]) {
 	size_t n = strnlen(header->reason, JOURNAL_REASON_MAX);
 
@@ -69,17 +48,17 @@ void journal_header_write(struct journal_hasher *hasher, const struct journal_he
 	memcpy(page + 64, header->hash, JOURNAL_HASH);
 	put_be(page + 96, 2, n);
 	memcpy(page + REASON_AT, header->reason, n);
-	journal_hash(hasher, page, JOURNAL_HEADER - JOURNAL_HASH, page + JOURNAL_HEADER - JOURNAL_HASH);
+	sha256(page, JOURNAL_HEADER - JOURNAL_HASH, page + JOURNAL_HEADER - JOURNAL_HASH);
 }
 
-enum header_state journal_header_read(struct journal_hasher *hasher, const uint8_t page[JOURNAL_HEADER],
+enum header_state journal_header_read(const uint8_t page[JOURNAL_HEADER],
 				      struct journal_header *out) {
 	uint8_t hash[JOURNAL_HASH];
 	size_t n = get_be(page + 96, 2);
 
 	if (all_zero(page, JOURNAL_HEADER))
 		return HEADER_SPARE;
-	journal_hash(hasher, page, JOURNAL_HEADER - JOURNAL_HASH, hash);
+	sha256(page, JOURNAL_HEADER - JOURNAL_HASH, hash);
 	if (memcmp(page, segment_magic, sizeof(segment_magic)) || get_be(page + 8, 4) != SEGMENT_VERSION ||
 	    n > JOURNAL_REASON_MAX || memcmp(hash, page + JOURNAL_HEADER - JOURNAL_HASH, JOURNAL_HASH))
 		return HEADER_BAD;
@@ -104,7 +83,7 @@ size_t frame_add(uint8_t *at, const void *text, size_t n) {
 	return 2 + n;
 }
 
-uint32_t frame_seal(struct journal_hasher *hasher, uint8_t *bytes, size_t entries_len, const struct frame *in,
+uint32_t frame_seal(uint8_t *bytes, size_t entries_len, const struct frame *in,
 		    const uint8_t prev[JOURNAL_HASH]) {
 	uint32_t len = (uint32_t)(FRAME_HEAD + entries_len + JOURNAL_HASH);
 
@@ -119,7 +98,7 @@ uint32_t frame_seal(struct journal_hasher *hasher, uint8_t *bytes, size_t entrie
 	memcpy(bytes + 40, prev, JOURNAL_HASH);
 	put_be(bytes + 72, 4, entries_len);
 	put_be(bytes + 76, 4, 0);
-	journal_hash(hasher, bytes, len - JOURNAL_HASH, bytes + len - JOURNAL_HASH);
+	sha256(bytes, len - JOURNAL_HASH, bytes + len - JOURNAL_HASH);
 	return len;
 }
 
@@ -177,7 +156,7 @@ static const char *head_fault(const uint8_t *p, const struct frame *f) {
 	return NULL;
 }
 
-enum frame_state frame_parse(struct journal_hasher *hasher, const uint8_t *p, size_t n, struct frame *out,
+enum frame_state frame_parse(const uint8_t *p, size_t n, struct frame *out,
 			     const char **why) {
 	uint8_t hash[JOURNAL_HASH];
 
@@ -199,7 +178,7 @@ enum frame_state frame_parse(struct journal_hasher *hasher, const uint8_t *p, si
 		return FRAME_SHORT;
 	out->extension.p = out->entries.p + out->entries.n;
 	out->hash = p + out->len - JOURNAL_HASH;
-	journal_hash(hasher, p, out->len - JOURNAL_HASH, hash);
+	sha256(p, out->len - JOURNAL_HASH, hash);
 	if (memcmp(hash, out->hash, JOURNAL_HASH))
 		*why = "the frame's SHA-256 does not match its bytes";
 	else if (!entries_right(out->entries, out->n))

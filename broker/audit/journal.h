@@ -37,7 +37,6 @@
  * We trust a sector of 512 bytes to be written whole or not at all.
  */
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,16 +54,6 @@
 
 #define JOURNAL_MIN_SEGMENT (512 * 1024)     /* holds the header and the largest frame */
 #define JOURNAL_DEFAULT_SEGMENT (16 * 1024 * 1024)
-
-/* SHA-256 with everything fetched once. Not for two threads at a time. */
-struct journal_hasher {
-	EVP_MD *md;
-	EVP_MD_CTX *ctx;
-};
-
-int journal_hasher_init(struct journal_hasher *hasher); /* -1: memory */
-void journal_hasher_fini(struct journal_hasher *hasher);
-void journal_hash(struct journal_hasher *hasher, const void *data, size_t n, uint8_t out[JOURNAL_HASH]);
 
 enum journal_why {
 	JOURNAL_WHY_START = 1, /* hallpassd started; the predecessor is cut off at good_end */
@@ -88,9 +77,9 @@ enum header_state {
 	HEADER_GOOD,
 };
 
-void journal_header_write(struct journal_hasher *hasher, const struct journal_header *header,
+void journal_header_write(const struct journal_header *header,
 			  uint8_t page[JOURNAL_HEADER]);
-enum header_state journal_header_read(struct journal_hasher *hasher, const uint8_t page[JOURNAL_HEADER],
+enum header_state journal_header_read(const uint8_t page[JOURNAL_HEADER],
 				      struct journal_header *out);
 
 struct frame {
@@ -115,13 +104,13 @@ enum frame_state {
  * Makes a frame of bytes that hold FRAME_HEAD bytes of room, then entries (frame_add()), then JOURNAL_HASH bytes
  * of room. in: n, first_index, the times. prev: the hash before. Gives its length; its hash is its end.
  */
-uint32_t frame_seal(struct journal_hasher *hasher, uint8_t *bytes, size_t entries_len, const struct frame *in,
+uint32_t frame_seal(uint8_t *bytes, size_t entries_len, const struct frame *in,
 		    const uint8_t prev[JOURNAL_HASH]);
 /* Puts one entry at `at` (room for 2 + n bytes); gives how many bytes it took. n <= 65535. */
 size_t frame_add(uint8_t *at, const void *text, size_t n);
 
 /* Looks at the n bytes at p. why: what is wrong with a bad one, static text. */
-enum frame_state frame_parse(struct journal_hasher *hasher, const uint8_t *p, size_t n, struct frame *out,
+enum frame_state frame_parse(const uint8_t *p, size_t n, struct frame *out,
 			     const char **why);
 /* Takes the first entry off *entries. False: there is none left. */
 bool frame_entry(struct str *entries, struct str *out);

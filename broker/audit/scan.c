@@ -17,7 +17,6 @@
 
 struct scan {
 	struct segment_dir dir;
-	struct journal_hasher hasher;
 	struct scan_segment *segments;
 	size_t n_segments, room;
 	int fd; /* of the current segment */
@@ -35,7 +34,6 @@ void scan_free(struct scan *scan) {
 		return;
 	if (scan->fd >= 0)
 		close(scan->fd);
-	journal_hasher_fini(&scan->hasher);
 	free(scan->segments);
 	free(scan->window);
 	free(scan);
@@ -81,7 +79,7 @@ static int read_header(struct scan *scan, struct scan_segment *s, struct error *
 	if (r < 0)
 		return -1;
 	s->size = (uint64_t)st.st_size;
-	s->state = r < (ssize_t)sizeof(page) ? HEADER_BAD : journal_header_read(&scan->hasher, page, &header);
+	s->state = r < (ssize_t)sizeof(page) ? HEADER_BAD : journal_header_read(page, &header);
 	if (s->state != HEADER_GOOD)
 		return 0;
 	if (header.number != s->number || header.predecessor >= s->number) {
@@ -158,7 +156,7 @@ int scan_open(const struct segment_dir *dir, struct scan **out, struct error *er
 	scan->dir = *dir;
 	scan->fd = -1;
 	scan->window = malloc(WINDOW);
-	if (!scan->window || journal_hasher_init(&scan->hasher) < 0) {
+	if (!scan->window) {
 		scan_free(scan);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
@@ -239,7 +237,7 @@ static int parse_at(struct scan *scan, uint64_t at, struct frame *frame, enum fr
 		got = fill(scan, at, frame->len, &p, err);
 		if (got < 0)
 			return -1;
-		*state = frame_parse(&scan->hasher, p, (size_t)got, frame, why);
+		*state = frame_parse(p, (size_t)got, frame, why);
 		if (*state != FRAME_SHORT)
 			return 0;
 	}

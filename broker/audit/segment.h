@@ -16,6 +16,7 @@
 #include "hallpass/error.h"
 
 #define SEGMENT_NAME_MAX 28
+#define SEGMENT_PAGE 4096
 
 struct segment {
 	uint64_t number;
@@ -41,8 +42,13 @@ int segment_make(const struct segment_dir *dir, uint64_t number, uint64_t size, 
 /* Opens a spare that was made before. */
 int segment_open(const struct segment_dir *dir, uint64_t number, struct segment *out, struct error *err);
 /* Writes the header and makes it durable. */
-int segment_begin(const struct segment_dir *dir, const struct segment *segment, struct journal_hasher *hasher,
-		  const struct journal_header *header, struct error *err);
+int segment_begin(const struct segment_dir *dir, const struct segment *segment, const struct journal_header *header, struct error *err);
+/*
+ * Writes and makes durable, by one write and one fdatasync. What is left of the last page is written as the zeros that
+ * it holds already: so each page is written whole the first time, and the disk is never asked what was there.
+ */
+int segment_write(const struct segment_dir *dir, const struct segment *segment, const void *bytes, size_t len,
+		  uint64_t offset, struct error *err);
 /* Whether the path still leads to the directory that we write to. */
 int segment_dir_check(const struct segment_dir *dir, struct error *err);
 /* The same, and whether the name still leads to this file, and it is not shorter. */

@@ -42,7 +42,6 @@ struct writer {
 	struct writer_status status;
 
 	/* the thread's own: */
-	struct journal_hasher hasher;
 	struct segment segment; /* fd -1: none */
 	uint64_t offset;	/* in it */
 	bool used;		/* a frame in it is durable */
@@ -132,7 +131,7 @@ static int begin_segment(struct writer *w, struct error *err) {
 	memcpy(header.hash, w->at.hash, sizeof(header.hash));
 	if (w->why == JOURNAL_WHY_DEAD)
 		snprintf(header.reason, sizeof(header.reason), "%s", w->reason.message);
-	if (segment_begin(w->dir, &w->segment, &w->hasher, &header, err) < 0)
+	if (segment_begin(w->dir, &w->segment, &header, err) < 0)
 		return -1;
 	if (w->why == JOURNAL_WHY_START)
 		w->torn = w->at;
@@ -197,16 +196,8 @@ static int have_segment(struct writer *w, size_t len) {
 }
 
 static int write_frame(struct writer *w, struct batch *b, size_t len, struct error *err) {
-	struct iovec iov = { b->bytes, len };
-	const struct journal_io *io = w->dir->io;
-	ssize_t r = io->pwritev(io->ctx, w->segment.fd, &iov, 1, w->offset);
-
-	if (r < 0)
-		return segment_error(w->dir, w->segment.name, "cannot write", errno, err);
-	if ((size_t)r != len)
-		return segment_error(w->dir, w->segment.name, "short write to", ENOSPC, err);
-	if (io->fdatasync(io->ctx, w->segment.fd) < 0)
-		return segment_error(w->dir, w->segment.name, "cannot sync", errno, err);
+	if (segment_write(w->dir, &w->segment, b->bytes, len, w->offset, err) < 0)
+		return -1;
 	return segment_check(w->dir, &w->segment, err);
 }
 
@@ -236,7 +227,7 @@ static int commit(struct writer *w, struct batch *b) {
 		.realtime_ns = realtime_ns,
 		.boottime_ns = clock_boottime_ms() * 1000000,
 	};
-	uint32_t len = frame_seal(&w->hasher, b->bytes, b->len, &frame, w->at.hash);
+	uint32_t len = frame_seal(b->bytes, b->len, &frame, w->at.hash);
 	unsigned failures = 0;
 	struct error err;
 
@@ -376,10 +367,9 @@ int writer_start(const struct writer_options *options, struct writer **out, stru
 	struct writer *w = calloc(1, sizeof(*w));
 	struct segment spare = options->spare;
 
-	if (!w || journal_hasher_init(&w->hasher) < 0) {
-		free(w);
+	if (!w)
 		return error_set(err, ERR_INTERNAL, "out of memory");
-	}
+
 	writer_init(w, options);
 	if (spare_maker_start(w->dir, options->segment_bytes, options->next_number, &spare, &w->spares, err) < 0) {
 		writer_free(w);
@@ -556,7 +546,6 @@ void writer_free(struct writer *w) {
 	spare_maker_free(w->spares);
 	for (unsigned i = 0; i < w->n_pool; i++)
 		batch_free(w->pool[i]);
-	journal_hasher_fini(&w->hasher);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->work);
 	pthread_cond_destroy(&w->finished);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "broker/authn/principals.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/policy.h"
 
 static bool rule_needs_account(const struct config_peer *rule) {
 	return rule->user || rule->group || strstr(rule->principal, "{name}");
@@ -82,6 +83,9 @@ enum principal_verdict principal_of(const struct config *config, const struct pe
 
 int principal_template_check(const char *template, struct error *err) {
 	static const char *const types[] = { "user:", "serviceAccount:", "principal:" };
+	static const struct peer somebody = { .uid = 1000 };
+	static const struct account named = { .uid = 1000, .exists = true, .name = "name" };
+	char example[PRINCIPAL_MAX];
 	bool typed = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
@@ -98,5 +102,8 @@ int principal_template_check(const char *template, struct error *err) {
 	}
 	if (strlen(template) >= PRINCIPAL_MAX - 80)
 		return error_set(err, ERR_INVALID, "a principal is at most %d bytes", PRINCIPAL_MAX - 80);
+	if (!principal_expand(template, &somebody, &named, example) || !policy_principal_ok(example))
+		return error_set(err, ERR_INVALID, "%s is no principal: user: and serviceAccount: want an e-mail behind them, as in user:{name}@example.com",
+				 template);
 	return 0;
 }

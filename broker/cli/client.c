@@ -210,12 +210,17 @@ static int error_of_reply(int status, const json_t *reply, struct error *err) {
 		{ 400, ERR_INVALID }, { 401, ERR_UNAUTHENTICATED }, { 403, ERR_DENIED }, { 404, ERR_NOT_FOUND },
 		{ 429, ERR_LIMIT },   { 502, ERR_UPSTREAM },	    { 503, ERR_UNAVAILABLE }, { 504, ERR_TIMEOUT },
 	};
-	const char *message = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
+	const json_t *error = json_object_get(reply, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *reason = json_string_value(
+		json_object_get(json_array_get(json_object_get(error, "details"), 0), "reason"));
 	enum error_code code = ERR_INTERNAL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
 		if (codes[i].status == status)
 			code = codes[i].code;
+	if (code == ERR_DENIED && reason && !strcmp(reason, "UPSTREAM_REFUSED"))
+		code = ERR_REFUSED;
 	return error_set(err, code, "%s", message ? message : "the broker's answer says nothing");
 }
 
@@ -254,7 +259,8 @@ static const struct told {
 	{ ERR_NOT_FOUND, API_EXIT_UNREACHABLE, "unreachable",
 	  "start it: `hallpassd` for yourself, or `systemctl start hallpassd`; --socket PATH names another" },
 	{ ERR_LIMIT, API_EXIT_TRY_AGAIN, "not now", "try again in a moment" },
-	{ ERR_UPSTREAM, API_EXIT_TRY_AGAIN, "failed", NULL }, /* Google's own words say what to do */
+	{ ERR_REFUSED, API_EXIT_FAILED, "failed", NULL }, /* Google's own words say what to do */
+	{ ERR_UPSTREAM, API_EXIT_TRY_AGAIN, "failed", NULL },
 	{ ERR_UNAVAILABLE, API_EXIT_TRY_AGAIN, "not now", "`hallpass status` tells how the broker is" },
 	{ ERR_TIMEOUT, API_EXIT_TRY_AGAIN, "not now", "try again; `hallpass status` tells how the broker is" },
 	{ ERR_INTERNAL, API_EXIT_FAILED, "failed", NULL },

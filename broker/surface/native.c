@@ -15,24 +15,25 @@
 
 #define REPLY_MAX (1 << 20)
 #define ISSUED_MORE (40 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB, a title of escapes 24 */
-#define BODIES 64	    /* parsed bodies remembered; power of two */
-#define BODY_REMEMBERED 512 /* bytes; longer ones are rare */
+#define ASKED 64	     /* bodies remembered; power of two */
+#define ASKED_MAX_BODY 512 /* bytes; longer ones are rare */
 
 /*
- * A body and what it says. Clients ask the same again and again, and parsing is the dearest part of a cached answer. One
+ * A body and what it asks. Clients ask the same again and again, and parsing is the dearest part of a cached answer. One
  * with a justification is not kept: that is somebody's own words, and hardly comes twice.
  */
-struct parsed {
-	char text[BODY_REMEMBERED];
+struct asked {
+	char body[ASKED_MAX_BODY];
 	size_t n;
-	json_t *json; /* never changed; NULL: nothing is remembered here */
+	struct ask ask; /* its body is never changed; NULL: nothing is remembered here */
 };
 
 struct native {
 	struct broker *broker;
 	struct request_world *requests;
-	struct parsed bodies[BODIES];
-	struct buf issued; /* scratch for answers with a token; wiped after each */
+	struct asked asked[ASKED];
+	struct buf issued;  /* scratch for answers with a token; wiped after each */
+	struct pool calls; /* of struct call */
 };
 
 struct route;
@@ -64,7 +65,7 @@ struct route {
 static void call_free(struct call *call) {
 	snapshot_unref(call->snapshot);
 	json_decref(call->body);
-	free(call);
+	pool_put(&call->native->calls, call);
 }
 
 /* --- replies */
@@ -194,30 +195,49 @@ static void on_outcome(const struct request_outcome *o, void *arg) {
 		call_fail(call, o->error, o->reason, details, ARRAY_SIZE(details));
 }
 
-static uint32_t body_hash(struct str body) {
-	uint32_t h = 2166136261; /* FNV-1a: a collision costs a parse */
+static size_t asked_place(struct str body) {
+	uint64_t h = body.n, word;
 
-	for (size_t i = 0; i < body.n; i++)
-		h = (h ^ (unsigned char)body.p[i]) * 16777619;
-	return h ^ h >> 16;
+	for (size_t i = 0; i < body.n; i += sizeof(word)) { /* a collision costs a parse */
+		word = 0;
+		memcpy(&word, body.p + i, body.n - i < sizeof(word) ? body.n - i : sizeof(word));
+		h = (h ^ word) * 0x9E3779B97F4A7C15;
+		h ^= h >> 32;
+	}
+	return h % ASKED;
 }
 
-/* The tree of a body, parsed now or the last time that these very bytes came. */
-static int native_parse(struct native *native, struct str body, json_t **out, struct error *err) {
-	struct parsed *place = &native->bodies[body_hash(body) % BODIES];
+static void asked_remember(struct asked *place, struct str body, const struct ask *ask) {
+	if (body.n > ASKED_MAX_BODY || ask->justification)
+		return;
+	json_decref(place->ask.body);
+	place->ask = *ask;
+	json_incref(ask->body);
+	memcpy(place->body, body.p, body.n);
+	place->n = body.n;
+}
 
-	if (place->json && str_eq(body, (struct str){ place->text, place->n })) {
-		*out = json_incref(place->json);
+/* What a body asks, parsed now or when these very bytes came before. Gives out->body. */
+static int native_ask(struct native *native, struct str body, enum policy_permission permission, struct ask *out,
+		      struct error *err) {
+	struct asked *place = &native->asked[asked_place(body)];
+	json_t *json;
+
+	if (place->ask.body && place->ask.permission == permission &&
+	    str_eq(body, (struct str){ place->body, place->n })) {
+		*out = place->ask;
+		json_incref(out->body);
 		return 0;
 	}
-	if (ask_body(body, out, err) < 0)
+	if (ask_body(body, &json, err) < 0)
 		return -1;
-	if (body.n <= BODY_REMEMBERED && !json_object_get(*out, API_JUSTIFICATION)) {
-		json_decref(place->json);
-		place->json = json_incref(*out);
-		place->n = body.n;
-		memcpy(place->text, body.p, body.n);
+	if (ask_parse(json, permission, NULL, out, err) < 0) {
+		json_decref(json);
+		return -1;
 	}
+	out->surface = "native";
+	out->body = json;
+	asked_remember(place, body, out);
 	return 0;
 }
 
@@ -230,22 +250,16 @@ static int body_is_json(const struct http_request *request, struct error *err) {
 	return 0;
 }
 
-static bool call_body(struct call *call, const struct http_request *request, struct error *err) {
-	return body_is_json(request, err) == 0 && native_parse(call->native, request->body, &call->body, err) == 0;
-}
-
 static void start_request(struct call *call, const struct http_request *request, enum policy_permission permission) {
 	struct conn *conn = call->conn;
 	struct request *started;
-	struct error err = { 0 };
+	struct error err;
 	struct ask ask;
 
-	if (!call_body(call, request, &err) || ask_parse(call->body, permission, NULL, &ask, &err) < 0) {
+	if (body_is_json(request, &err) < 0 || native_ask(call->native, request->body, permission, &ask, &err) < 0) {
 		call_fail(call, &err, NULL, NULL, 0);
 		return;
 	}
-	ask.surface = "native";
-	ask.body = take(&call->body);
 	conn_set_user(conn, call);
 	request_start(call->native->requests, conn_peer(conn), &ask, on_outcome, call, &started);
 	if (started) /* else call was answered and is gone */
@@ -316,7 +330,7 @@ static void run_question(struct call *call, const struct http_request *request) 
 	struct error err = { 0 };
 
 	if (request->method == HTTP_POST &&
-	    (body_is_json(request, &err) < 0 || (request->body.n && !call_body(call, request, &err)))) {
+	    (body_is_json(request, &err) < 0 || (request->body.n && ask_body(request->body, &call->body, &err) < 0))) {
 		call_fail(call, &err, NULL, NULL, 0);
 		return;
 	}
@@ -498,6 +512,8 @@ static struct str foreign_field(const struct http_request *request) {
 	for (size_t i = 0; i < request->n_fields; i++) {
 		struct str name = request->fields[i].name;
 
+		if (!strchr("orsxfvORSXFV", name.p[0]))
+			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(foreign); k++)
 			if ((foreign[k].prefix ? name.n >= foreign[k].n : name.n == foreign[k].n) &&
 			    !strncasecmp(name.p, foreign[k].name, foreign[k].n))
@@ -515,14 +531,15 @@ static void refuse_foreign(struct call *call, struct str field) {
 }
 
 static void on_request(void *arg, struct conn *conn, const struct http_request *request) {
-	struct call *call = malloc(sizeof(*call));
+	struct native *native = arg;
+	struct call *call = pool_get(&native->calls, sizeof(*call));
 	enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
 	struct str foreign = foreign_field(request);
 	const char *path = NULL;
 
 	assert(call);
 	memset(call, 0, offsetof(struct call, caller));
-	call->native = arg;
+	call->native = native;
 	call->conn = conn;
 	if (foreign.n) {
 		refuse_foreign(call, foreign);
@@ -571,8 +588,9 @@ int native_new(struct broker *broker, struct native **out, struct conn_handler *
 void native_free(struct native *native) {
 	if (!native)
 		return;
-	for (size_t i = 0; i < BODIES; i++)
-		json_decref(native->bodies[i].json);
+	for (size_t i = 0; i < ASKED; i++)
+		json_decref(native->asked[i].ask.body);
+	pool_fini(&native->calls);
 	buf_fini(&native->issued);
 	free(native);
 }

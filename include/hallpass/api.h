@@ -21,7 +21,7 @@
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
- * UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NAME_SERVICE, NOT_FOUND, UNAVAILABLE, INTERNAL, MALFORMED_REQUEST (no
+ * UPSTREAM_REFUSED (Google says no, and will until somebody changes something), UPSTREAM_FAILED, DEADLINE_EXCEEDED, INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NAME_SERVICE, NOT_FOUND, UNAVAILABLE, INTERNAL, MALFORMED_REQUEST (no
  * HTTP/1.1, too large, or not in time), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
  * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
@@ -62,7 +62,7 @@ enum api_exit {
 	API_EXIT_OK = 0,
 	API_EXIT_USAGE = 64,
 	API_EXIT_UNREACHABLE = 69, /* no broker */
-	API_EXIT_FAILED = 70,
+	API_EXIT_FAILED = 70,	   /* and trying again is of no use */
 	API_EXIT_TRY_AGAIN = 75,   /* 429, 5xx: may pass */
 	API_EXIT_DENIED = 77,
 	API_EXIT_CONFIG = 78,

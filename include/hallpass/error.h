@@ -24,11 +24,12 @@ enum error_code {
 	ERR_INVALID,	     /* what we were given is malformed                    -> 400 INVALID_ARGUMENT    */
 	ERR_UNAUTHENTICATED, /* we do not know who asks                            -> 401 UNAUTHENTICATED     */
 	ERR_DENIED,	     /* we know, and the answer is no                      -> 403 PERMISSION_DENIED   */
+	ERR_REFUSED,	     /* Google says no, until somebody changes something   -> 403 PERMISSION_DENIED   */
 	ERR_NOT_FOUND,	     /* no such thing                                      -> 404 NOT_FOUND           */
 	ERR_LIMIT,	     /* too many, too fast                                 -> 429 RESOURCE_EXHAUSTED  */
 	ERR_CANCELLED,	     /* the client left, or we are stopping                -> 499 CANCELLED           */
 	ERR_INTERNAL,	     /* memory, a library, a bug we survived               -> 500 INTERNAL            */
-	ERR_UPSTREAM,	     /* Google or the credential's endpoint refused, broke -> 502 UNAVAILABLE         */
+	ERR_UPSTREAM,	     /* Google or the credential's endpoint is in trouble   -> 502 UNAVAILABLE         */
 	ERR_UNAVAILABLE,     /* cannot now, may later: the record cannot be kept   -> 503 UNAVAILABLE         */
 	ERR_TIMEOUT,	     /* the deadline passed                                -> 504 DEADLINE_EXCEEDED   */
 };

@@ -88,6 +88,9 @@ enum policy_permission {
 const char *permission_name(enum policy_permission permission);
 int permission_parse(const char *name, enum policy_permission *out); /* -1: no such permission */
 
+/* Whether a request may come with it: "user:alice@example.com", "serviceAccount:…", "principal:…", well-formed. */
+bool policy_principal_ok(const char *principal);
+
 struct policy_peer {
 	bool known; /* false: every request.peer attribute is "unknown", and using one in a condition errs */
 	int64_t uid, gid, pid;

@@ -319,7 +319,7 @@ static void test_mint_does_not_repeat_refusals(void **state) {
 		w = *state;
 		reply(w, cases[i].status, NULL, cases[i].body);
 		mint(w, &spec);
-		assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+		assert_int_equal(w->last.error.code, cases[i].status >= 400 ? ERR_REFUSED : ERR_UPSTREAM);
 		assert_int_equal(w->last.upstream_status, cases[i].status);
 		assert_true(w->last.intended);
 		if (!strstr(w->last.error.message, cases[i].says))
@@ -550,7 +550,7 @@ static void test_mint_records_failures_nobody_waits_for(void **state) {
 	reply(w, 403, NULL, "{}");
 	mint_cancel(start(w, &spec));
 	run_until(w->base, &w->orphans, 1);
-	assert_int_equal(w->orphan_error.code, ERR_UPSTREAM);
+	assert_int_equal(w->orphan_error.code, ERR_REFUSED);
 }
 
 static void on_done_start_again(const struct mint_result *result, void *arg) {

@@ -62,7 +62,8 @@ static void test_principals_know_a_template_from_a_mistake(void **state) {
 	} templates[] = {
 		{ "user:{name}@example.com", NULL }, { "serviceAccount:x@p.iam.gserviceaccount.com", NULL }, { "principal:uid/{uid}", NULL },
 		{ "user:", "starts with user:" }, { "{name}", "starts with user:" }, { "group:x", "starts with user:" }, { "", "starts with user:" },
-		{ "user:{nam}", "only {name} and {uid}" }, { "user:{", "only {name}" }, { "user:}", "only {name}" }, { "user:{name}}", "only {name}" },
+		{ "user:{name}", "want an e-mail" }, { "user:bob", "want an e-mail" }, { "user:{name}@{name}", "want an e-mail" },
+		{ "serviceAccount:{uid}", "want an e-mail" }, { "user:{nam}", "only {name} and {uid}" }, { "user:{", "only {name}" }, { "user:}", "only {name}" }, { "user:{name}}", "only {name}" },
 		{ "user:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "at most 176 bytes" },
 	};

@@ -463,7 +463,7 @@ static void test_recover_copes_with_a_NUL_in_an_intent(void **state) {
 	(void)state;
 	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
 	len = frame_add(bytes + FRAME_HEAD, intent, sizeof(intent) - 1);
-	len = frame_seal(&d.hasher, bytes, len, &frame, at.hash);
+	len = frame_seal(bytes, len, &frame, at.hash);
 	journaldir_poke(&d, 1, at.offset, bytes, len);
 	assert_open(" far behind it");
 }

@@ -26,6 +26,37 @@ static void test_secret_holds_and_forgets(void **state) {
 	assert_int_equal(s.len, 0);
 }
 
+/* Short and long ones beside each other, and each place used again: none touches another, all end wiped. */
+static void test_secret_keeps_many_apart(void **state) {
+	static const size_t lengths[] = { 0, 1, 200, 2047, 2048, 2049, 5000, 20000 };
+	struct secret secrets[100] = { 0 };
+	char text[20000];
+	char *place;
+
+	(void)state;
+	for (size_t round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 100; i++) {
+			memset(text, (int)('a' + (i + round) % 26), sizeof(text));
+			assert_int_equal(secret_set(&secrets[i], text, lengths[(i + round) % 8]), 0);
+		}
+		for (size_t i = 0; i < 100; i++) {
+			memset(text, (int)('a' + (i + round) % 26), sizeof(text));
+			assert_int_equal(secrets[i].len, lengths[(i + round) % 8]);
+			assert_memory_equal(secrets[i].data, text, secrets[i].len);
+			assert_int_equal(secrets[i].data[secrets[i].len], 0);
+		}
+	}
+	for (size_t i = 0; i < 100; i++) {
+		place = secrets[i].data;
+		if (secrets[i].len == 200) {
+			secret_fini(&secrets[i]);
+			for (size_t k = sizeof(void *); k < 200; k++) /* its first bytes are the list's now */
+				assert_int_equal(place[k], 0);
+		}
+		secret_fini(&secrets[i]);
+	}
+}
+
 /* The kernel's own word: "dd" in VmFlags is MADV_DONTDUMP, "wf" wipe on fork. */
 static void test_secret_is_left_out_of_core_files(void **state) {
 	struct secret s = { 0 };
@@ -93,6 +124,7 @@ static void test_secret_wipe_realloc_keeps_what_fits(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secret_holds_and_forgets),
+		cmocka_unit_test(test_secret_keeps_many_apart),
 		cmocka_unit_test(test_secret_is_left_out_of_core_files),
 		cmocka_unit_test(test_secret_wipe_realloc_keeps_what_fits),
 		cmocka_unit_test(test_secret_libraries_wipe_what_they_free),

@@ -23,6 +23,7 @@ static void test_status_each_code_has_its_place(void **state) {
 		{ ERR_LIMIT, 429, "RESOURCE_EXHAUSTED" },
 		{ ERR_CANCELLED, 499, "CANCELLED" },
 		{ ERR_INTERNAL, 500, "INTERNAL" },
+		{ ERR_REFUSED, 403, "PERMISSION_DENIED" },
 		{ ERR_UPSTREAM, 502, "UNAVAILABLE" },
 		{ ERR_UNAVAILABLE, 503, "UNAVAILABLE" },
 		{ ERR_TIMEOUT, 504, "DEADLINE_EXCEEDED" },

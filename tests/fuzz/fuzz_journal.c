@@ -13,6 +13,7 @@
 #include "broker/audit/reader.h"
 #include "broker/audit/record.h"
 #include "broker/audit/recover.h"
+#include "broker/sha256.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,7 +21,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char path[64], journal[80];
 static struct segment_dir dir = { .io = &journal_io_system, .fd = -1, .path = journal };
-static struct journal_hasher hasher;
 static uint8_t bytes[ROOM];
 
 struct input {
@@ -54,7 +54,6 @@ static void make_dir(void) {
 	r = mkdirat(AT_FDCWD, journal, 0700);
 	dir.fd = open(journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert(r == 0 && dir.fd >= 0);
-	journal_hasher_init(&hasher);
 	atexit(clean_up);
 }
 
@@ -89,13 +88,13 @@ static size_t put_frame(struct input *in, uint8_t *p, size_t room, struct scan_p
 	}
 	if (!frame.n)
 		return 0;
-	whole = frame_seal(&hasher, p, len, &frame, at->hash);
+	whole = frame_seal(p, len, &frame, at->hash);
 	if (how & 1)
 		p[(size_t)(next(in) | (how & 2 ? next(in) << 8 : 0)) % whole] ^= next(in);
 	if (how & 4)
 		put_be32(p + 4 * (next(in) % 20u), next(in));
 	if (how & 8)
-		journal_hash(&hasher, p, whole - JOURNAL_HASH, p + whole - JOURNAL_HASH);
+		sha256(p, whole - JOURNAL_HASH, p + whole - JOURNAL_HASH);
 	memcpy(at->hash, p + whole - JOURNAL_HASH, JOURNAL_HASH);
 	at->next_index += frame.n;
 	at->offset += whole;
@@ -117,7 +116,7 @@ static void put_segment(struct input *in, struct scan_position *at) {
 
 	memset(bytes, 0, sizeof(bytes));
 	memcpy(header.hash, at->hash, sizeof(header.hash));
-	journal_header_write(&hasher, &header, bytes);
+	journal_header_write(&header, bytes);
 	if (flags & 16)
 		bytes[next(in) * 16u % JOURNAL_HEADER] ^= next(in);
 	if (flags & 32)
@@ -191,7 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	if (dir.fd < 0)
 		make_dir();
 	record_head((struct str){ (const char *)data, size }, &head);
-	frame_parse(&hasher, data, size, &frame, &why);
+	frame_parse(data, size, &frame, &why);
 	for (unsigned segments = next(&in) % 4 + 1u; segments; segments--)
 		put_segment(&in, &at);
 	scan_all();

@@ -18,7 +18,6 @@ void journaldir_make(struct journaldir *d) {
 	assert_non_null(mkdtemp(d->path));
 	snprintf(d->journal, sizeof(d->journal), "%s/journal", d->path);
 	assert_int_equal(mkdir(d->journal, 0700), 0);
-	assert_int_equal(journal_hasher_init(&d->hasher), 0);
 	d->dir = (struct segment_dir){
 		.io = &journal_io_system,
 		.fd = open(d->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
@@ -33,7 +32,6 @@ void journaldir_remove(struct journaldir *d) {
 	snprintf(command, sizeof(command), "rm -rf %s", d->path);
 	assert_int_equal(system(command), 0);
 	close(d->dir.fd);
-	journal_hasher_fini(&d->hasher);
 }
 
 static int open_segment(struct journaldir *d, uint64_t number) {
@@ -90,7 +88,7 @@ void journaldir_segment(struct journaldir *d, struct scan_position *at, uint64_t
 	uint8_t page[JOURNAL_HEADER];
 
 	memcpy(header.hash, at->hash, sizeof(header.hash));
-	journal_header_write(&d->hasher, &header, page);
+	journal_header_write(&header, page);
 	journaldir_blank(d, number, JD_SEGMENT);
 	journaldir_poke(d, number, 0, page, sizeof(page));
 	at->segment = number;
@@ -108,7 +106,7 @@ void journaldir_frame(struct journaldir *d, struct scan_position *at, const char
 		n = strcspn(p, "|");
 		len += frame_add(bytes + FRAME_HEAD + len, p, n);
 	}
-	whole = frame_seal(&d->hasher, bytes, len, &frame, at->hash);
+	whole = frame_seal(bytes, len, &frame, at->hash);
 	journaldir_poke(d, at->segment, at->offset, bytes, whole);
 	memcpy(at->hash, bytes + whole - JOURNAL_HASH, JOURNAL_HASH);
 	at->offset += whole;

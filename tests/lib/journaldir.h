@@ -13,7 +13,6 @@ struct journaldir {
 	char path[64];	  /* what audit_open() and audit_reader_open() take */
 	char journal[80]; /* the directory with the segments */
 	struct segment_dir dir;
-	struct journal_hasher hasher;
 };
 
 void journaldir_make(struct journaldir *d);

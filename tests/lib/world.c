@@ -514,7 +514,7 @@ bool records_have_token(const json_t *records, const char *sha256) {
 	return false;
 }
 
-void sha256_hex(const char *text, char out[65]) {
+void text_sha256(const char *text, char out[65]) {
 	unsigned char md[32];
 
 	EVP_Digest(text, strlen(text), md, NULL, EVP_sha256(), NULL);

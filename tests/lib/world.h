@@ -93,7 +93,7 @@ size_t records_count(const json_t *records, const char *type);
 /* The last record of a type, borrowed; NULL: none. */
 json_t *records_last(const json_t *records, const char *type);
 bool records_have_token(const json_t *records, const char *sha256);
-void sha256_hex(const char *text, char out[65]);
+void text_sha256(const char *text, char out[65]);
 
 /* Runs the hallpass command; its exit code; out gets stdout, err stderr (each may be NULL). */
 int run_cli(const struct world *w, char *out, size_t out_size, char *err, size_t err_size, ...) __attribute__((sentinel));

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdlib.h>
+#include "hallpass/ascii.h"
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
 
@@ -115,6 +116,26 @@ static void test_buf_prints_numbers_and_starts_over(void **state) {
 	buf_fini(&b);
 }
 
+/* Each byte at each place of texts of each length: the fast way and one by one say the same. */
+static void test_buf_finds_plain_text_wherever_it_ends(void **state) {
+	char text[50];
+
+	(void)state;
+	for (size_t n = 0; n <= sizeof(text); n++) {
+		for (size_t at = 0; at < n; at++) {
+			for (int c = -128; c < 128; c++) {
+				memset(text, 'a', sizeof(text));
+				text[at] = (char)c;
+				assert_int_equal(ascii_run(text, n, false), c >= 0x20 && c < 0x7F ? n : at);
+				assert_int_equal(ascii_run(text, n, true),
+						 c >= 0x20 && c < 0x7F && c != '"' && c != '\\' ? n : at);
+			}
+		}
+		memset(text, ' ', sizeof(text));
+		assert_int_equal(ascii_run(text, n, true), n);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf_prints_numbers_and_starts_over),
@@ -122,6 +143,7 @@ int main(void) {
 		cmocka_unit_test(test_buf_escapes_json),
 		cmocka_unit_test(test_buf_escapes_each_byte_wherever_it_stands),
 		cmocka_unit_test(test_buf_prints_times),
+		cmocka_unit_test(test_buf_finds_plain_text_wherever_it_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

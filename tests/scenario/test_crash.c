@@ -55,7 +55,7 @@ static void remember(const struct answer *a) {
 
 	if (got.n == MAX_RECEIVED)
 		return;
-	sha256_hex(answer_text(a, "accessToken"), sha256);
+	text_sha256(answer_text(a, "accessToken"), sha256);
 	snprintf(got.keys[got.n++], ISSUE_KEY, "%.40s %s", answer_text(a, "requestId"), sha256);
 }
 

@@ -101,7 +101,7 @@ static int64_t now_ms(void) {
 static void remember(const struct answer *a) {
 	pthread_mutex_lock(&lock);
 	if (n_hashes < MAX_TOKENS)
-		sha256_hex(answer_text(a, "accessToken"), hashes[n_hashes++]);
+		text_sha256(answer_text(a, "accessToken"), hashes[n_hashes++]);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -122,7 +122,7 @@ static void test_P5_a_thousand_tokens_leave_no_trace(void **state) {
 	assert_false(on_disk("PRIVATE KEY"));
 	/* Whoever holds one can find it by its hash. */
 	records = world_records(&w, NULL, 0);
-	sha256_hex(token, sha);
+	text_sha256(token, sha);
 	assert_true(records_have_token(records, sha));
 	json_decref(records);
 	/* The search finds what is there. */

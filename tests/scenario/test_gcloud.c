@@ -154,7 +154,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 	assert_string_equal(out + strcspn(out, "\n"), "\nacme-ml\n");
 	out[strcspn(out, "\n")] = '\0';
-	sha256_hex(out, sha);
+	text_sha256(out, sha);
 	tokens = google_tokens(&w);
 	last = json_array_get(tokens, json_array_size(tokens) - 1);
 	assert_member(last, "sha256", sha);

@@ -240,7 +240,7 @@ static void test_P1_a_failing_fdatasync_releases_nothing(void **state) {
 
 		ask_token(&w, SA_DEV, "", &a);
 		if (a.status == 200)
-			sha256_hex(answer_text(&a, "accessToken"), hashes[good++ % 64]);
+			text_sha256(answer_text(&a, "accessToken"), hashes[good++ % 64]);
 		else if (a.status == 503)
 			refused++, after = 0, nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
 		else

@@ -64,7 +64,7 @@ static void test_P1_intent_and_outcome_stand_in_the_record(void **state) {
 	world_daemon(&w);
 	ask_token(&w, SA_DEV, "", &a);
 	assert_int_equal(a.status, 200);
-	sha256_hex(answer_text(&a, "accessToken"), sha);
+	text_sha256(answer_text(&a, "accessToken"), sha);
 	/* No farewell: what the client has is on disk now. */
 	world_stop(&w, SIGKILL);
 	records = world_records(&w, NULL, 0);

@@ -236,7 +236,7 @@ static void test_P6_each_answer_agrees_with_the_policy_that_its_record_names(voi
 	(void)state;
 	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 10000000, burst: 10000000}\n");
 	for (int i = 0; i < 2; i++)
-		sha256_hex(policies[i], hashes[i]);
+		text_sha256(policies[i], hashes[i]);
 	world_daemon(&w);
 	for (int i = 0; i < CLIENTS; i++) {
 		clients[i].stop = &stop;

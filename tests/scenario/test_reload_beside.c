@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "broker/sha256.h"
 #include "hallpass/cleanup.h"
 #include "tests/lib/running.h"
 #include "tests/lib/world.h"
@@ -140,7 +141,7 @@ static void assert_reloaded(int fd, const char *policy) {
 	char sha256[65];
 	struct answer a;
 
-	sha256_hex(policy, sha256);
+	sha256_hex(policy, strlen(policy), sha256);
 	assert_true(ask_end(fd, &a));
 	assert_int_equal(a.status, 200);
 	assert_string_equal(answer_text(&a, "policySha256"), sha256);
@@ -159,7 +160,7 @@ static void assert_in_force(const char *policy) {
 	char sha256[65];
 	struct answer a;
 
-	sha256_hex(policy, sha256);
+	sha256_hex(policy, strlen(policy), sha256);
 	ask(&w, "GET", "/v1/status", NULL, &a);
 	assert_string_equal(answer_text(&a, "policy.sha256"), sha256);
 	answer_fini(&a);
@@ -178,7 +179,7 @@ static void assert_recorded(const char *const want[], size_t n) {
 	size_t i, at = 0;
 
 	assert_non_null(records);
-	sha256_hex(POLICY_A, hash_a);
+	sha256_hex(POLICY_A, strlen(POLICY_A), hash_a);
 	json_array_foreach (records, i, r) {
 		if (strcmp(text_of(r, "type"), "reload"))
 			continue;

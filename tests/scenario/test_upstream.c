@@ -330,12 +330,12 @@ static void test_upstream_refusals_are_not_tried_again(void **state) {
 		snprintf(text, sizeof(text), "\"status\":%d", refusals[i]);
 		snprintf(says, sizeof(says), "HTTP %d", refusals[i]);
 		script(text);
-		token(SA_DEV, "", 502, says);
+		token(SA_DEV, "", 403, says);
 		assert_int_equal(google_calls(&w, GENERATE), 1);
 	}
 	google_reset(&w);
 	grant("hallpass-broker@acme-ml.iam.gserviceaccount.com", SA_DEV, "");
-	token(SA_DEV, "", 502, "hallpass-broker@acme-ml.iam.gserviceaccount.com) needs roles/iam.serviceAccountTokenCreator");
+	token(SA_DEV, "", 403, "hallpass-broker@acme-ml.iam.gserviceaccount.com) needs roles/iam.serviceAccountTokenCreator");
 	assert_int_equal(google_calls(&w, GENERATE), 1);
 }
 
@@ -501,7 +501,7 @@ static void test_upstream_delegates_in_the_order_given(void **state) {
 	last_body(GENERATE, body, sizeof(body));
 	assert_non_null(strstr(body, "\"delegates\":[\"projects/-/serviceAccounts/" DELEGATE "\",\"projects/-/serviceAccounts/" DELEGATE_2 "\"]"));
 	/* The other way round is another key, and Google says no. */
-	token(DELEGATED, ", \"delegates\": [\"" DELEGATE_2 "\", \"" DELEGATE "\"]", 502, "PERMISSION_DENIED");
+	token(DELEGATED, ", \"delegates\": [\"" DELEGATE_2 "\", \"" DELEGATE "\"]", 403, "PERMISSION_DENIED");
 }
 
 #define POLICY_ID(life)                                                                                                \

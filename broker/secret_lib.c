@@ -1,0 +1,26 @@
+/* secret_libraries(). Apart, because the command needs neither it nor the libcrypto that it would link. See secret.h. */
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include "broker/secret.h"
+
+static void *crypto_malloc(size_t size, const char *file, int line) {
+	(void)file, (void)line;
+	return malloc(size);
+}
+
+static void *crypto_realloc(void *p, size_t size, const char *file, int line) {
+	(void)file, (void)line;
+	return wipe_realloc(p, size);
+}
+
+static void crypto_free(void *p, const char *file, int line) {
+	(void)file, (void)line;
+	wipe_free(p);
+}
+
+void secret_libraries(void) {
+	json_set_alloc_funcs(malloc, wipe_free);
+	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
+}
