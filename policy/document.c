@@ -13,6 +13,9 @@
 #define MAX_ANCESTRY 4000000 /* (subject, group) pairs, nested ones included */
 #define MAX_TEXT 4096        /* bytes of a title or description */
 #define MAX_NAME 64
+/* A hundred thousand bindings take 20 to 40 MiB of text, and some 30 nodes each. */
+#define MAX_BYTES ((size_t)64 << 20)
+#define MAX_NODES 6000000
 
 /* ---- findings ---- */
 
@@ -691,6 +694,7 @@ static int read_pattern(struct document *d, const struct yaml_node *node, struct
 	size_t star = strcspn(node->text, "*");
 	const char *copy;
 
+	out->domain = DOMAIN_ANY;
 	if (strcmp(node->text, "*")) {
 		if (node->n >= sizeof(sample) || strchr(node->text + star + 1, '*') ||
 		    !strchr(node->text + star + 1, '@'))
@@ -699,6 +703,7 @@ static int read_pattern(struct document *d, const struct yaml_node *node, struct
 		sample[star] = 'x';
 		if (canonical_email(sample, email) < 0)
 			return -1;
+		out->domain = intern(d, &d->policy->domains, strchr(email, '@') + 1);
 		copy = chunks_str(&d->policy->memory, email, node->n);
 	} else {
 		copy = "*";
@@ -871,7 +876,7 @@ static const struct field deny_fields[] = {
 };
 
 static const char *const default_scopes[] = { SCOPE_CLOUD_PLATFORM };
-static const struct pattern any_account[] = { { { "", 0 }, { "", 0 } } };
+static const struct pattern any_account[] = { { { "", 0 }, { "", 0 }, DOMAIN_ANY } };
 
 static const struct rule blank_rules[] = {
 	[RULE_BINDING] = { .kind = RULE_BINDING,
@@ -983,8 +988,9 @@ static const struct field top_fields[] = {
 static void index_rules(struct document *d) {
 	struct policy *policy = d->policy;
 
-	if (close_groups(d) < 0 || rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n) < 0 ||
-	    rule_set_index(&policy->denials, policy->subjects.n, policy->accounts.n) < 0)
+	if (close_groups(d) < 0 ||
+	    rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n, &policy->domains) < 0 ||
+	    rule_set_index(&policy->denials, policy->subjects.n, policy->accounts.n, &policy->domains) < 0)
 		d->no_memory = true;
 	policy->stats.bindings = policy->bindings.n;
 	policy->stats.deny_rules = policy->denials.n;
@@ -1021,7 +1027,8 @@ static void read_document(struct document *d) {
 		document_find_at(d, POLICY_ERROR, "empty", 1, 1, "begin with: version: 1", "the policy is empty");
 		return;
 	}
-	if (intern(d, &d->policy->subjects, "allAuthenticated") != SUBJECT_ALL)
+	if (intern(d, &d->policy->subjects, "allAuthenticated") != SUBJECT_ALL ||
+	    intern(d, &d->policy->domains, "") != DOMAIN_ANY)
 		return;
 	if (read_fields(d, d->tree->root, "a policy", top_fields, ARRAY_SIZE(top_fields), NULL) < 0 || d->no_memory)
 		return;
@@ -1085,6 +1092,7 @@ static struct policy *policy_new(const struct policy_host *host, struct error *e
 
 int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
 		struct policy_report *report, struct error *err) {
+	const struct yaml_limits limits = { .bytes = MAX_BYTES, .nodes = MAX_NODES };
 	struct document d = { .report = report, .now = now };
 	struct yaml_problems *problems = malloc(sizeof(*problems));
 	int r;
@@ -1096,7 +1104,7 @@ int policy_load(const char *name, struct str text, const struct policy_host *hos
 		free(problems);
 		return problems ? -1 : error_set(err, ERR_INTERNAL, "out of memory");
 	}
-	r = yaml_load(text, NULL, &d.tree, problems, err);
+	r = yaml_load(text, &limits, &d.tree, problems, err);
 	add_yaml_problems(&d, problems);
 	free(problems);
 	if (d.tree)
@@ -1118,11 +1126,9 @@ struct policy *policy_ref(struct policy *policy) {
 }
 
 static void rule_set_fini(struct rule_set *set) {
-	for (uint32_t i = 0; i < set->n; i++)
-		condition_free(set->rules[i].condition);
 	free(set->rules);
-	free((uint32_t *)set->with_patterns.v);
 	postings_fini(&set->by_account);
+	postings_fini(&set->by_domain);
 	postings_fini(&set->by_subject);
 }
 
@@ -1134,6 +1140,7 @@ void policy_unref(struct policy *policy) {
 	postings_fini(&policy->groups_of);
 	names_fini(&policy->subjects);
 	names_fini(&policy->accounts);
+	names_fini(&policy->domains);
 	condition_env_free(policy->env);
 	chunks_fini(&policy->memory);
 	free(policy);
