@@ -93,12 +93,13 @@ $(BUILD)/tests/policy/test_cel_random $(BUILD)/tests/fuzz/fuzz_typed: $(BUILD)/t
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
-$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so
-# Shift a daemon's wall clock, and end it at a chosen file call, in scenario tests; no sanitizer in them, they are loaded
-# before theirs.
+$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/gate.so
+# Shift a daemon's wall clock, end it at a chosen file call, hold it at one, in scenario tests; no sanitizer in them, they are
+# loaded before theirs.
 $(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
 $(BUILD)/crashpoint.so: tests/crashpoint/crashpoint.c
-$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so:
+$(BUILD)/gate.so: tests/gate/gate.c
+$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/gate.so:
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<

@@ -10,7 +10,7 @@
 /* ---- the kinds of rules ---- */
 
 static const char *const default_scopes[] = { SCOPE_CLOUD_PLATFORM };
-static const struct pattern any_account[] = { { { "", 0 }, { "", 0 } } };
+static const struct pattern any_account[] = { { { "", 0 }, { "", 0 }, DOMAIN_ANY } };
 
 /* What they differ in. */
 static const struct kind {
@@ -102,6 +102,7 @@ static int read_pattern(struct document *d, const struct yaml_node *node, struct
 	size_t star = strcspn(node->text, "*");
 	const char *copy;
 
+	out->domain = DOMAIN_ANY;
 	if (strcmp(node->text, "*")) {
 		if (node->n >= sizeof(sample) || strchr(node->text + star + 1, '*') ||
 		    !strchr(node->text + star + 1, '@'))
@@ -110,6 +111,7 @@ static int read_pattern(struct document *d, const struct yaml_node *node, struct
 		sample[star] = 'x';
 		if (canonical_email(sample, email) < 0)
 			return -1;
+		out->domain = document_intern(d, &d->policy->domains, strchr(email, '@') + 1);
 		copy = chunks_str(&d->policy->memory, email, node->n);
 	} else {
 		copy = "*";

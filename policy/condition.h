@@ -15,7 +15,7 @@
 
 #define CONDITION_MEMORY 32768 /* bytes that one evaluation may take */
 
-struct condition_env; /* the declared attributes; one a policy, immutable */
+struct condition_env; /* the declared attributes, and what was compiled with them; one a policy, immutable once that is loaded */
 struct condition;
 
 int condition_env_new(const struct policy_host *host, struct condition_env **out, struct error *err);
@@ -31,11 +31,11 @@ struct condition_sink {
 
 /*
  * Compiles. What is wrong goes to the sink, and then *out is NULL with 0 returned; -1: memory.
- * title: borrowed as long as the condition, or NULL. The expression is copied.
+ * title: borrowed as long as the condition, or NULL. The expression is copied. Equal expressions of one env are compiled
+ * once; conditions are the env's, and go with it.
  */
-int condition_new(const struct condition_env *env, struct str expression, const char *title,
+int condition_new(struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out);
-void condition_free(struct condition *condition); /* takes NULL */
 
 /* What lint looks into. */
 const struct cel_program *condition_program(const struct condition *condition);

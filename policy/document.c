@@ -9,6 +9,10 @@
 #include "policy/entitlements.h"
 #include "policy/lint.h"
 
+/* A hundred thousand bindings take 20 to 40 MiB of text, and some 30 nodes each. */
+#define MAX_BYTES ((size_t)64 << 20)
+#define MAX_NODES 6000000
+
 static void read_version(struct document *d, const struct yaml_node *node, void *target) {
 	int64_t version;
 
@@ -79,8 +83,9 @@ const struct field policy_fields[] = {
 static void index_rules(struct document *d) {
 	struct policy *policy = d->policy;
 
-	if (groups_close(d) < 0 || rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n) < 0 ||
-	    rule_set_index(&policy->denials, policy->subjects.n, policy->accounts.n) < 0)
+	if (groups_close(d) < 0 || 
+	    rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n, &policy->domains) < 0 ||
+	    rule_set_index(&policy->denials, policy->subjects.n, policy->accounts.n, &policy->domains) < 0)
 		d->no_memory = true;
 	policy->stats.bindings = policy->bindings.n;
 	policy->stats.deny_rules = policy->denials.n;
@@ -127,7 +132,8 @@ static void read_document(struct document *d) {
 		document_find_at(d, POLICY_ERROR, "empty", 1, 1, "begin with: version: 1", "the policy is empty");
 		return;
 	}
-	if (document_intern(d, &d->policy->subjects, "allAuthenticated") != SUBJECT_ALL)
+	if (document_intern(d, &d->policy->subjects, "allAuthenticated") != SUBJECT_ALL ||
+	    document_intern(d, &d->policy->domains, "") != DOMAIN_ANY)
 		return;
 	if (read_fields(d, d->tree->root, "a policy", policy_fields, NULL) < 0 || d->no_memory)
 		return;
@@ -198,6 +204,7 @@ static struct policy *policy_new(const struct policy_host *host, struct error *e
 
 int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
 		struct policy_report *report, struct error *err) {
+	const struct yaml_limits limits = { .bytes = MAX_BYTES, .nodes = MAX_NODES };
 	struct document d = { .report = report, .now = now, .lint_work = LINT_WORK };
 	struct yaml_problems *problems = malloc(sizeof(*problems));
 	int r;
@@ -209,7 +216,7 @@ int policy_load(const char *name, struct str text, const struct policy_host *hos
 		free(problems);
 		return problems ? -1 : error_set(err, ERR_INTERNAL, "out of memory");
 	}
-	r = yaml_load(text, NULL, &d.tree, problems, err);
+	r = yaml_load(text, &limits, &d.tree, problems, err);
 	if (d.tree && ignores_find(&d.ignores, d.tree->text) < 0)
 		d.no_memory = true;
 	add_yaml_problems(&d, problems);
@@ -233,20 +240,10 @@ struct policy *policy_ref(struct policy *policy) {
 }
 
 static void rule_set_fini(struct rule_set *set) {
-	for (uint32_t i = 0; i < set->n; i++)
-		condition_free(set->rules[i].condition);
 	free(set->rules);
-	free((uint32_t *)set->with_patterns.v);
 	postings_fini(&set->by_account);
+	postings_fini(&set->by_domain);
 	postings_fini(&set->by_subject);
-}
-
-static void entitlements_free(struct policy *policy) {
-	for (uint32_t i = 0; i < policy->n_entitlements; i++) {
-		condition_free(policy->entitlements[i].rule.condition);
-		condition_free(policy->entitlements[i].justification);
-	}
-	free(policy->entitlements);
 }
 
 void policy_unref(struct policy *policy) {
@@ -254,10 +251,11 @@ void policy_unref(struct policy *policy) {
 		return;
 	rule_set_fini(&policy->bindings);
 	rule_set_fini(&policy->denials);
-	entitlements_free(policy);
+	free(policy->entitlements);
 	postings_fini(&policy->groups_of);
 	names_fini(&policy->subjects);
 	names_fini(&policy->accounts);
+	names_fini(&policy->domains);
 	condition_env_free(policy->env);
 	chunks_fini(&policy->memory);
 	free(policy);

@@ -122,18 +122,7 @@ struct suspects {
 	struct caller caller;
 	char account[2 * MAX_EMAIL]; /* one of the rule's own, or one that fits its pattern */
 	unsigned looks_left;
-	size_t ahead; /* entries of the index that it may pass */
 };
-
-/* Entries of the index that the search passes at most, whichever side it begins on. */
-static size_t entries_ahead(const struct rule_set *set, const struct caller *caller, uint32_t account) {
-	size_t through_account = set->with_patterns.n + postings_at(&set->by_account, account).n, through_members = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(caller->sets); i++)
-		for (uint32_t s = 0; s < caller->sets[i].n && through_members < through_account; s++)
-			through_members += 1 + postings_at(&set->by_subject, caller->sets[i].v[s]).n;
-	return through_members < through_account ? through_members : through_account;
-}
 
 /* left: entries that may still be passed in this document. */
 static bool suspects_begin(struct suspects *s, const struct document *d, const struct rule_set *set, const struct rule *rule,
@@ -151,12 +140,9 @@ static bool suspects_begin(struct suspects *s, const struct document *d, const s
 			 (int)rule->patterns->suffix.n, rule->patterns->suffix.p);
 	}
 	s->looks_left = MAX_LOOKS;
-	s->ahead = entries_ahead(set, &s->caller, account) + 1;
-	if (s->ahead > left)
-		return false;
 	candidates_begin(&s->candidates, set, &s->caller, account, str_of(s->account),
 			 (enum policy_permission)__builtin_ctz(rule->permissions));
-	return true;
+	return s->candidates.ahead < left;
 }
 
 static const struct rule *suspects_next(struct suspects *s) {
@@ -169,7 +155,7 @@ static const struct rule *suspects_next(struct suspects *s) {
 
 /* Takes what the search has cost. */
 static void suspects_end(const struct suspects *s, bool found, size_t *left) {
-	size_t passed = found || !s->looks_left ? s->candidates.item_at + 1 : s->ahead;
+	size_t passed = found || !s->looks_left ? s->candidates.item_at + 1 : s->candidates.ahead + 1;
 
 	*left -= passed < *left ? passed : *left;
 }

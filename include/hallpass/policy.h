@@ -200,11 +200,19 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
 
 /*
- * Which accounts this principal may ask for, given everything else in the query (service_account is ignored):
- * [{"serviceAccount", "binding", "title", "permissions", "scopes", "maxLifetime", "allowed", "until", "reason"}].
- * Patterns are listed as patterns; until is looked for 31 days ahead. A new reference; NULL: memory.
+ * Which accounts this principal may ask for, given everything else in the query (service_account is ignored), in the order
+ * of the bindings. Patterns are listed as patterns; until is looked for 31 days ahead. One by one, since they may be
+ * many: whoever lists has others to serve meanwhile. Takes as long as what names the principal, not as the policy.
  */
-json_t *policy_list(const struct policy *policy, const struct policy_query *query);
+struct policy_listing;
+/* Borrows both. -1: memory. */
+int policy_listing_new(const struct policy *policy, const struct policy_query *query, struct policy_listing **out);
+/*
+ * 1: *out is the next, a new reference: {"serviceAccount", "binding", "title", "permissions", "scopes", "maxLifetime",
+ * "allowed", "until", "reason"}. 0: there are no more. -1: memory.
+ */
+int policy_listing_next(struct policy_listing *listing, json_t **out);
+void policy_listing_free(struct policy_listing *listing); /* takes NULL */
 
 /* The document's form as JSON Schema 2020-12, for editors. A new reference; NULL: memory. */
 json_t *policy_schema(void);

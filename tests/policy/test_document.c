@@ -365,7 +365,7 @@ static void test_document_loads_the_example_policies(void **state) {
 }
 
 static struct str repeated(const char *head, const char *what, size_t times) {
-	struct buf b = BUF_INIT(11 << 20);
+	struct buf b = BUF_INIT(72 << 20);
 
 	buf_adds(&b, head);
 	for (size_t i = 0; i < times; i++)
@@ -438,6 +438,27 @@ static void test_document_is_bounded_where_all_is_wrong(void **state) {
 	buf_fini(&b);
 }
 
+/* A hundred thousand bindings are no attack: that many bytes are read, and no more than said. */
+static void test_document_of_many_megabytes_is_read(void **state) {
+	static const struct {
+		size_t lines;
+		const char *finding; /* NULL: it is read */
+	} sizes[] = { { 15 << 15, NULL }, { 65 << 15, "yaml-limit" } };
+	char line[] = "# 31 characters, and a new line\n", *got;
+	int r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct str text = repeated("version: 1\n", line, sizes[i].lines);
+
+		got = findings(text, &r);
+		assert_int_equal(r, sizes[i].finding ? -1 : 0);
+		assert_true(!sizes[i].finding || strstr(got, sizes[i].finding));
+		free(got);
+		free((char *)text.p);
+	}
+}
+
 /* A chain of groups, each in the next: ancestors add up, and are held to a ceiling. */
 static void test_document_bounds_nested_groups(void **state) {
 	struct buf b = BUF_INIT(10 << 20);
@@ -468,6 +489,7 @@ int main(void) {
 		cmocka_unit_test(test_document_loads_the_example_policies),
 		cmocka_unit_test(test_document_is_bounded),
 		cmocka_unit_test(test_document_is_bounded_where_all_is_wrong),
+		cmocka_unit_test(test_document_of_many_megabytes_is_read),
 		cmocka_unit_test(test_document_bounds_nested_groups),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,7 +266,6 @@ static enum condition_result condition_of(const struct yaml_node *node, const st
 	if (expression && condition_new(env, (struct str){ expression->text, expression->n }, NULL,
 					&(struct condition_sink){ .found = ignore }, &condition) == 0 && condition)
 		result = condition_eval(condition, q, NULL, 0);
-	condition_free(condition);
 	condition_env_free(env);
 	return result;
 }

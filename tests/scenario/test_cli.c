@@ -322,6 +322,27 @@ static void test_cli_lists_until_when(void **state) {
 	assert_non_null(strstr(out, "may be nobody"));
 }
 
+static void test_cli_list_says_when_there_are_more(void **state) {
+	size_t size = 1 << 20, n;
+	char *policy = malloc(size);
+
+	(void)state;
+	assert_non_null(policy);
+	n = (size_t)snprintf(policy, size, "version: 1\nbindings:\n");
+	for (int i = 0; i < 6000; i++)
+		n += (size_t)snprintf(policy + n, size - n, "- {name: b%d, members: [\"" ME "\"], serviceAccounts: [sa-%d@p.example]}\n", i, i);
+	world_policy(&w, policy);
+	free(policy);
+	world_daemon(&w);
+	assert_int_equal(CLI("list", "--names"), 0);
+	assert_int_equal(strncmp(out, "sa-0@p.example\nsa-1@p.example\n", 30), 0);
+	assert_non_null(strstr(err, "hallpass: there are more: only the first "));
+	world_policy(&w, POLICY_DEV);
+	assert_int_equal(CLI("reload"), 0);
+	assert_int_equal(CLI("list"), 0);
+	assert_string_equal(err, "");
+}
+
 static void test_cli_id_token(void **state) {
 	(void)state;
 	world_policy(&w, "version: 1\nbindings:\n  - {name: id, members: [\"" ME "\"], serviceAccounts: [" SA_DEV
@@ -803,6 +824,7 @@ int main(void) {
 		SCENARIO(test_cli_json_parses_everywhere),
 		SCENARIO(test_cli_explains_in_words),
 		SCENARIO(test_cli_lists_until_when),
+		SCENARIO(test_cli_list_says_when_there_are_more),
 		SCENARIO(test_cli_id_token),
 		SCENARIO(test_cli_parses_its_options),
 		SCENARIO(test_cli_does_not_keep_silent_of_a_full_disk),
