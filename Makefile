@@ -237,7 +237,7 @@ pages: $(PAGES) $(UNITS)
 install: all pages
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/man/man1 share/man/man5 share/man/man8 \
 		share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d \
-		share/doc/hallpass/examples lib/systemd/system lib/systemd/user lib/sysusers.d)
+		share/doc/hallpass/examples share/hallpass lib/systemd/system lib/systemd/user lib/sysusers.d)
 	install -m 755 $(BUILD)/hallpass $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/share/hallpass.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(BUILD)/share/hallpassd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
@@ -249,6 +249,7 @@ install: all pages
 	install -m 644 $(BUILD)/share/user.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hallpassd.service
 	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/hallpass.conf
 	install -m 644 README.md contrib/doc/guide.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
+	install -m 644 contrib/policy.schema.json $(DESTDIR)$(PREFIX)/share/hallpass/
 	install -m 644 contrib/policies/*.yaml contrib/systemd/hallpassd.yaml $(DESTDIR)$(PREFIX)/share/doc/hallpass/examples/
 
 help:

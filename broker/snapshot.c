@@ -20,8 +20,8 @@ static void notes_take(struct snapshot_notes *notes, struct policy_report *repor
 	policy_report_print(report, name, text, colour, &printed);
 	if (printed.data)
 		buf_adds(&notes->text, printed.data);
-	notes->n_errors += report->n_errors;
-	notes->n_warnings += report->n - (report->n_errors < report->n ? report->n_errors : report->n);
+	notes->n_errors += report->n_errors + report->more_errors;
+	notes->n_warnings += report->n_warnings + report->more_warnings;
 	buf_fini(&printed);
 	policy_report_fini(report);
 }

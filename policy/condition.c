@@ -45,27 +45,28 @@ enum attribute {
 static const struct {
 	const char *name;
 	const struct cel_type *type;
+	bool iam; /* IAM's own conditions have it */
 } attributes[N_ATTRIBUTES] = {
-	[REQUEST_TIME] = { "request.time", &cel_timestamp },
-	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string },
-	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string },
-	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn },
-	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string },
-	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration },
-	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string },
-	[REQUEST_PERMISSION] = { "request.permission", &cel_string },
-	[REQUEST_AUDIENCE] = { "request.audience", &cel_string },
-	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string },
-	[REQUEST_SURFACE] = { "request.surface", &cel_string },
-	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int },
-	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int },
-	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int },
-	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string },
-	[ORIGIN_IP] = { "origin.ip", &cel_string },
-	[ORIGIN_PORT] = { "origin.port", &cel_int },
-	[RESOURCE_NAME] = { "resource.name", &cel_string },
-	[RESOURCE_TYPE] = { "resource.type", &cel_string },
-	[RESOURCE_SERVICE] = { "resource.service", &cel_string },
+	[REQUEST_TIME] = { "request.time", &cel_timestamp, true },
+	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string, false },
+	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string, false },
+	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn, false },
+	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string, true },
+	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration, false },
+	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string, false },
+	[REQUEST_PERMISSION] = { "request.permission", &cel_string, false },
+	[REQUEST_AUDIENCE] = { "request.audience", &cel_string, false },
+	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string, false },
+	[REQUEST_SURFACE] = { "request.surface", &cel_string, false },
+	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int, false },
+	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int, false },
+	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int, false },
+	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string, false },
+	[ORIGIN_IP] = { "origin.ip", &cel_string, false },
+	[ORIGIN_PORT] = { "origin.port", &cel_int, false },
+	[RESOURCE_NAME] = { "resource.name", &cel_string, true },
+	[RESOURCE_TYPE] = { "resource.type", &cel_string, true },
+	[RESOURCE_SERVICE] = { "resource.service", &cel_string, true },
 };
 
 /* One a rule; all but the title is shared with the others of the same expression, and the env's. */
@@ -241,14 +242,15 @@ bool condition_review(const struct cel_program *program, const struct condition_
 	return is_hopeful(program, sink) && is_well_named(program, sink) && is_bounded(program, sink);
 }
 
-void condition_complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
+void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+			const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
 	bool hint;
 
 	for (size_t i = 0; i < N_ATTRIBUTES; i++)
 		names[i] = attributes[i].name;
-	hint = hint_for(error, expression, names, N_ATTRIBUTES, fix, sizeof(fix));
+	hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, zones_host(zones), fix, sizeof(fix));
 	sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
 }
 
@@ -276,7 +278,7 @@ static void compile(const struct condition_env *env, struct str expression, cons
 	struct cel_error error;
 
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		condition_complain(&error, expression, sink);
+		condition_complain(env->zones, &error, expression, sink);
 		return;
 	}
 	if (!condition_review(condition->program, sink)) {
@@ -304,6 +306,18 @@ int condition_new(struct condition_env *env, struct str expression, const char *
 		return -1;
 	(*out)->title = title;
 	return 0;
+}
+
+const struct cel_program *condition_program(const struct condition *condition) {
+	return condition->program;
+}
+
+uint32_t condition_time_slot(void) {
+	return REQUEST_TIME;
+}
+
+bool condition_iam_has(uint32_t slot) {
+	return attributes[slot].iam;
 }
 
 const char *condition_title(const struct condition *condition) {

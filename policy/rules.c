@@ -89,7 +89,7 @@ void names_fini(struct names *names) {
 
 /* ---- sorted lists ---- */
 
-static int by_pair(const void *a, const void *b) {
+int pair_compare(const void *a, const void *b) {
 	const struct pair *x = a, *y = b;
 
 	if (x->key != y->key)
@@ -106,10 +106,10 @@ int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pair
 	if (!postings->start || !postings->items)
 		return -1;
 	if (n)
-		qsort(pairs, n, sizeof(*pairs), by_pair);
+		qsort(pairs, n, sizeof(*pairs), pair_compare);
 	for (size_t i = 0; i < n; i++) {
 		assert(pairs[i].key < n_keys);
-		if (i > 0 && !by_pair(&pairs[i], &pairs[i - 1]))
+		if (i > 0 && !pair_compare(&pairs[i], &pairs[i - 1]))
 			continue;
 		postings->items[used++] = pairs[i].item;
 		postings->start[pairs[i].key + 1] = (uint32_t)used;
@@ -296,6 +296,7 @@ void candidates_begin(struct candidates *c, const struct rule_set *set, const st
 		for (uint32_t s = 0; s < caller->sets[i].n && through_subjects < through_account; s++)
 			through_subjects += 1 + postings_at(&set->by_subject, caller->sets[i].v[s]).n;
 	c->by_subject = through_subjects < through_account;
+	c->ahead = c->by_subject ? through_subjects : through_account;
 }
 
 /* The next list when one is used up; false: there is none. */

@@ -13,7 +13,7 @@
  * request at hand. The star of a pattern stands before the @, so a pattern is found through the domain
  * behind it; only the star alone concerns every account.
  *
- * Everything here is built by document.c and then never changes.
+ * Everything here is built by document.c and its sections (groups.c, doctest.c, …) and then never changes.
  */
 
 #include <stdatomic.h>
@@ -56,7 +56,7 @@ struct pattern {
 	uint32_t domain; /* number of what stands behind the @ */
 };
 
-enum rule_kind { RULE_BINDING, RULE_DENY };
+enum rule_kind { RULE_BINDING, RULE_DENY, RULE_ENTITLEMENT };
 
 struct rule {
 	enum rule_kind kind;
@@ -75,6 +75,19 @@ struct rule {
 	struct condition *condition;   /* NULL: always */
 };
 
+/* What may be asked for, to have for a while: nothing until a grant is active. */
+struct entitlement {
+	struct rule rule; /* what a grant of it gives; members: who may ask */
+	int64_t max_request_s;
+	bool justification_required;
+	struct condition *justification; /* what a justification must fit; NULL: any will do */
+	bool has_approvers;		 /* false: nobody needs to approve */
+	struct ids approvers;
+	uint32_t approvals_needed;
+	bool approver_justification;
+	int64_t expires_after_s; /* an unanswered request's */
+};
+
 struct rule_set {
 	struct rule *rules;
 	uint32_t n;
@@ -89,6 +102,8 @@ struct policy {
 	struct names domains; /* of account patterns */
 	struct postings groups_of; /* subject -> itself and the groups it is in */
 	struct rule_set bindings, denials;
+	struct entitlement *entitlements;
+	uint32_t n_entitlements;
 	int64_t default_lifetime_s;
 	struct policy_stats stats;
 	struct condition_env *env;
@@ -103,6 +118,7 @@ void names_fini(struct names *names);
 struct pair {
 	uint32_t key, item;
 };
+int pair_compare(const void *a, const void *b); /* for qsort(): by key, then by item */
 int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n);
 struct ids postings_at(const struct postings *postings, uint32_t key);
 void postings_fini(struct postings *postings);
@@ -131,6 +147,7 @@ struct candidates {
 	struct str account;
 	uint32_t account_id, domain_id, permission_bit;
 	bool by_subject;
+	size_t ahead; /* entries of the index that may be passed on the way */
 	unsigned set_at;
 	uint32_t subject_at, item_at;
 	struct ids items;

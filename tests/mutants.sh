@@ -98,7 +98,7 @@ P3-unknown-member-ignored | broker/surface/ask.c | s/return ask_unknown(.*/conti
 P3-second-of-two-members-wins | broker/surface/ask.c | s/JSON_REJECT_DUPLICATES/0/ | scenario/test_promises | test_P3_unknown_input_is_refused_with_the_reason
 P3-scopes-not-cut-down | policy/decide.c | s/if (scope_covers(rule->scopes.k., d->q.scopes.i.)) {/if (1) {/ | policy/test_decide_random | test_P2_P3*
 P3-exceptions-for-all | policy/rules.c | s/ !caller_is_in(c->caller, rule->exceptions)/ rule->exceptions.n == 0/ | policy/test_decide_random | test_P2_P3*
-P3-typos-dropped | policy/document.c | s/unknown_key(d, child->key, .*/(void)child;/ | policy/test_mutants | test_P3*
+P3-typos-dropped | policy/fields.c | s/unknown_key(d, child->key, .*/(void)child;/ | policy/test_mutants | test_P3*
 P3-default-for-every-attribute | policy/condition.c | s/node->fn == CEL_FN_GET_ATTRIBUTE \&\& node->kids/false \&\& node->kids/ | policy/test_document | test_document_says_what*
 P4-anybody-is-somebody | broker/authn/principals.c | s/if (rule->uid >= 0 \&\& rule->uid != peer->uid)/if (0)/ | broker/test_principals | test_P4*
 P4-peer-uid-ignored | broker/authn/principals.c | s/rule->uid >= 0 && rule->uid != peer->uid/false/ | scenario/test_promises | test_P4_headers_do_not_say_who_one_is
