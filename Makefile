@@ -93,12 +93,13 @@ $(BUILD)/tests/policy/test_cel_random $(BUILD)/tests/fuzz/fuzz_typed: $(BUILD)/t
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
-$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so
-# Shift a daemon's wall clock, and end it at a chosen file call, in scenario tests; no sanitizer in them, they are loaded
-# before theirs.
+$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/gate.so
+# Shift a daemon's wall clock, end it at a chosen file call, hold it at one, in scenario tests; no sanitizer in them, they are
+# loaded before theirs.
 $(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
 $(BUILD)/crashpoint.so: tests/crashpoint/crashpoint.c
-$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so:
+$(BUILD)/gate.so: tests/gate/gate.c
+$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/gate.so:
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
@@ -236,7 +237,7 @@ pages: $(PAGES) $(UNITS)
 install: all pages
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/man/man1 share/man/man5 share/man/man8 \
 		share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d \
-		share/doc/hallpass/examples lib/systemd/system lib/systemd/user lib/sysusers.d)
+		share/doc/hallpass/examples share/hallpass lib/systemd/system lib/systemd/user lib/sysusers.d)
 	install -m 755 $(BUILD)/hallpass $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/share/hallpass.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(BUILD)/share/hallpassd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
@@ -248,6 +249,7 @@ install: all pages
 	install -m 644 $(BUILD)/share/user.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hallpassd.service
 	install -m 644 contrib/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/hallpass.conf
 	install -m 644 README.md contrib/doc/guide.md contrib/doc/policy.md $(DESTDIR)$(PREFIX)/share/doc/hallpass/
+	install -m 644 contrib/policy.schema.json $(DESTDIR)$(PREFIX)/share/hallpass/
 	install -m 644 contrib/policies/*.yaml contrib/systemd/hallpassd.yaml $(DESTDIR)$(PREFIX)/share/doc/hallpass/examples/
 
 help:

@@ -33,6 +33,7 @@ struct broker {
 	struct event *deadline; /* of the drain */
 	struct errands *errands;
 	struct versions versions;
+	struct reloader *reloader;
 	struct fetcher *fetcher;
 	struct source *source;
 	struct native *native;
@@ -95,10 +96,12 @@ static int build_audit(struct broker *b, struct error *err) {
 
 /* What was in force, and what is: the first record of this life names it, so it is kept before. */
 static int build_versions(struct broker *b, struct error *err) {
+	const char *dir = b->requests.snapshot->config->audit_dir;
+
 	b->requests.versions = &b->versions;
-	if (snapshot_keep(b->requests.snapshot, err) < 0 || errands_new(b->base, &b->errands, err) < 0)
+	if (snapshot_keep(b->requests.snapshot, dir, err) < 0 || errands_new(b->base, &b->errands, err) < 0)
 		return -1;
-	return past_new(b->errands, b->requests.snapshot->config->audit_dir, &b->requests.past, err);
+	return past_new(b->errands, dir, &b->requests.past, err);
 }
 
 static int open_source(struct broker *b, const struct config *config, struct source **out, struct error *err) {
@@ -186,6 +189,15 @@ static int build_requests(struct broker *b, struct error *err) {
 	return accounts_new(b->base, &b->requests.accounts, err);
 }
 
+static int take_up(void *arg, struct snapshot *snapshot, struct snapshot_notes *notes, struct error *err);
+static void reload_ended(void *arg, const struct reload_by *by, const struct error *err);
+
+static int build_reloader(struct broker *b, struct error *err) {
+	const struct reload_ports ports = { take_up, reload_ended, b };
+
+	return reloader_new(b->errands, b->config_path, b->requests.snapshot->config->audit_dir, &ports, &b->reloader, err);
+}
+
 static int build_loop(struct broker *b, struct error *err) {
 	struct event_config *config = event_config_new();
 
@@ -235,8 +247,8 @@ static int build_listeners(struct broker *b, struct error *err) {
 }
 
 static int (*const builders[])(struct broker *b, struct error *err) = {
-	build_loop,	build_snapshot, build_audit,   build_versions, build_requests,
-	build_upstream, build_front,	build_signals, build_listeners,
+	build_loop,	build_snapshot, build_audit, build_versions, build_requests, build_upstream,
+	build_reloader, build_front,	build_signals, build_listeners,
 };
 
 int broker_new(const struct broker_options *options, struct broker **out, struct error *err) {
@@ -266,6 +278,7 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 void broker_free(struct broker *b) {
 	if (!b)
 		return;
+	reloader_free(b->reloader);
 	sessions_free(b->sessions);
 	for (size_t i = 0; i < b->n_doors; i++)
 		door_free(b->doors[i]);
@@ -284,11 +297,11 @@ void broker_free(struct broker *b) {
 	limiter_free(b->requests.limiter);
 	denials_free(b->requests.denials);
 	past_free(b->requests.past);
-	errands_free(b->errands);
 	versions_fini(&b->versions);
 	buf_fini(&b->requests.record);
 	pool_fini(&b->requests.pool);
 	snapshot_unref(b->requests.snapshot);
+	errands_free(b->errands); /* older ones may be on their way */
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (b->signals[i])
 			event_free(b->signals[i]);
@@ -340,19 +353,21 @@ static void broker_drain(struct broker *b) {
 	conn_server_drain(b->conns, on_drained, b);
 }
 
+/* Nobody else is there to read what is wrong. */
+static void on_reloaded(const struct snapshot *snapshot, const struct snapshot_notes *notes, const struct error *err, void *arg) {
+	(void)err, (void)arg;
+	if (!snapshot && notes->text.data)
+		fprintf(stderr, "%s", notes->text.data);
+}
+
 static void on_signal(evutil_socket_t signal_number, short events, void *arg) {
 	struct broker *b = arg;
-	struct snapshot_notes notes = { 0 };
-	struct error err = { 0 };
 
 	(void)events;
-	if (signal_number != SIGHUP) {
+	if (signal_number == SIGHUP)
+		reload_start(b->reloader, &(struct reload_by){ .who = "SIGHUP" }, on_reloaded, NULL);
+	else
 		broker_drain(b);
-		return;
-	}
-	if (broker_reload(b, &(struct reload_by){ .who = "SIGHUP" }, &notes, &err) < 0 && notes.text.data)
-		fprintf(stderr, "%s", notes.text.data);
-	snapshot_notes_fini(&notes);
 }
 
 void broker_run(struct broker *b) {
@@ -361,12 +376,20 @@ void broker_run(struct broker *b) {
 	event_base_dispatch(b->base);
 }
 
+struct event_base *broker_base(struct broker *b) {
+	return b->base;
+}
+
 struct request_world *broker_requests(struct broker *b) {
 	return &b->requests;
 }
 
 struct sessions *broker_sessions(struct broker *b) {
 	return b->sessions;
+}
+
+struct reloader *broker_reloader(struct broker *b) {
+	return b->reloader;
 }
 
 /* --- reload */
@@ -398,23 +421,35 @@ static int reload_source(struct broker *b, const struct config *loaded, struct s
 	return 0;
 }
 
-static int reload_prepare(struct broker *b, struct snapshot **snapshot, struct source **source,
-			  struct snapshot_notes *notes, struct error *err) {
+static int check_keys(struct broker *b, const struct snapshot *snapshot, struct error *err) {
 	struct buf names = BUF_INIT(1024);
 	int r = 0;
 
-	if (snapshot_load(b->config_path, clock_now().s, snapshot, notes, false, err) < 0)
-		return -1;
-	if (config_needs_restart(b->requests.snapshot->config, (*snapshot)->config, &names))
+	if (config_needs_restart(b->requests.snapshot->config, snapshot->config, &names))
 		r = error_set(err, ERR_INVALID, "%s changed, which needs a restart; nothing was taken up", names.data);
 	buf_fini(&names);
-	if (r == 0)
-		r = reload_source(b, (*snapshot)->config, source, notes, err);
-	if (r == 0 && (r = snapshot_keep(*snapshot, err)) < 0)
-		source_unref(take(source));
-	if (r < 0)
-		snapshot_unref(take(snapshot));
 	return r;
+}
+
+static int take_up(void *arg, struct snapshot *snapshot, struct snapshot_notes *notes, struct error *err) {
+	struct broker *b = arg;
+	struct source *source = NULL;
+	struct conn_limits limits;
+
+	if (check_keys(b, snapshot, err) < 0 || reload_source(b, snapshot->config, &source, notes, err) < 0)
+		return -1;
+	snapshot_bury(b->requests.snapshot, b->errands);
+	b->requests.snapshot = snapshot;
+	limits = limits_of(snapshot->config);
+	conn_server_set_limits(b->conns, &limits);
+	b->log->level = snapshot->config->log_level;
+	if (source) {
+		minter_set_source(b->requests.minter, source);
+		source_unref(b->source);
+		b->source = source;
+	}
+	metadata_changed(b->front.metadata);
+	return 0;
 }
 
 static void record_reload(struct broker *b, const struct reload_by *by, const char *reason, const char *error) {
@@ -430,35 +465,14 @@ void broker_reload_denied(struct broker *b, const struct reload_by *by, const st
 	record_reload(b, by, "NOT_OPERATOR", err->message);
 }
 
-int broker_reload(struct broker *b, const struct reload_by *asked, struct snapshot_notes *notes, struct error *err) {
-	const char *by = asked->who;
-	struct snapshot *snapshot = NULL;
-	struct source *source = NULL;
-	struct conn_limits limits;
-	int r;
+static void reload_ended(void *arg, const struct reload_by *by, const struct error *err) {
+	struct broker *b = arg;
 
-	notify_reloading(clock_monotonic_us());
-	r = reload_prepare(b, &snapshot, &source, notes, err);
-	if (r == 0) {
-		snapshot_unref(b->requests.snapshot);
-		b->requests.snapshot = snapshot;
-		limits = limits_of(snapshot->config);
-		conn_server_set_limits(b->conns, &limits);
-		b->log->level = snapshot->config->log_level;
-	}
-	if (source) {
-		minter_set_source(b->requests.minter, source);
-		source_unref(b->source);
-		b->source = source;
-	}
-	metadata_changed(b->front.metadata);
-	record_reload(b, asked, r == 0 ? "RELOADED" : "REFUSED", r == 0 ? NULL : err->message);
-	if (r == 0)
-		log_info(b->log, "reloaded", "by=%s sha256=%s", by, b->requests.snapshot->policy_sha256);
+	record_reload(b, by, err ? "REFUSED" : "RELOADED", err ? err->message : NULL);
+	if (err)
+		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by->who, err->message);
 	else
-		log_error(b->log, "reload-refused", "by=%s the last good policy stays in force: %s", by, err->message);
-	notify_service_manager("READY=1");
-	return r;
+		log_info(b->log, "reloaded", "by=%s sha256=%s", by->who, b->requests.snapshot->policy_sha256);
 }
 
 /* --- status */

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include "broker/log.h"
+#include "broker/reload.h"
 #include "broker/request.h"
 #include "hallpass/error.h"
 
@@ -24,20 +25,12 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 void broker_run(struct broker *broker);
 void broker_free(struct broker *broker); /* takes NULL */
 
+struct event_base *broker_base(struct broker *broker);
 struct request_world *broker_requests(struct broker *broker);
 struct sessions *broker_sessions(struct broker *broker);
 
-/* Who wants a reload: for the record. */
-struct reload_by {
-	const char *who;	 /* "SIGHUP", or a principal */
-	const struct peer *peer; /* NULL: a signal, whose sender nobody vouches for */
-};
-
-/*
- * Takes up configuration and policy anew, whole or not at all (P6); the attempt is recorded either way.
- * notes gets the findings as text for people; the caller fini's it.
- */
-int broker_reload(struct broker *broker, const struct reload_by *by, struct snapshot_notes *notes, struct error *err);
+/* Where configuration and policy are taken up anew; each attempt is recorded. */
+struct reloader *broker_reloader(struct broker *broker);
 /* Records that somebody wanted a reload who may not. */
 void broker_reload_denied(struct broker *broker, const struct reload_by *by, const struct error *err);
 

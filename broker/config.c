@@ -149,12 +149,12 @@ static void report_add(struct policy_report *report, const char *id, unsigned li
 		       const char *fix) {
 	struct policy_finding *more;
 
-	if (report->n_errors >= 20 || !message) {
+	if (report->n_errors >= 20) {
 		free(message);
-		report->n_errors++;
+		report->more_errors++;
 		return;
 	}
-	more = realloc(report->findings, (report->n + 1) * sizeof(*more));
+	more = message ? realloc(report->findings, (report->n + 1) * sizeof(*more)) : NULL;
 	if (!more) {
 		free(message);
 		report->n_errors++;
@@ -582,6 +582,7 @@ static void config_text(struct parse *p, struct config *config, struct str text)
 	struct error err;
 
 	if (yaml_load(text, &(struct yaml_limits){ .bytes = CONFIG_MAX_BYTES }, &tree, &problems, &err) < 0) {
+		p->report->more_errors += problems.more;
 		for (size_t i = 0; i < problems.n; i++)
 			report_add(p->report, problems.list[i].id, problems.list[i].line, problems.list[i].column,
 				   strdup(problems.list[i].message), NULL);

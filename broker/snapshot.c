@@ -20,8 +20,8 @@ static void notes_take(struct snapshot_notes *notes, struct policy_report *repor
 	policy_report_print(report, name, text, colour, &printed);
 	if (printed.data)
 		buf_adds(&notes->text, printed.data);
-	notes->n_errors += report->n_errors;
-	notes->n_warnings += report->n - (report->n_errors < report->n ? report->n_errors : report->n);
+	notes->n_errors += report->n_errors + report->more_errors;
+	notes->n_warnings += report->n_warnings + report->more_warnings;
 	buf_fini(&printed);
 	policy_report_fini(report);
 }
@@ -96,11 +96,11 @@ int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, s
 	return 0;
 }
 
-int snapshot_keep(struct snapshot *snapshot, struct error *err) {
+int snapshot_keep(struct snapshot *snapshot, const char *audit_dir, struct error *err) {
 	const struct str text = { snapshot->policy_text, snapshot->policy_len };
 
 	assert(text.p);
-	if (version_keep(snapshot->config->audit_dir, snapshot->policy_sha256, text, err) < 0)
+	if (version_keep(audit_dir, snapshot->policy_sha256, text, err) < 0)
 		return -1;
 	free(take(&snapshot->policy_text));
 	return 0;
@@ -115,11 +115,28 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot) {
 	return snapshot;
 }
 
-void snapshot_unref(struct snapshot *snapshot) {
-	if (!snapshot || --snapshot->refs)
-		return;
+static void snapshot_empty(void *arg) {
+	struct snapshot *snapshot = arg;
+
 	policy_unref(snapshot->policy);
 	config_free(snapshot->config);
 	free(snapshot->policy_text);
+}
+
+void snapshot_unref(struct snapshot *snapshot) {
+	if (!snapshot || --snapshot->refs)
+		return;
+	snapshot->burial = (struct errand){ .run = snapshot_empty, .done = free, .arg = snapshot };
+	if (snapshot->burial_by) {
+		errands_start(snapshot->burial_by, &snapshot->burial);
+		return;
+	}
+	snapshot_empty(snapshot);
 	free(snapshot);
+}
+
+void snapshot_bury(struct snapshot *snapshot, struct errands *errands) {
+	if (snapshot)
+		snapshot->burial_by = errands;
+	snapshot_unref(snapshot);
 }

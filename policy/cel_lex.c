@@ -173,7 +173,7 @@ static struct cel_token lex_operator(struct cel_lexer *lexer, struct cel_token t
 		return token;
 	}
 	if (!c || !strchr("+-*/%!?:.,()[]{}", c))
-		return token_error(token, "token recognition error");
+		return token_error(token, "no part of an expression");
 	token.kind = CEL_TOK_PUNCT;
 	token.punct = c;
 	return token;
@@ -210,7 +210,7 @@ struct cel_token cel_lex(struct cel_lexer *lexer) {
 
 struct escape {
 	struct str text;
-	size_t at;
+	size_t at, last; /* last: where what is being read began */
 	bool bytes;
 	const char *why;
 };
@@ -261,6 +261,7 @@ static size_t decode(struct escape *e, char *out) {
 	uint32_t value;
 
 	while (e->at < e->text.n) {
+		e->last = e->at;
 		if (e->text.p[e->at] != '\\') {
 			out[n++] = e->text.p[e->at++];
 			continue;
@@ -301,6 +302,10 @@ const char *cel_lex_string(struct str literal, bool bytes, struct cel_arena *are
 		*n = decode(&e, out);
 	}
 	*why = e.why;
+	if (e.why) {
+		*n = prefix + quotes + e.last;
+		return NULL;
+	}
 	out[*n] = '\0';
-	return e.why ? NULL : out;
+	return out;
 }

@@ -48,7 +48,7 @@ struct cel_lexer {
 struct cel_token cel_lex(struct cel_lexer *lexer);
 
 /*
- * The contents of a string or bytes literal, in the arena. NULL and *why (static text) when it is ill-formed;
- * *why NULL: memory.
+ * The contents of a string or bytes literal, in the arena. NULL and *why (static text) when it is ill-formed, *n being
+ * where in the literal; *why NULL: memory.
  */
 const char *cel_lex_string(struct str literal, bool bytes, struct cel_arena *arena, size_t *n, const char **why);

@@ -14,7 +14,7 @@ struct parser {
 	struct cel_lexer lexer;
 	struct cel_token token; /* not yet consumed */
 	int op;			/* the binary operator that it is; -1: none */
-	uint32_t previous_end;
+	uint32_t previous_start, previous_end; /* of the one consumed last; 0, 0: none was */
 	uint32_t depth;
 };
 
@@ -128,18 +128,29 @@ static struct cel_node *node_of_kids(struct parser *p, struct cel_node *node, co
 
 /* ---- Tokens ---- */
 
+/* "after 'x', but ...", or nothing at the beginning; at most 40 bytes of a token, whole characters. */
+static void quote(const struct parser *p, const char *before, uint32_t start, uint32_t end, char out[80]) {
+	const char *s = p->lexer.text.p;
+
+	if (end - start > 40)
+		for (end = start + 40; ((unsigned char)s[end] & 0xC0) == 0x80;)
+			end--;
+	snprintf(out, 80, "%s'%.*s'", before, (int)(end - start), s + start);
+}
+
 static void *syntax_error(struct parser *p, const char *expected) {
 	const struct cel_token *t = &p->token;
-	int n = (int)(t->end - t->start > 40 ? 40 : t->end - t->start);
+	char here[80], after[80] = "";
 
+	quote(p, "", t->start, t->end, here);
+	if (p->previous_end)
+		quote(p, " after ", p->previous_start, p->previous_end, after);
 	if (t->kind == CEL_TOK_ERROR)
-		return cel_compile_fail(p->c, CEL_PHASE_PARSE, t->start, "Syntax error: %s at: '%.*s'", t->why, n,
-					p->lexer.text.p + t->start);
+		return cel_compile_fail(p->c, CEL_PHASE_PARSE, t->start, "%s: %s", t->why, here);
 	if (t->kind == CEL_TOK_END)
-		return cel_compile_fail(p->c, CEL_PHASE_PARSE, t->start, "Syntax error: the expression ends where %s is expected",
-					expected);
-	return cel_compile_fail(p->c, CEL_PHASE_PARSE, t->start, "Syntax error: mismatched input '%.*s' expecting %s", n,
-				p->lexer.text.p + t->start, expected);
+		return cel_compile_fail(p->c, CEL_PHASE_PARSE, t->start, "expected %s%s, and %s", expected, after,
+					*after ? "the expression ends" : "there is none");
+	return cel_compile_fail(p->c, CEL_PHASE_PARSE, t->start, "expected %s%s, but here is %s", expected, after, here);
 }
 
 static const struct {
@@ -163,6 +174,7 @@ static int find_binary(const struct cel_token *token) {
 }
 
 static void advance(struct parser *p) {
+	p->previous_start = p->token.start;
 	p->previous_end = p->token.end;
 	p->token = cel_lex(&p->lexer);
 	p->op = find_binary(&p->token);
@@ -243,7 +255,7 @@ static bool string_value(struct parser *p, struct cel_value *out) {
 
 	s = cel_lex_string(literal, bytes, &p->c->program->arena, &n, &why);
 	if (!s && why)
-		return cel_compile_fail(p->c, CEL_PHASE_PARSE, p->token.start, "Syntax error: %s", why);
+		return cel_compile_fail(p->c, CEL_PHASE_PARSE, p->token.start + (uint32_t)n, "%s", why);
 	if (!s)
 		return cel_compile_memory(p->c, p->token.start);
 	*out = bytes ? cel_of_bytes(s, n) : cel_of_string(s, n);
@@ -650,6 +662,6 @@ int cel_parse(struct cel_compile *c) {
 	advance(&p);
 	c->program->root = parse_expr(&p);
 	if (c->program->root && p.token.kind != CEL_TOK_END)
-		syntax_error(&p, "<EOF>");
+		syntax_error(&p, "an operator or the end");
 	return c->failed ? -1 : 0;
 }

@@ -11,6 +11,7 @@
 #include "policy/condition.h"
 #include "policy/hint.h"
 #include "policy/horizon.h"
+#include "policy/rules.h"
 #include "policy/zones.h"
 
 #define MAX_PARTS 16
@@ -44,39 +45,44 @@ enum attribute {
 static const struct {
 	const char *name;
 	const struct cel_type *type;
+	bool iam; /* IAM's own conditions have it */
 } attributes[N_ATTRIBUTES] = {
-	[REQUEST_TIME] = { "request.time", &cel_timestamp },
-	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string },
-	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string },
-	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn },
-	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string },
-	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration },
-	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string },
-	[REQUEST_PERMISSION] = { "request.permission", &cel_string },
-	[REQUEST_AUDIENCE] = { "request.audience", &cel_string },
-	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string },
-	[REQUEST_SURFACE] = { "request.surface", &cel_string },
-	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int },
-	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int },
-	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int },
-	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string },
-	[ORIGIN_IP] = { "origin.ip", &cel_string },
-	[ORIGIN_PORT] = { "origin.port", &cel_int },
-	[RESOURCE_NAME] = { "resource.name", &cel_string },
-	[RESOURCE_TYPE] = { "resource.type", &cel_string },
-	[RESOURCE_SERVICE] = { "resource.service", &cel_string },
+	[REQUEST_TIME] = { "request.time", &cel_timestamp, true },
+	[REQUEST_AUTH_PRINCIPAL] = { "request.auth.principal", &cel_string, false },
+	[REQUEST_AUTH_METHOD] = { "request.auth.method", &cel_string, false },
+	[REQUEST_AUTH_CLAIMS] = { "request.auth.claims", &cel_map_string_dyn, false },
+	[REQUEST_AUTH_ACCESS_LEVELS] = { "request.auth.access_levels", &cel_list_string, true },
+	[REQUEST_LIFETIME] = { "request.lifetime", &cel_duration, false },
+	[REQUEST_SCOPES] = { "request.scopes", &cel_list_string, false },
+	[REQUEST_PERMISSION] = { "request.permission", &cel_string, false },
+	[REQUEST_AUDIENCE] = { "request.audience", &cel_string, false },
+	[REQUEST_JUSTIFICATION] = { "request.justification", &cel_string, false },
+	[REQUEST_SURFACE] = { "request.surface", &cel_string, false },
+	[REQUEST_PEER_UID] = { "request.peer.uid", &cel_int, false },
+	[REQUEST_PEER_GID] = { "request.peer.gid", &cel_int, false },
+	[REQUEST_PEER_PID] = { "request.peer.pid", &cel_int, false },
+	[REQUEST_PEER_EXE] = { "request.peer.exe", &cel_string, false },
+	[ORIGIN_IP] = { "origin.ip", &cel_string, false },
+	[ORIGIN_PORT] = { "origin.port", &cel_int, false },
+	[RESOURCE_NAME] = { "resource.name", &cel_string, true },
+	[RESOURCE_TYPE] = { "resource.type", &cel_string, true },
+	[RESOURCE_SERVICE] = { "resource.service", &cel_string, true },
+};
+
+/* One a rule; all but the title is shared with the others of the same expression, and the env's. */
+struct condition {
+	struct cel_program *program;
+	uint32_t uses; /* attributes: bit 1 << enum attribute */
+	const char *title, *expression;
 };
 
 struct condition_env {
 	struct cel_env *cel;
 	struct zones *zones;
-};
-
-struct condition {
-	struct cel_program *program;
-	uint32_t uses; /* attributes: bit 1 << enum attribute */
-	const char *title;
-	char *expression;
+	struct chunks memory;
+	struct names expressions;
+	struct condition *compiled; /* by number in expressions; program NULL: it was refused */
+	uint32_t size;
 };
 
 /* ---- the environment ---- */
@@ -120,6 +126,11 @@ int condition_env_new(const struct policy_host *host, struct condition_env **out
 void condition_env_free(struct condition_env *env) {
 	if (!env)
 		return;
+	for (uint32_t i = 0; i < env->expressions.n; i++)
+		cel_program_free(env->compiled[i].program);
+	free(env->compiled);
+	names_fini(&env->expressions);
+	chunks_fini(&env->memory);
 	if (env->cel)
 		cel_env_free(env->cel);
 	zones_free(env->zones);
@@ -231,50 +242,82 @@ bool condition_review(const struct cel_program *program, const struct condition_
 	return is_hopeful(program, sink) && is_well_named(program, sink) && is_bounded(program, sink);
 }
 
-void condition_complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink) {
+void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+			const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
 	bool hint;
 
 	for (size_t i = 0; i < N_ATTRIBUTES; i++)
 		names[i] = attributes[i].name;
-	hint = hint_for(error, expression, names, N_ATTRIBUTES, fix, sizeof(fix));
+	hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, zones_host(zones), fix, sizeof(fix));
 	sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
 }
 
-int condition_new(const struct condition_env *env, struct str expression, const char *title,
-		  const struct condition_sink *sink, struct condition **out) {
-	struct condition *condition = calloc(1, sizeof(*condition));
+/* Where what the expression compiles to is kept. NULL: memory. */
+static struct condition *place_of(struct condition_env *env, struct str expression) {
+	uint32_t n_before = env->expressions.n, size = env->size ? env->size * 2 : 16, id;
+	struct condition *more;
+
+	if (n_before == env->size) {
+		more = realloc(env->compiled, size * sizeof(*more));
+		if (!more)
+			return NULL;
+		env->compiled = more;
+		env->size = size;
+	}
+	if (names_intern(&env->expressions, &env->memory, expression.p, expression.n, &id) < 0)
+		return NULL;
+	if (id == n_before)
+		env->compiled[id] = (struct condition){ .expression = env->expressions.list[id] };
+	return &env->compiled[id];
+}
+
+static void compile(const struct condition_env *env, struct str expression, const struct condition_sink *sink,
+		    struct condition *condition) {
 	struct cel_error error;
 
-	*out = NULL;
-	if (!condition || !(condition->expression = strndup(expression.p, expression.n))) {
-		free(condition);
-		return -1;
-	}
-	condition->title = title;
 	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		condition_complain(&error, expression, sink);
-		condition_free(condition);
-		return 0;
+		condition_complain(env->zones, &error, expression, sink);
+		return;
 	}
 	if (!condition_review(condition->program, sink)) {
-		condition_free(condition);
-		return 0;
+		cel_program_free(take(&condition->program));
+		return;
 	}
 	for (unsigned a = 0; a < N_ATTRIBUTES; a++)
 		if (cel_program_uses(condition->program, a))
 			condition->uses |= 1u << a;
-	*out = condition;
+}
+
+int condition_new(struct condition_env *env, struct str expression, const char *title,
+		  const struct condition_sink *sink, struct condition **out) {
+	struct condition *compiled = place_of(env, expression);
+
+	*out = NULL;
+	if (!compiled)
+		return -1;
+	if (!compiled->program)
+		compile(env, expression, sink, compiled);
+	if (!compiled->program)
+		return 0; /* said so, and says so of the next one like it */
+	*out = chunks_copy(&env->memory, compiled, sizeof(*compiled), _Alignof(struct condition));
+	if (!*out)
+		return -1;
+	(*out)->title = title;
 	return 0;
 }
 
-void condition_free(struct condition *condition) {
-	if (!condition)
-		return;
-	cel_program_free(condition->program);
-	free(condition->expression);
-	free(condition);
+const struct cel_program *condition_program(const struct condition *condition) {
+	return condition->program;
+}
+
+uint32_t condition_time_slot(void) {
+	return REQUEST_TIME;
+}
+
+bool condition_iam_has(uint32_t slot) {
+	return attributes[slot].iam;
 }
 
 const char *condition_title(const struct condition *condition) {

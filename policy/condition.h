@@ -15,7 +15,7 @@
 
 #define CONDITION_MEMORY 32768 /* bytes that one evaluation may take */
 
-struct condition_env; /* the declared attributes; one a policy, immutable */
+struct condition_env; /* the declared attributes, and what was compiled with them; one a policy, immutable once that is loaded */
 struct condition;
 
 int condition_env_new(const struct policy_host *host, struct condition_env **out, struct error *err);
@@ -26,15 +26,21 @@ struct condition_sink {
 	void (*found)(void *arg, enum policy_severity severity, const char *id, size_t offset, const char *message,
 		      const char *fix);
 	void *arg;
+	bool only_counts; /* nobody will read it: fixes need not be looked for */
 };
 
 /*
  * Compiles. What is wrong goes to the sink, and then *out is NULL with 0 returned; -1: memory.
- * title: borrowed as long as the condition, or NULL. The expression is copied.
+ * title: borrowed as long as the condition, or NULL. The expression is copied. Equal expressions of one env are compiled
+ * once; conditions are the env's, and go with it.
  */
-int condition_new(const struct condition_env *env, struct str expression, const char *title,
+int condition_new(struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out);
-void condition_free(struct condition *condition); /* takes NULL */
+
+/* What lint looks into. */
+const struct cel_program *condition_program(const struct condition *condition);
+uint32_t condition_time_slot(void);
+bool condition_iam_has(uint32_t slot); /* whether IAM's own conditions have this attribute, too */
 
 const char *condition_title(const struct condition *condition); /* or NULL */
 const char *condition_expression(const struct condition *condition);
@@ -83,4 +89,5 @@ const char *condition_attribute(unsigned slot, const struct cel_type **type); /*
 
 /* What is well-typed and no condition all the same. False: it was told, as an error. */
 bool condition_review(const struct cel_program *program, const struct condition_sink *sink);
-void condition_complain(const struct cel_error *error, struct str expression, const struct condition_sink *sink);
+void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+			const struct condition_sink *sink);

@@ -93,15 +93,10 @@ static void read_ip(struct document *d, const struct yaml_node *node, void *targ
 	read_text(d, node, "an ip address", &((struct test *)target)->q.origin_ip);
 }
 
-static void read_number(struct document *d, const struct yaml_node *node, const char *what, int64_t max, int64_t *out) {
-	if (yaml_int(node, 0, max, out) < 0)
-		document_error(d, node, "bad-number", NULL, "%s must be a number from 0 to %lld", what, (long long)max);
-}
-
 static void read_port(struct document *d, const struct yaml_node *node, void *target) {
 	int64_t port = 0;
 
-	read_number(d, node, "port", 65535, &port);
+	read_number(d, node, "port", 0, 65535, &port);
 	((struct test *)target)->q.origin_port = (int)port;
 }
 
@@ -119,15 +114,15 @@ static void read_claims(struct document *d, const struct yaml_node *node, void *
 }
 
 static void read_uid(struct document *d, const struct yaml_node *node, void *target) {
-	read_number(d, node, "uid", UINT32_MAX, &((struct policy_peer *)target)->uid);
+	read_number(d, node, "uid", 0, UINT32_MAX, &((struct policy_peer *)target)->uid);
 }
 
 static void read_gid(struct document *d, const struct yaml_node *node, void *target) {
-	read_number(d, node, "gid", UINT32_MAX, &((struct policy_peer *)target)->gid);
+	read_number(d, node, "gid", 0, UINT32_MAX, &((struct policy_peer *)target)->gid);
 }
 
 static void read_pid(struct document *d, const struct yaml_node *node, void *target) {
-	read_number(d, node, "pid", INT32_MAX, &((struct policy_peer *)target)->pid);
+	read_number(d, node, "pid", 0, INT32_MAX, &((struct policy_peer *)target)->pid);
 }
 
 static void read_exe(struct document *d, const struct yaml_node *node, void *target) {
@@ -135,40 +130,42 @@ static void read_exe(struct document *d, const struct yaml_node *node, void *tar
 }
 
 static const struct field peer_fields[] = {
-	{ "uid", false, read_uid },
-	{ "gid", false, read_gid },
-	{ "pid", false, read_pid },
-	{ "exe", false, read_exe },
+	{ "uid", false, read_uid, SHAPE_NUMBER, "Its user id.", NULL },
+	{ "gid", false, read_gid, SHAPE_NUMBER, "Its group id.", NULL },
+	{ "pid", false, read_pid, SHAPE_NUMBER, "Its process id.", NULL },
+	{ "exe", false, read_exe, SHAPE_TEXT, "The absolute path of its executable.", NULL },
+	{ 0 },
 };
 
 static void read_peer(struct document *d, const struct yaml_node *node, void *target) {
 	struct policy_peer *peer = &((struct test *)target)->q.peer;
 
 	peer->known = true;
-	read_fields(d, node, "peer", peer_fields, ARRAY_SIZE(peer_fields), peer);
+	read_fields(d, node, "peer", peer_fields, peer);
 }
 
 static const struct field request_fields[] = {
-	{ "principal", true, read_principal },
-	{ "serviceAccount", true, read_target },
-	{ "time", true, read_now },
-	{ "permission", false, read_asked_permission },
-	{ "scopes", false, read_asked_scopes },
-	{ "lifetime", false, read_asked_lifetime },
-	{ "delegates", false, read_delegates },
-	{ "audience", false, read_audience },
-	{ "justification", false, read_justification },
-	{ "surface", false, read_surface },
-	{ "method", false, read_method },
-	{ "claims", false, read_claims },
-	{ "accessLevels", false, read_levels },
-	{ "peer", false, read_peer },
-	{ "ip", false, read_ip },
-	{ "port", false, read_port },
+	{ "principal", true, read_principal, SHAPE_PRINCIPAL, "Who asks.", NULL },
+	{ "serviceAccount", true, read_target, SHAPE_ACCOUNT, "For which account.", NULL },
+	{ "time", true, read_now, SHAPE_TIME, "When it is asked.", NULL },
+	{ "permission", false, read_asked_permission, SHAPE_PERMISSION, "What for; getAccessToken if absent.", NULL },
+	{ "scopes", false, read_asked_scopes, SHAPE_SCOPES, "The scopes that are asked for; the ceiling of the binding if absent.", NULL },
+	{ "lifetime", false, read_asked_lifetime, SHAPE_DURATION, "The lifetime that is asked for.", NULL },
+	{ "delegates", false, read_delegates, SHAPE_ACCOUNTS, "Accounts to go through, in order.", NULL },
+	{ "audience", false, read_audience, SHAPE_TEXT, "For whom the ID token is.", NULL },
+	{ "justification", false, read_justification, SHAPE_TEXT, "What --reason gives.", NULL },
+	{ "surface", false, read_surface, SHAPE_TEXT, "Through which door it comes; native if absent.", NULL },
+	{ "method", false, read_method, SHAPE_TEXT, "How the principal is known; peer if absent.", NULL },
+	{ "claims", false, read_claims, SHAPE_OBJECT, "The claims of a signed identity.", NULL },
+	{ "accessLevels", false, read_levels, SHAPE_TEXTS, "The names of access levels.", NULL },
+	{ "peer", false, read_peer, SHAPE_MAPPING, "What the kernel says of the calling process; unknown if absent.", peer_fields },
+	{ "ip", false, read_ip, SHAPE_TEXT, "The address that it comes from.", NULL },
+	{ "port", false, read_port, SHAPE_NUMBER, "The port that it comes from.", NULL },
+	{ 0 },
 };
 
 static void read_request(struct document *d, const struct yaml_node *node, void *target) {
-	read_fields(d, node, "a request", request_fields, ARRAY_SIZE(request_fields), target);
+	read_fields(d, node, "a request", request_fields, target);
 }
 
 /* ---- expect ---- */
@@ -192,7 +189,7 @@ static void read_expected_rule(struct document *d, const struct yaml_node *node,
 	    names_find(&d->rule_names, node->text, node->n) != NO_ID)
 		return;
 	nearest_init(&nearest, node->text);
-	for (uint32_t i = 0; i < d->rule_names.n; i++)
+	for (uint32_t i = 0; i < d->rule_names.n && !document_is_full(d); i++)
 		nearest_offer(&nearest, d->rule_names.list[i]);
 	snprintf(fix, sizeof(fix), "did you mean \"%s\"?", nearest.best ? nearest.best : "");
 	document_error(d, node, "unknown-rule", nearest.best ? fix : NULL, "there is no rule \"%.80s\"", node->text);
@@ -215,24 +212,26 @@ static void read_expected_lifetime(struct document *d, const struct yaml_node *n
 }
 
 static const struct field expect_fields[] = {
-	{ "decision", true, read_decision },
-	{ "binding", false, read_expected_rule },
-	{ "denyRule", false, read_expected_rule },
-	{ "reason", false, read_expected_reason },
-	{ "maxLifetime", false, read_expected_lifetime },
+	{ "decision", true, read_decision, SHAPE_DECISION, "What the answer must be.", NULL },
+	{ "binding", false, read_expected_rule, SHAPE_NAME, "The binding that must have given it.", NULL },
+	{ "denyRule", false, read_expected_rule, SHAPE_NAME, "The deny rule that must have given it.", NULL },
+	{ "reason", false, read_expected_reason, SHAPE_REASON, "Why it must be denied.", NULL },
+	{ "maxLifetime", false, read_expected_lifetime, SHAPE_DURATION, "The lifetime that must be granted, exactly.", NULL },
+	{ 0 },
 };
 
 static void read_expect(struct document *d, const struct yaml_node *node, void *target) {
 	if (node->kind == YAML_SCALAR)
 		read_decision(d, node, target);
 	else
-		read_fields(d, node, "expect", expect_fields, ARRAY_SIZE(expect_fields), target);
+		read_fields(d, node, "expect", expect_fields, target);
 }
 
-static const struct field test_fields[] = {
-	{ "name", true, read_name },
-	{ "request", true, read_request },
-	{ "expect", true, read_expect },
+const struct field test_fields[] = {
+	{ "name", true, read_name, SHAPE_TEXT, "What it shows.", NULL },
+	{ "request", true, read_request, SHAPE_MAPPING, "The request that is decided.", request_fields },
+	{ "expect", true, read_expect, SHAPE_DECISION, "The answer that it must get.", expect_fields },
+	{ 0 },
 };
 
 void tests_read(struct document *d, const struct yaml_node *node) {
@@ -254,7 +253,7 @@ void tests_read(struct document *d, const struct yaml_node *node) {
 		test->node = item;
 		test->q.auth_method = "peer";
 		test->q.surface = "native";
-		read_fields(d, item, "a test", test_fields, ARRAY_SIZE(test_fields), test);
+		read_fields(d, item, "a test", test_fields, test);
 	}
 }
 

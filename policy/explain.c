@@ -1,5 +1,4 @@
-/* Decisions in words: for the denied caller, for `hallpass why` and for `hallpass list`. See include/hallpass/policy.h.
- */
+/* Decisions in words: for the denied caller and for `hallpass why`. See include/hallpass/policy.h. */
 
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
@@ -7,12 +6,11 @@
 #include "policy/condition.h"
 #include "policy/counterfactual.h"
 #include "policy/decide.h"
+#include "policy/explain.h"
 
 #define MAX_OFFERED 10000 /* accounts compared with a misspelt one */
 #define MAX_TOLD 3	   /* false parts in one sentence */
 #define TOLD_BYTES 200	   /* of an expression, or a value */
-#define MAX_LISTED 10000  /* entries of policy_list() */
-#define LIST_LOOK_S (31 * 86400) /* people plan further ahead than a token lives */
 
 static const char *short_name(enum policy_permission permission) {
 	return strrchr(permission_name(permission), '.') + 1;
@@ -330,7 +328,7 @@ static int by_rule(const void *a, const void *b) {
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static json_t *time_json(int64_t t) {
+json_t *time_json(int64_t t) {
 	struct buf b = BUF_INIT(64);
 	json_t *json;
 
@@ -342,7 +340,7 @@ static json_t *time_json(int64_t t) {
 	return json;
 }
 
-static json_t *strings_json(const char *const *list, size_t n) {
+json_t *strings_json(const char *const *list, size_t n) {
 	json_t *json = json_array();
 
 	for (size_t i = 0; i < n; i++)
@@ -521,101 +519,4 @@ json_t *policy_explain(const struct policy *policy, const struct policy_query *q
 		return json;
 	json_decref(json);
 	return NULL;
-}
-
-/* ---- list ---- */
-
-static json_t *permissions_json(const struct rule *rule) {
-	json_t *json = json_array();
-
-	for (int p = 0; p < N_PERMISSIONS; p++)
-		if (rule->permissions & (1u << p))
-			json_array_append_new(json, json_string(permission_name((enum policy_permission)p)));
-	return json;
-}
-
-/* As asked for, where the rule has it; else the first that it has. */
-static enum policy_permission permission_for(const struct rule *rule, enum policy_permission asked) {
-	int p = 0;
-
-	if (rule->permissions & (1u << asked))
-		return asked;
-	while (!(rule->permissions & (1u << p)))
-		p++;
-	return (enum policy_permission)p;
-}
-
-/* The verdict of this binding for this account, deny rules considered. */
-static struct verdict judge_entry(struct decide *d, const struct rule *rule) {
-	struct verdict v = { .rule = rule }, denial;
-	struct candidates candidates;
-	const struct rule *deny;
-
-	candidates_begin(&candidates, &d->policy->denials, &d->caller, d->account_id, d->account, d->q.permission);
-	while ((deny = candidates_next(&candidates))) {
-		denial = judge_denial(d, deny);
-		if (denial.reason != REASON_NONE) {
-			v.reason = denial.reason;
-			return v;
-		}
-		if (denial.until < d->until) {
-			d->until = denial.until;
-			d->until_by = denial.bound_by;
-		}
-	}
-	return judge_binding(d, rule);
-}
-
-static json_t *entry_json(const struct policy *policy, const struct policy_query *query, const struct rule *rule,
-			  const char *account) {
-	struct policy_query q = *query;
-	json_t *json = json_object();
-	struct verdict v = { .reason = REASON_INVALID };
-	struct decide d;
-
-	q.service_account = account;
-	q.permission = permission_for(rule, query->permission);
-	if (!decide_begin(&d, policy, &q, true, NULL)) {
-		d.look_s = LIST_LOOK_S;
-		v = judge_entry(&d, rule);
-	}
-	json_object_set_new(json, "serviceAccount", json_string(account));
-	json_object_set_new(json, "binding", json_string(rule->name));
-	if (rule->title || (rule->condition && condition_title(rule->condition)))
-		json_object_set_new(json, "title",
-				    json_string(rule->title ? rule->title : condition_title(rule->condition)));
-	json_object_set_new(json, "permissions", permissions_json(rule));
-	json_object_set_new(json, "scopes", strings_json(rule->scopes, rule->n_scopes));
-	json_object_set_new(json, "maxLifetime",
-			    json_integer(rule->max_lifetime_s ? rule->max_lifetime_s : policy->default_lifetime_s));
-	json_object_set_new(json, "allowed", json_boolean(v.reason == REASON_ALLOWED));
-	json_object_set_new(json, "until", v.reason == REASON_ALLOWED ? time_json(v.until) : json_null());
-	json_object_set_new(json, "reason", json_string(decision_reason_name(v.reason)));
-	return json;
-}
-
-static void list_rule(const struct policy *policy, const struct policy_query *query, const struct rule *rule,
-		      json_t *list) {
-	char pattern[MAX_EMAIL * 2];
-
-	for (uint32_t i = 0; i < rule->accounts.n && json_array_size(list) < MAX_LISTED; i++)
-		json_array_append_new(list,
-				      entry_json(policy, query, rule, policy->accounts.list[rule->accounts.v[i]]));
-	for (uint32_t i = 0; i < rule->n_patterns && json_array_size(list) < MAX_LISTED; i++) {
-		snprintf(pattern, sizeof(pattern), "%.*s*%.*s", (int)rule->patterns[i].prefix.n,
-			 rule->patterns[i].prefix.p, (int)rule->patterns[i].suffix.n, rule->patterns[i].suffix.p);
-		json_array_append_new(list, entry_json(policy, query, rule, pattern));
-	}
-}
-
-json_t *policy_list(const struct policy *policy, const struct policy_query *query) {
-	json_t *list = json_array();
-	struct decide d;
-
-	if (!list || decide_begin(&d, policy, query, true, NULL))
-		return list;
-	for (uint32_t r = 0; r < policy->bindings.n; r++)
-		if (caller_is_in(&d.caller, policy->bindings.rules[r].members))
-			list_rule(policy, query, &policy->bindings.rules[r], list);
-	return list;
 }

@@ -60,6 +60,7 @@ static void find(void *arg, enum policy_severity severity, const char *id, size_
 	*f = (struct policy_finding){ .severity = severity, .id = id, .line = line, .column = column, .message = strdup(message),
 				      .fix = fix ? strdup(fix) : NULL };
 	report->n_errors += severity == POLICY_ERROR;
+	report->n_warnings += severity == POLICY_WARNING;
 }
 
 /* What a policy refuses is worth telling where nothing else is wrong with it. */
@@ -284,7 +285,7 @@ int64_t policy_attributes_time(const struct policy_attributes *a) {
 int policy_expression_new(struct policy_attributes *a, struct str text, struct policy_expression **out, struct policy_report *report,
 			  struct error *err) {
 	struct finder finder = { report, text };
-	struct condition_sink errors = { find, &finder }, warnings = { find_warning, &finder };
+	struct condition_sink errors = { .found = find, .arg = &finder }, warnings = { .found = find_warning, .arg = &finder };
 	struct policy_expression *e = calloc(1, sizeof(*e));
 	struct cel_error error;
 
@@ -293,7 +294,7 @@ int policy_expression_new(struct policy_attributes *a, struct str text, struct p
 	if (!e)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	if (cel_compile(a->env, text, CEL_CHECKED, NULL, &e->program, &error) < 0) {
-		condition_complain(&error, text, &errors);
+		condition_complain(a->zones, &error, text, &errors);
 		free(e);
 		return error_set(err, ERR_INVALID, "%u:%u: %s", error.line, error.column, error.message);
 	}

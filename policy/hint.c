@@ -5,6 +5,7 @@
 #include "hallpass/cleanup.h"
 #include "hallpass/nearest.h"
 #include "policy/hint.h"
+#include "policy/zone_guess.h"
 
 #define MAX_WORD 64
 
@@ -60,7 +61,9 @@ static bool hint_call(const char *word, char *out, size_t size) {
 	nearest_init(&nearest, word);
 	for (size_t i = 0; i < ARRAY_SIZE(functions); i++)
 		nearest_offer(&nearest, functions[i]);
-	if (nearest.best)
+	if (nearest.best && !strcmp(nearest.best, word)) /* a macro, with other arguments than it takes */
+		snprintf(out, size, "it takes a name and what is to be true of it: list.%s(x, x > 1)", word);
+	else if (nearest.best)
 		snprintf(out, size, "did you mean %s()?", nearest.best);
 	return nearest.best;
 }
@@ -141,21 +144,30 @@ static bool hint_selection(const struct cel_error *error, struct str text, char 
 	return false;
 }
 
+static bool hint_zone(const struct cel_error *error, const struct policy_host *host, char *out, size_t size) {
+	char name[MAX_WORD * 2], guess[ZONE_GUESS];
+
+	if (!quoted(error->message, 0, name) || !zone_guess(host, name, guess))
+		return false;
+	snprintf(out, size, "did you mean \"%s\"?", guess);
+	return true;
+}
+
 static bool hint_habit(const struct cel_error *error, char *out, size_t size) {
 	static const struct {
 		const char *message, *fix;
 	} habits[] = {
-		{ "at: '='", "compare with ==" },
-		{ "at: '&'", "write && for and" },
-		{ "at: '|'", "write || for or" },
-		{ "mismatched input 'and'", "write && for and" },
-		{ "mismatched input 'AND'", "write && for and" },
-		{ "mismatched input 'or'", "write || for or" },
-		{ "mismatched input 'OR'", "write || for or" },
-		{ "mismatched input 'not'", "write !(x in list) for x not in list" },
-		{ "mismatched input 'is'", "compare with ==" },
-		{ "expression ends where ')'", "a bracket is still open" },
-		{ "expression ends where ']'", "a bracket is still open" },
+		{ "expression: '='", "compare with ==" },
+		{ "expression: '&'", "write && for and" },
+		{ "expression: '|'", "write || for or" },
+		{ "here is 'and'", "write && for and" },
+		{ "here is 'AND'", "write && for and" },
+		{ "here is 'or'", "write || for or" },
+		{ "here is 'OR'", "write || for or" },
+		{ "here is 'not'", "write !(x in list) for x not in list" },
+		{ "here is 'is'", "compare with ==" },
+		{ "expected ')'", "a bracket is still open" },
+		{ "expected ']'", "a bracket is still open" },
 		{ "there is no time zone", "names are those of the tz database, like Europe/Berlin; or write an offset, +02:00" },
 		{ "but found", "a condition must come out as true or false: compare it with something" },
 	};
@@ -168,13 +180,15 @@ static bool hint_habit(const struct cel_error *error, char *out, size_t size) {
 	return false;
 }
 
-bool hint_for(const struct cel_error *error, struct str expression, const char *const *names, size_t n_names, char *out,
-	      size_t size) {
+bool hint_for(const struct cel_error *error, struct str expression, const char *const *names, size_t n_names,
+	      const struct policy_host *host, char *out, size_t size) {
 	if (strstr(error->message, "undeclared reference"))
 		return hint_undeclared(error, expression, names, n_names, out, size);
 	if (strstr(error->message, "no matching overload"))
 		return hint_overload(error, out, size);
 	if (strstr(error->message, "does not support field selection"))
 		return hint_selection(error, expression, out, size);
+	if (strstr(error->message, "no time zone") && hint_zone(error, host, out, size))
+		return true;
 	return hint_habit(error, out, size);
 }

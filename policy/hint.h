@@ -9,8 +9,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "hallpass/policy.h"
 #include "policy/cel.h"
 
-/* names: the attributes. False: no hint. */
-bool hint_for(const struct cel_error *error, struct str expression, const char *const *names, size_t n_names, char *out,
-	      size_t size);
+/* names: the attributes; host: knows time zones, or NULL. False: no hint. */
+bool hint_for(const struct cel_error *error, struct str expression, const char *const *names, size_t n_names,
+	      const struct policy_host *host, char *out, size_t size);

@@ -11,10 +11,13 @@
 #define MAX_STEPS 16	 /* changes of a getter followed within one interval */
 #define MAX_COMPARED 4096 /* comparisons of one `in` */
 #define FAULT_BYTES 128	 /* of the arena, for what a node says when it errs */
+#define ANY_SLOT UINT32_MAX
+#define SAMPLES 28	 /* seconds looked at before an interval is, */
+#define SAMPLED 21600	 /* this far from each other: a week's worth, each quarter of a day */
 #define LOCALS 64	 /* variables that a program may have (cel_plan) */
 
 /* What a truth could be. */
-enum { CAN_TRUE = 1, CAN_FALSE = 2, CAN_ERR = 4, CAN_ALL = 7 };
+enum { CAN_TRUE = HORIZON_TRUE, CAN_FALSE = HORIZON_FALSE, CAN_ERR = HORIZON_ERROR, CAN_ALL = 7 };
 
 enum set_kind {
 	SET_ANY, /* could be anything, an error included */
@@ -48,6 +51,7 @@ struct horizon {
 	const struct cel_activation *activation;
 	struct cel_arena *arena;
 	uint32_t slot;
+	bool open; /* attributes other than the time could be anything */
 	struct cel_timestamp start, from, to; /* the query's instant; the interval, both ends in it */
 	uint32_t iterations;		      /* of one evaluation, left */
 	uint32_t work;			      /* left */
@@ -87,7 +91,7 @@ static unsigned can_be(struct set s) {
 /* --- which nodes depend on the time */
 
 static bool is_time(const struct cel_node *node, uint32_t slot) {
-	return node->kind == CEL_N_SLOT && node->slot == slot;
+	return node->kind == CEL_N_SLOT && (node->slot == slot || slot == ANY_SLOT);
 }
 
 static uint64_t variable(uint32_t slot) {
@@ -148,7 +152,7 @@ static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
 	h->n_memo++;
 	h->nodes[at] = node;
 	m = &h->memo[at];
-	m->timed = varies(node, 0, h->slot, &h->work);
+	m->timed = varies(node, 0, h->open ? ANY_SLOT : h->slot, &h->work);
 	if (!m->timed)
 		m->set = evaluate_once(h, node);
 	else if (node->kind == CEL_N_CALL && !cel_arena_alloc(h->arena, FAULT_BYTES))
@@ -657,12 +661,14 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 		return set_of(node->constant);
 	if (is_time(node, h->slot))
 		return follow(h, node);
+	if (h->open && node->kind == CEL_N_SLOT)
+		return any;
 	memo = memo_find(h, node);
 	if (memo && !memo->timed)
 		return memo->set;
 	if (memo && is_followed(node))
 		return follow(h, node);
-	h->uncounted = true;
+	h->uncounted |= !h->open;
 	return any;
 }
 
@@ -693,10 +699,27 @@ static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wa
 	return found != INT64_MAX ? found : first_unsure(h, middle + 1, b, wanted);
 }
 
+/* h is large, so that it is not cleared as a whole. */
+static void begin(struct horizon *h, const struct cel_program *program, const struct cel_activation *activation,
+		  uint32_t time_slot, struct cel_timestamp start, struct cel_arena *arena, uint32_t work) {
+	h->program = program;
+	h->activation = activation;
+	h->arena = arena;
+	h->slot = time_slot;
+	h->open = false;
+	h->start = start;
+	h->iterations = cel_program_iterations(program);
+	h->work = work;
+	h->uncounted = false;
+	h->bound = 0;
+	h->n_memo = 0;
+	memset(h->nodes, 0, sizeof(h->nodes));
+}
+
 static int64_t search(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		      int64_t limit, unsigned wanted, struct cel_arena *arena, uint32_t *work) {
 	struct cel_value now = activation->slots[time_slot];
-	struct horizon h; /* large, so that it is not cleared as a whole */
+	struct horizon h;
 	int64_t last = limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S, found;
 
 	if (!cel_program_uses(program, time_slot))
@@ -704,17 +727,7 @@ static int64_t search(const struct cel_program *program, const struct cel_activa
 	assert(now.kind == CEL_TIMESTAMP);
 	if (limit < now.i)
 		return INT64_MAX;
-	h.program = program;
-	h.activation = activation;
-	h.arena = arena;
-	h.slot = time_slot;
-	h.start = (struct cel_timestamp){ now.i, now.n };
-	h.iterations = cel_program_iterations(program);
-	h.work = *work;
-	h.uncounted = false;
-	h.bound = 0;
-	h.n_memo = 0;
-	memset(h.nodes, 0, sizeof(h.nodes));
+	begin(&h, program, activation, time_slot, (struct cel_timestamp){ now.i, now.n }, arena, *work);
 	found = first_unsure(&h, now.i, last, wanted);
 	*work = h.work;
 	return found == INT64_MAX && last < limit ? last + 1 : found;
@@ -731,6 +744,29 @@ int64_t horizon_when(const struct cel_program *program, const struct cel_activat
 		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work) {
 	return search(program, activation, time_slot, limit, CAN_ALL & ~(unsigned)(wish ? CAN_TRUE : CAN_FALSE), arena,
 		      work);
+}
+
+/* Most of what is not so is not so at one of a few instants, which is sooner seen than where it begins. */
+static bool holds_at_samples(struct horizon *h, int64_t from, int64_t to, unsigned wanted) {
+	int64_t at = from;
+
+	for (int i = 0; i < SAMPLES && at <= to; i++, at += SAMPLED)
+		if (!holds(h, at, at, wanted))
+			return false;
+	return holds(h, to, to, wanted);
+}
+
+bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64_t from, int64_t to, unsigned wanted,
+		    struct cel_arena *arena, uint32_t *work) {
+	const struct cel_activation nothing = { 0 };
+	struct horizon h;
+	bool r;
+
+	begin(&h, program, &nothing, time_slot, (struct cel_timestamp){ from, 0 }, arena, *work);
+	h.open = true;
+	r = holds_at_samples(&h, from, to, wanted) && first_unsure(&h, from, to, wanted) == INT64_MAX;
+	*work = h.work;
+	return r;
 }
 
 /* --- lint */

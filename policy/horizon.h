@@ -22,6 +22,16 @@
 int64_t horizon_until(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		      int64_t limit, bool want, struct cel_arena *arena);
 
+/* What a program's value could be. */
+enum { HORIZON_TRUE = 1, HORIZON_FALSE = 2, HORIZON_ERROR = 4 };
+
+/*
+ * Whether the value is surely one of `wanted` from the second `from` through `to`, whatever the attributes other than the time
+ * are. *work: how many nodes may be looked at; less those that were. Where it runs out nothing is sure.
+ */
+bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64_t from, int64_t to, unsigned wanted,
+		    struct cel_arena *arena, uint32_t *work);
+
 /*
  * The other way round: the first second through limit in which the value might be `wish`, for a program that is not so at
  * the instant in the slot; INT64_MAX: it surely is not through limit. An error is neither wish. *work: how many

@@ -16,18 +16,31 @@ static uint32_t hash(const char *s, size_t n) {
 	return (uint32_t)h;
 }
 
-static uint32_t *slot_of(const struct names *names, const char *s, size_t n) {
-	uint32_t mask = names->n_slots - 1, i = hash(s, n) & mask;
+static struct name_slot *slot_of(const struct names *names, const char *s, size_t n, uint32_t h) {
+	uint32_t mask = names->n_slots - 1, i = h & mask;
+	const struct name_slot *slot;
 
-	while (names->slots[i] != NO_ID &&
-	       (strncmp(names->list[names->slots[i]], s, n) || names->list[names->slots[i]][n]))
+	for (slot = &names->slots[i]; slot->id != NO_ID; slot = &names->slots[i]) {
+		if (slot->hash == h && !strncmp(names->list[slot->id], s, n) && !names->list[slot->id][n])
+			break;
 		i = (i + 1) & mask;
+	}
 	return &names->slots[i];
 }
 
+/* Names are not looked at again: among many each would be a miss of the cache. */
+static void move_slot(struct names *names, const struct name_slot *from) {
+	uint32_t mask = names->n_slots - 1, i = from->hash & mask;
+
+	while (names->slots[i].id != NO_ID)
+		i = (i + 1) & mask;
+	names->slots[i] = *from;
+}
+
 static int names_grow(struct names *names) {
-	uint32_t n_slots = names->n_slots ? names->n_slots * 2 : 64, *slots;
+	uint32_t n_before = names->n_slots, n_slots = n_before ? n_before * 2 : 64;
 	const char **list = realloc(names->list, n_slots / 2 * sizeof(*list));
+	struct name_slot *before = names->slots, *slots;
 
 	if (!list)
 		return -1;
@@ -36,34 +49,36 @@ static int names_grow(struct names *names) {
 	if (!slots)
 		return -1;
 	memset(slots, 0xFF, n_slots * sizeof(*slots));
-	free(names->slots);
 	names->slots = slots;
 	names->n_slots = n_slots;
-	for (uint32_t i = 0; i < names->n; i++)
-		*slot_of(names, list[i], strlen(list[i])) = i;
+	for (uint32_t i = 0; i < n_before; i++)
+		if (before[i].id != NO_ID)
+			move_slot(names, &before[i]);
+	free(before);
 	return 0;
 }
 
 int names_intern(struct names *names, struct chunks *memory, const char *s, size_t n, uint32_t *id) {
+	const uint32_t h = hash(s, n);
+	struct name_slot *slot;
 	const char *copy;
-	uint32_t *slot;
 
 	if (names->n >= names->n_slots / 2 && names_grow(names) < 0)
 		return -1;
-	slot = slot_of(names, s, n);
-	if (*slot == NO_ID) {
+	slot = slot_of(names, s, n, h);
+	if (slot->id == NO_ID) {
 		copy = chunks_str(memory, s, n);
 		if (!copy)
 			return -1;
 		names->list[names->n] = copy;
-		*slot = names->n++;
+		*slot = (struct name_slot){ names->n++, h };
 	}
-	*id = *slot;
+	*id = slot->id;
 	return 0;
 }
 
 uint32_t names_find(const struct names *names, const char *s, size_t n) {
-	return names->n ? *slot_of(names, s, n) : NO_ID;
+	return names->n ? slot_of(names, s, n, hash(s, n))->id : NO_ID;
 }
 
 void names_fini(struct names *names) {
@@ -74,7 +89,7 @@ void names_fini(struct names *names) {
 
 /* ---- sorted lists ---- */
 
-static int by_pair(const void *a, const void *b) {
+int pair_compare(const void *a, const void *b) {
 	const struct pair *x = a, *y = b;
 
 	if (x->key != y->key)
@@ -91,10 +106,10 @@ int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pair
 	if (!postings->start || !postings->items)
 		return -1;
 	if (n)
-		qsort(pairs, n, sizeof(*pairs), by_pair);
+		qsort(pairs, n, sizeof(*pairs), pair_compare);
 	for (size_t i = 0; i < n; i++) {
 		assert(pairs[i].key < n_keys);
-		if (i > 0 && !by_pair(&pairs[i], &pairs[i - 1]))
+		if (i > 0 && !pair_compare(&pairs[i], &pairs[i - 1]))
 			continue;
 		postings->items[used++] = pairs[i].item;
 		postings->start[pairs[i].key + 1] = (uint32_t)used;
@@ -141,44 +156,64 @@ uint32_t ids_meet(struct ids a, struct ids b) {
 
 /* ---- the index ---- */
 
-static size_t total(const struct rule_set *set, bool accounts) {
-	size_t n = 0;
+/* The keys of a rule in an index: the k-th, and how many there are. */
+struct keys {
+	uint32_t (*count)(const struct rule *rule);
+	uint32_t (*at)(const struct rule *rule, uint32_t k);
+};
 
-	for (uint32_t i = 0; i < set->n; i++)
-		n += accounts ? set->rules[i].accounts.n : set->rules[i].members.n;
-	return n;
+static uint32_t count_accounts(const struct rule *rule) {
+	return rule->accounts.n;
 }
 
-static int index_by(const struct rule_set *set, bool accounts, uint32_t n_keys, struct postings *out) {
-	size_t n = total(set, accounts), at = 0;
-	struct pair *pairs = malloc((n ? n : 1) * sizeof(*pairs));
-	struct ids keys;
+static uint32_t account_at(const struct rule *rule, uint32_t k) {
+	return rule->accounts.v[k];
+}
+
+static uint32_t count_domains(const struct rule *rule) {
+	return rule->n_patterns;
+}
+
+static uint32_t domain_at(const struct rule *rule, uint32_t k) {
+	return rule->patterns[k].domain;
+}
+
+static uint32_t count_subjects(const struct rule *rule) {
+	return rule->members.n;
+}
+
+static uint32_t subject_at(const struct rule *rule, uint32_t k) {
+	return rule->members.v[k];
+}
+
+static const struct keys by_account = { count_accounts, account_at };
+static const struct keys by_domain = { count_domains, domain_at };
+static const struct keys by_subject = { count_subjects, subject_at };
+
+static int index_by(const struct rule_set *set, const struct keys *keys, uint32_t n_keys, struct postings *out) {
+	size_t n = 0, at = 0;
+	struct pair *pairs;
 	int r;
 
+	for (uint32_t i = 0; i < set->n; i++)
+		n += keys->count(&set->rules[i]);
+	pairs = malloc((n ? n : 1) * sizeof(*pairs));
 	if (!pairs)
 		return -1;
-	for (uint32_t i = 0; i < set->n; i++) {
-		keys = accounts ? set->rules[i].accounts : set->rules[i].members;
-		for (uint32_t k = 0; k < keys.n; k++)
-			pairs[at++] = (struct pair){ keys.v[k], i };
-	}
+	for (uint32_t i = 0; i < set->n; i++)
+		for (uint32_t k = 0; k < keys->count(&set->rules[i]); k++)
+			pairs[at++] = (struct pair){ keys->at(&set->rules[i], k), i };
 	r = postings_build(out, n_keys, pairs, n);
 	free(pairs);
 	return r;
 }
 
-int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts) {
-	uint32_t *list = malloc((set->n ? set->n : 1) * sizeof(*list)), n = 0;
-
-	if (!list)
+int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts, const struct names *domains) {
+	set->domains = domains;
+	if (index_by(set, &by_account, n_accounts, &set->by_account) < 0 ||
+	    index_by(set, &by_domain, domains->n, &set->by_domain) < 0)
 		return -1;
-	for (uint32_t i = 0; i < set->n; i++)
-		if (set->rules[i].n_patterns)
-			list[n++] = i;
-	set->with_patterns = (struct ids){ list, n };
-	if (index_by(set, true, n_accounts, &set->by_account) < 0)
-		return -1;
-	return index_by(set, false, n_subjects, &set->by_subject);
+	return index_by(set, &by_subject, n_subjects, &set->by_subject);
 }
 
 /* ---- who and what ---- */
@@ -230,32 +265,48 @@ bool caller_is_in(const struct caller *caller, struct ids subjects) {
 
 /* ---- candidates ---- */
 
+#define ACCOUNT_LISTS 3 /* those that name it, those with a pattern of its domain, those for all */
+
+static uint32_t domain_of(const struct names *domains, struct str account) {
+	const char *at = domains->n > 1 ? memchr(account.p, '@', account.n) : NULL; /* one is DOMAIN_ANY */
+
+	return at ? names_find(domains, at + 1, account.n - (size_t)(at + 1 - account.p)) : NO_ID;
+}
+
+/* The lists that lead to rules of this account. */
+static struct ids account_list(const struct candidates *c, unsigned i) {
+	return i == 0	? postings_at(&c->set->by_account, c->account_id)
+	       : i == 1 ? postings_at(&c->set->by_domain, c->domain_id)
+			: postings_at(&c->set->by_domain, DOMAIN_ANY);
+}
+
 void candidates_begin(struct candidates *c, const struct rule_set *set, const struct caller *caller,
 		      uint32_t account_id, struct str account, enum policy_permission permission) {
-	size_t through_account = set->with_patterns.n, through_subjects = 0;
+	size_t through_account = 0, through_subjects = 0;
 
 	*c = (struct candidates){ .set = set,
 				  .caller = caller,
 				  .account = account,
 				  .account_id = account_id,
-				  .permission_bit = 1u << permission,
-				  .items = postings_at(&set->by_account, account_id) };
-	through_account += c->items.n;
+				  .domain_id = domain_of(set->domains, account),
+				  .permission_bit = 1u << permission };
+	for (unsigned i = 0; i < ACCOUNT_LISTS; i++)
+		through_account += account_list(c, i).n;
 	for (size_t i = 0; i < ARRAY_SIZE(caller->sets); i++)
 		for (uint32_t s = 0; s < caller->sets[i].n && through_subjects < through_account; s++)
 			through_subjects += 1 + postings_at(&set->by_subject, caller->sets[i].v[s]).n;
-	if (through_subjects < through_account) {
-		c->by_subject = true;
-		c->items = (struct ids){ 0 };
-	}
+	c->by_subject = through_subjects < through_account;
+	c->ahead = c->by_subject ? through_subjects : through_account;
 }
 
 /* The next list when one is used up; false: there is none. */
 static bool next_list(struct candidates *c) {
 	c->item_at = 0;
 	if (!c->by_subject) {
-		c->items = c->set->with_patterns;
-		return c->set_at++ == 0;
+		if (c->set_at == ACCOUNT_LISTS)
+			return false;
+		c->items = account_list(c, c->set_at++);
+		return true;
 	}
 	while (c->set_at < ARRAY_SIZE(c->caller->sets) && c->subject_at == c->caller->sets[c->set_at].n) {
 		c->set_at++;
@@ -267,10 +318,20 @@ static bool next_list(struct candidates *c) {
 	return true;
 }
 
+/* Whether one of the first n lists of this account leads to the rule. */
+static bool on_account_list(const struct candidates *c, const struct rule *rule, unsigned n) {
+	if (n > 0 && c->account_id != NO_ID && ids_have(rule->accounts, c->account_id))
+		return true;
+	for (uint32_t i = 0; n > 1 && i < rule->n_patterns; i++)
+		if (rule->patterns[i].domain == c->domain_id)
+			return true;
+	return false;
+}
+
 /* A rule that several lists lead to is taken from the first of them. */
 static bool seen_before(const struct candidates *c, const struct rule *rule) {
 	if (!c->by_subject)
-		return c->set_at && c->account_id != NO_ID && ids_have(rule->accounts, c->account_id);
+		return on_account_list(c, rule, c->set_at - 1);
 	for (unsigned s = 0; s < c->set_at; s++)
 		if (ids_meet(c->caller->sets[s], rule->members) != NO_ID)
 			return true;

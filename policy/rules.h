@@ -9,10 +9,11 @@
  * list, the groups it is in, nested ones included; so "is this caller a member" is whether two
  * sorted lists meet, and needs no memory.
  *
- * A rule is found through its accounts or through its members, whichever list is shorter
- * for the request at hand; rules with account patterns are kept in one list beside the former.
+ * A rule is found through its accounts or through its members, whichever list is shorter for the
+ * request at hand. The star of a pattern stands before the @, so a pattern is found through the domain
+ * behind it; only the star alone concerns every account.
  *
- * Everything here is built by document.c and then never changes.
+ * Everything here is built by document.c and its sections (groups.c, doctest.c, …) and then never changes.
  */
 
 #include <stdatomic.h>
@@ -21,6 +22,7 @@
 #include "policy/chunks.h"
 
 #define SUBJECT_ALL 0 /* allAuthenticated */
+#define DOMAIN_ANY 0  /* of the pattern "*" */
 #define NO_ID UINT32_MAX
 #define MAX_EMAIL 320
 
@@ -29,8 +31,11 @@ struct condition;
 /* Numbers for strings, 0 up, in order of first sight. */
 struct names {
 	const char **list;
-	uint32_t *slots; /* open addressing; NO_ID is free */
-	uint32_t n, n_slots, size;
+	struct name_slot {
+		uint32_t id; /* NO_ID: free */
+		uint32_t hash;
+	} *slots; /* open addressing */
+	uint32_t n, n_slots;
 };
 
 /* A sorted list of numbers. */
@@ -48,9 +53,10 @@ struct postings {
 /* An account pattern: one * somewhere in the local part, or all there is. It matches no '@'. */
 struct pattern {
 	struct str prefix, suffix;
+	uint32_t domain; /* number of what stands behind the @ */
 };
 
-enum rule_kind { RULE_BINDING, RULE_DENY };
+enum rule_kind { RULE_BINDING, RULE_DENY, RULE_ENTITLEMENT };
 
 struct rule {
 	enum rule_kind kind;
@@ -69,19 +75,35 @@ struct rule {
 	struct condition *condition;   /* NULL: always */
 };
 
+/* What may be asked for, to have for a while: nothing until a grant is active. */
+struct entitlement {
+	struct rule rule; /* what a grant of it gives; members: who may ask */
+	int64_t max_request_s;
+	bool justification_required;
+	struct condition *justification; /* what a justification must fit; NULL: any will do */
+	bool has_approvers;		 /* false: nobody needs to approve */
+	struct ids approvers;
+	uint32_t approvals_needed;
+	bool approver_justification;
+	int64_t expires_after_s; /* an unanswered request's */
+};
+
 struct rule_set {
 	struct rule *rules;
 	uint32_t n;
-	struct postings by_account, by_subject;
-	struct ids with_patterns;
+	const struct names *domains;
+	struct postings by_account, by_domain, by_subject;
 };
 
 struct policy {
 	atomic_uint refs;
 	struct chunks memory;
 	struct names subjects, accounts;
+	struct names domains; /* of account patterns */
 	struct postings groups_of; /* subject -> itself and the groups it is in */
 	struct rule_set bindings, denials;
+	struct entitlement *entitlements;
+	uint32_t n_entitlements;
 	int64_t default_lifetime_s;
 	struct policy_stats stats;
 	struct condition_env *env;
@@ -96,6 +118,7 @@ void names_fini(struct names *names);
 struct pair {
 	uint32_t key, item;
 };
+int pair_compare(const void *a, const void *b); /* for qsort(): by key, then by item */
 int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n);
 struct ids postings_at(const struct postings *postings, uint32_t key);
 void postings_fini(struct postings *postings);
@@ -103,8 +126,8 @@ void postings_fini(struct postings *postings);
 bool ids_have(struct ids ids, uint32_t id);
 uint32_t ids_meet(struct ids a, struct ids b); /* the smallest number in both, or NO_ID */
 
-/* Builds the set's index over its rules. -1: memory. */
-int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts);
+/* Builds the set's index over its rules. domains: of their patterns; borrowed as long as the set. -1: memory. */
+int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts, const struct names *domains);
 
 bool pattern_matches(const struct pattern *pattern, struct str account);
 bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct str account);
@@ -122,8 +145,9 @@ struct candidates {
 	const struct rule_set *set;
 	const struct caller *caller;
 	struct str account;
-	uint32_t account_id, permission_bit;
+	uint32_t account_id, domain_id, permission_bit;
 	bool by_subject;
+	size_t ahead; /* entries of the index that may be passed on the way */
 	unsigned set_at;
 	uint32_t subject_at, item_at;
 	struct ids items;

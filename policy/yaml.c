@@ -41,8 +41,10 @@ __attribute__((format(printf, 5, 6))) static void problem_add(struct yaml_proble
 	struct yaml_problem *p = &problems->list[problems->n];
 	va_list ap;
 
-	if (problems->n == YAML_MAX_PROBLEMS)
+	if (problems->n == YAML_MAX_PROBLEMS) {
+		problems->more++;
 		return;
+	}
 	problems->n++;
 	*p = (struct yaml_problem){ .id = id, .line = (unsigned)line, .column = (unsigned)column };
 	va_start(ap, fmt);
@@ -514,7 +516,7 @@ int yaml_load(struct str text, const struct yaml_limits *limits, struct yaml_tre
 	int r;
 
 	*out = NULL;
-	problems->n = 0;
+	problems->n = problems->more = 0;
 	l = calloc(1, sizeof(*l));
 	if (!l || !(l->tree = calloc(1, sizeof(*l->tree)))) {
 		free(l);
@@ -719,14 +721,19 @@ static void skip_indent(struct place *p, unsigned indent) {
 		step(p);
 }
 
-/* One character of a block's text, c, is read from p. Folding writes a break as a blank, or leaves one out. */
-static void step_block(struct place *p, char c, unsigned indent) {
+/* To where the character c of a block's text is written: past indentation, and past breaks that folding leaves out. */
+static void settle_block(struct place *p, char c, unsigned indent) {
 	if (p->column == 1)
 		skip_indent(p, indent);
 	while (c != '\n' && c != ' ' && break_here(p)) {
 		step_line(p);
 		skip_indent(p, indent);
 	}
+}
+
+/* One character of a block's text, c, is read from p. Folding writes a break as a blank, or leaves one out. */
+static void step_block(struct place *p, char c, unsigned indent) {
+	settle_block(p, c, indent);
 	if (c == '\n' || break_here(p))
 		step_line(p);
 	else
@@ -747,18 +754,20 @@ static void step_flow(struct place *p, char c, enum yaml_style style) {
 		step(p);
 }
 
-/* A fold: if only blanks lie between p and a line break, goes to the next line's text. */
-static bool fold_here(struct place *p) {
+/* A fold: if only blanks lie between p and a line break, goes to the next line's text. The number of breaks, 0: no fold. */
+static unsigned fold_here(struct place *p) {
 	struct place q = *p;
+	unsigned breaks;
 
 	while (here(&q, ' ') || here(&q, '\t') || here(&q, '\r'))
 		step(&q);
 	if (!here(&q, '\n'))
-		return false;
+		return 0;
 	while (blank_here(&q))
 		step(&q);
+	breaks = q.line - p->line;
 	*p = q;
-	return true;
+	return breaks;
 }
 
 static bool escaped_break_here(const struct place *p, enum yaml_style style) {
@@ -766,20 +775,27 @@ static bool escaped_break_here(const struct place *p, enum yaml_style style) {
 	       (p->s[p->at + 1] == '\n' || p->s[p->at + 1] == '\r');
 }
 
+static void skip_escaped_breaks(struct place *p, enum yaml_style style) {
+	while (escaped_break_here(p, style)) {
+		step(p);
+		fold_here(p);
+	}
+}
+
 static void walk_flow(struct place *p, const struct yaml_node *scalar, size_t offset) {
+	unsigned breaks;
+
 	for (size_t i = 0; i < offset; i++) {
 		if (((unsigned char)scalar->text[i] & 0xC0) == 0x80)
 			continue;
-		while (escaped_break_here(p, scalar->style)) {
-			step(p);
-			fold_here(p);
-		}
-		if ((scalar->text[i] == ' ' || scalar->text[i] == '\n') && fold_here(p))
-			for (; scalar->text[i] == '\n' && i + 1 < offset && scalar->text[i + 1] == '\n'; i++)
-				;
-		else
+		skip_escaped_breaks(p, scalar->style);
+		breaks = scalar->text[i] == ' ' || scalar->text[i] == '\n' ? fold_here(p) : 0;
+		if (breaks > 2) /* two make one line feed, and each further one another */
+			i += breaks - 2;
+		else if (!breaks)
 			step_flow(p, scalar->text[i], scalar->style);
 	}
+	skip_escaped_breaks(p, scalar->style);
 }
 
 static void walk_block(struct place *p, const struct yaml_node *scalar, size_t offset) {
@@ -788,7 +804,9 @@ static void walk_block(struct place *p, const struct yaml_node *scalar, size_t o
 	for (size_t i = 0; i < offset; i++)
 		if (((unsigned char)scalar->text[i] & 0xC0) != 0x80)
 			step_block(p, scalar->text[i], indent);
-	if (p->column == 1)
+	if (offset < scalar->n)
+		settle_block(p, scalar->text[offset], indent);
+	else if (p->column == 1)
 		skip_indent(p, indent);
 }
 

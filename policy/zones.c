@@ -654,6 +654,10 @@ static int zones_read(const struct zones *zones, struct str name, struct entry *
 	return r == 0 ? 0 : error_wrap(err, "time zone '%s'", out->name);
 }
 
+const struct policy_host *zones_host(const struct zones *zones) {
+	return zones->host;
+}
+
 int zones_load(struct zones *zones, struct str name, struct zone_ref *out, struct error *err) {
 	struct entry entry = { .zone = NULL };
 	bool found;

@@ -34,6 +34,7 @@ struct zone_ref {
 /* An empty set. host is borrowed for as long as zones_load() is called; NULL: only UTC and fixed offsets. NULL: memory. */
 struct zones *zones_new(const struct policy_host *host);
 void zones_free(struct zones *zones); /* takes NULL */
+const struct policy_host *zones_host(const struct zones *zones); /* or NULL */
 DEFINE_FREEP(struct zones, zones_free)
 
 /*

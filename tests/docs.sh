@@ -19,10 +19,16 @@ while IFS= read -r name; do
 	grep -qE "^\| \`hallpass $name[ \`]" README.md || missing "README.md does not tell of the command $name"
 done < <("$build/hallpass" help | sed -nE 's/^  ([a-z-]+( [a-z]+)?) .*/\1/p')
 # The policy's reference has every key of the tables, and every attribute of a condition.
-for key in $(sed -n '/struct field [a-z_]*\[\]/,/^};/p' policy/document.c policy/doctest.c | grep -oE '\{ *"[A-Za-z]+"' | tr -d '{ "') \
+for key in $(sed -n '/struct field [a-z_]*\[\]/,/^};/p' policy/*.c | grep -oE '\{ *"[A-Za-z]+"' | tr -d '{ "') \
 	$(grep -oE '\] = \{ "[a-z_.]+"' policy/condition.c | sed 's/.*"\(.*\)"/\1/'); do
 	grep -qF -- "\`$key\`" contrib/doc/policy.md || missing "contrib/doc/policy.md lacks \`$key\`"
 done
+# And each finding of lint, as the program tells it; the schema for editors is what the program prints.
+while IFS= read -r line; do
+	grep -qxF -- "$line" contrib/doc/policy.md || missing "contrib/doc/policy.md lacks the line: $line"
+done < <("$build/hallpass" policy lints | awk '/^[^ ]/ { id = $0 } /^  [^=]/ { what = substr($0, 3) } /^  = / { print "| `" id "` | " what " | " substr($0, 5) " |" }')
+"$build/hallpass" policy schema | cmp -s - contrib/policy.schema.json ||
+	missing "contrib/policy.schema.json is not what \`hallpass policy schema\` prints"
 # Every example of the guide does what it is said to do.
 tests/guide.sh "$build" || failed=1
 # Every promise has a paragraph in README and a test by its name.

@@ -50,6 +50,8 @@ enum opt {
 	OPT_ALSO,
 	OPT_SHELL,
 	OPT_END,
+	OPT_STRICT,
+	OPT_PORTABLE,
 	OPT_PRINCIPAL,
 	OPT_SET,
 	N_OPTS
@@ -191,4 +193,6 @@ int cmd_reload(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_policy_check(struct cli *cli);
 int cmd_policy_eval(struct cli *cli);
+int cmd_policy_lints(struct cli *cli);
+int cmd_policy_schema(struct cli *cli);
 int cmd_log(struct cli *cli);

@@ -41,6 +41,8 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_ALSO] = { "also", 0, "ACCOUNT", "a further account of the session; may be repeated", COMPLETE_ACCOUNT },
 	[OPT_SHELL] = { "shell", 0, "SHELL", "for which shell to print: sh, fish or csh; else $SHELL's kind", "sh fish csh" },
 	[OPT_END] = { "end", 0, NULL, "end the session of this shell", NULL },
+	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
+	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
@@ -78,8 +80,9 @@ const struct command commands[] = {
 	  "to be different for a yes, the smallest change first. Without an account it is about your last request that was refused. "
 	  "A time of the past is told by the policy that was in force then. Asks Google nothing and issues nothing. Operators may ask about others, "
 	  "and see every rule with -v.", COMPLETE_ACCOUNT },
-	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { 0 }, 0,
-	  "Parses, type-checks and runs the tests of policy files, without a broker. Exits with 0 when all are good, else 78.",
+	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { OPT_STRICT, OPT_PORTABLE }, 2,
+	  "Parses, type-checks and runs the tests of policy files, without a broker, and warns of what loads but deserves a look "
+	  "(`hallpass policy lints` lists it). Exits with 0 when all are good, else 78.",
 	  COMPLETE_FILE },
 	{ "policy eval", "[EXPR]", "evaluate an expression", 0, 1, false, cmd_policy_eval, { OPT_SET, OPT_TIME, OPT_VERBOSE }, 3,
 	  "Evaluates an expression as conditions are evaluated, and prints its value as CEL writes it. request.time is now, unless --set or "
@@ -88,6 +91,11 @@ const struct command commands[] = {
 	  "Without EXPR it answers questions on standard input, one in a line, as JSON: {\"id\", \"expr\", \"bindings\", \"type_env\", \"container\", "
 	  "\"disable_check\"} with {\"id\", \"value\"} or {\"id\", \"error\", \"phase\"}, values and types in the form of cel.expr.Value "
 	  "and cel.expr.Type. Exits with 78 when the expression fails.", NULL },
+	{ "policy lints", "", "list what policy check warns of", 0, 0, false, cmd_policy_lints, { 0 }, 0,
+	  "Prints each id, what it means and what to do. A comment `# hallpass: ignore=ID` on a finding's line, or right above it, "
+	  "accepts the finding.", NULL },
+	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
+	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -106,7 +114,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 /* Commands whose names are two words, this one first. */
 const struct command_group command_groups[] = {
-	{ "policy", "check policy files, evaluate expressions" },
+	{ "policy", "check policy files, evaluate expressions, tell what may stand in them" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
 

@@ -9,12 +9,27 @@
 
 #define POLICY_MAX_BYTES (64 << 20)
 
+/* What would be in the way of IAM alone is of no concern here, unless somebody asks for policies that IAM takes, too. */
+static void promote_notes(struct policy_report *report) {
+	for (size_t i = 0; i < report->n; i++)
+		if (report->findings[i].severity == POLICY_NOTE) {
+			report->findings[i].severity = POLICY_WARNING;
+			report->n_warnings++;
+		}
+}
+
+static size_t count_warnings(const struct policy_report *report) {
+	return report->n_warnings + report->more_warnings;
+}
+
 static json_t *findings_json(const struct policy_report *report) {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < report->n; i++) {
 		const struct policy_finding *f = &report->findings[i];
 
+		if (f->severity == POLICY_NOTE)
+			continue;
 		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s*}", "severity",
 						      f->severity == POLICY_ERROR ? "error" : "warning", "id", f->id, "line",
 						      (int)f->line, "column", (int)f->column, "message", f->message, "fix",
@@ -28,9 +43,10 @@ static void print_count(const char *before, size_t n, const char *what) {
 }
 
 static void print_result(const struct cli *cli, const char *path, struct str text, const struct policy_report *report,
-			 const struct policy *policy, const struct error *err) {
+			 const struct policy *policy, bool good, const struct error *err) {
 	struct buf out = BUF_INIT(1 << 20);
 	struct policy_stats stats;
+	const char *verdict = good ? ": good" : ": not good enough";
 
 	policy_report_print(report, path, text, cli->color, &out);
 	if (out.data)
@@ -42,12 +58,12 @@ static void print_result(const struct cli *cli, const char *path, struct str tex
 		return;
 	}
 	policy_stats(policy, &stats);
-	printf("%s%s: good%s", out_color(cli, COLOR_GREEN), out_safe(path), out_color(cli, COLOR_NONE));
+	printf("%s%s%s%s", out_color(cli, good ? COLOR_GREEN : COLOR_RED), out_safe(path), verdict, out_color(cli, COLOR_NONE));
 	print_count("  ", stats.bindings, "binding");
 	print_count(", ", stats.deny_rules, "deny rule");
 	print_count(", ", stats.groups, "group");
 	print_count(", ", stats.tests, "passed test");
-	print_count(", ", report->n - report->n_errors, "warning");
+	print_count(", ", count_warnings(report), "warning");
 	putchar('\n');
 }
 
@@ -58,22 +74,26 @@ static int check_file(struct cli *cli, const char *path) {
 	char *text = NULL;
 	size_t len = 0;
 	json_t *json;
+	bool good;
 	int r = file_read(path, POLICY_MAX_BYTES, &text, &len, &err);
 
 	if (r == 0)
 		r = policy_load(path, (struct str){ text, len }, &zonefile_host, (int64_t)time(NULL), &policy, &report, &err);
+	if (cli->values[OPT_PORTABLE])
+		promote_notes(&report);
+	good = r == 0 && !(cli->values[OPT_STRICT] && count_warnings(&report));
 	if (cli->json) {
-		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", r == 0, "findings", findings_json(&report), "error",
+		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", good, "findings", findings_json(&report), "error",
 				 r < 0 ? err.message : NULL);
 		out_json(json);
 		json_decref(json);
 	} else {
-		print_result(cli, path, (struct str){ text ? text : "", len }, &report, policy, &err);
+		print_result(cli, path, (struct str){ text ? text : "", len }, &report, policy, good, &err);
 	}
 	policy_report_fini(&report);
 	policy_unref(policy);
 	free(text);
-	return r;
+	return good ? 0 : -1;
 }
 
 int cmd_policy_check(struct cli *cli) {

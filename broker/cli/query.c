@@ -148,6 +148,8 @@ int cmd_list(struct cli *cli) {
 		printf("%s may be nobody: no binding of the policy names you\n", out_safe(text_of(reply, "principal")));
 	else
 		print_list(cli, accounts);
+	if (json_is_true(json_object_get(reply, "truncated")))
+		fprintf(stderr, "hallpass: there are more: only the first %zu fit into an answer\n", json_array_size(accounts));
 	json_decref(reply);
 	return r;
 }

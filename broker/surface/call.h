@@ -10,7 +10,9 @@
 #include "broker/status.h"
 
 struct broker;
+struct listing;
 struct native;
+struct reload_wait;
 struct route;
 struct why;
 
@@ -21,6 +23,8 @@ struct call {
 	struct request *request;	  /* NULL: a question, or already ended */
 	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
 	struct why *why;		    /* … or for a policy of the past */
+	struct reload_wait *reload_wait;    /* … or for a reload's end */
+	struct listing *listing;	    /* … or for its turns */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;

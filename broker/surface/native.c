@@ -10,6 +10,7 @@
 #include "broker/surface/ask.h"
 #include "broker/surface/call.h"
 #include "broker/surface/foreign.h"
+#include "broker/surface/listing.h"
 #include "broker/surface/native.h"
 #include "broker/surface/why.h"
 #include "hallpass/api.h"
@@ -330,13 +331,12 @@ static void answer_whoami(struct call *call) {
 					(json_int_t)peer->pid, "exe", peer->exe[0] ? peer->exe : NULL));
 }
 
-static void answer_list(struct call *call) {
-	const struct ask ask = { .surface = "native" };
-	struct policy_query query;
+static void on_listed(const struct buf *body, void *arg) {
+	call_reply(arg, 200, body, false);
+}
 
-	request_query(&ask, &call->caller, call->snapshot, clock_now(), &query);
-	call_reply_json(call, json_pack("{s:s, s:o}", "principal", call->caller.principal, "accounts",
-					policy_list(call->snapshot->policy, &query)));
+static void answer_list(struct call *call) {
+	call->listing = listing_start(broker_base(call->native->broker), call->snapshot, &call->caller, on_listed, call);
 }
 
 bool call_is_operators(const struct call *call) {
@@ -373,12 +373,20 @@ static void answer_status(struct call *call) {
 	call_reply_json(call, broker_status(call->native->broker));
 }
 
+static void on_reloaded(const struct snapshot *snapshot, const struct snapshot_notes *notes, const struct error *err, void *arg) {
+	const char *findings = notes->text.data ? notes->text.data : "";
+	struct call *call = arg;
+
+	if (snapshot)
+		call_reply_json(call, json_pack("{s:s, s:s, s:i}", "policySha256", snapshot->policy_sha256, "findings",
+						findings, "warnings", (int)notes->n_warnings));
+	else
+		call_fail(call, err, "RELOAD_REFUSED", &(struct status_detail){ "findings", findings }, 1);
+}
+
 static void answer_reload(struct call *call) {
 	const struct reload_by by = { call->caller.principal, call->caller.peer };
-	struct snapshot_notes notes = { 0 };
 	struct error err = { 0 };
-	const char *findings;
-	int r;
 
 	if (!call_is_operators(call)) {
 		error_set(&err, ERR_DENIED, "%s is no operator: root, the broker's own uid and `operators:` may reload",
@@ -387,15 +395,7 @@ static void answer_reload(struct call *call) {
 		call_fail(call, &err, "NOT_OPERATOR", NULL, 0);
 		return;
 	}
-	r = broker_reload(call->native->broker, &by, &notes, &err);
-	findings = notes.text.data ? notes.text.data : "";
-	if (r < 0)
-		call_fail(call, &err, "RELOAD_REFUSED", &(struct status_detail){ "findings", findings }, 1);
-	else
-		call_reply_json(call, json_pack("{s:s, s:s, s:i}", "policySha256",
-						call->native->requests->snapshot->policy_sha256, "findings", findings,
-						"warnings", (int)notes.n_warnings));
-	snapshot_notes_fini(&notes);
+	call->reload_wait = reload_start(broker_reloader(call->native->broker), &by, on_reloaded, call);
 }
 
 /* --- liveness: no caller needed, nothing asked of anybody */
@@ -527,6 +527,8 @@ static void on_gone(void *arg, struct conn *conn) {
 		return;
 	accounts_cancel(take(&call->account_wait));
 	why_cancel(take(&call->why));
+	reload_cancel(take(&call->reload_wait));
+	listing_cancel(take(&call->listing));
 	if (call->request)
 		request_abandon(call->request);
 	call_free(call);

@@ -9,7 +9,7 @@
  *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, delegates?, justification?}
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
- *   GET  /v1/list     -> {principal, accounts: what policy_list() gives}
+ *   GET  /v1/list     -> {principal, accounts: [what policy_listing_next() gives], truncated: true where there were more}
  *   POST /v1/why      {serviceAccount, scopes?, lifetime?, delegates?, justification?, permission?, time? (Unix seconds), principal?}
  *                     -> what policy_explain() gives, and about {principal, serviceAccount, permission, time, requestId?},
  *                        policy {sha256, since, past}. Without anything but time and principal: about the last request of the

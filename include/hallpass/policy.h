@@ -35,6 +35,7 @@ struct policy_host {
 enum policy_severity {
 	POLICY_ERROR,	/* the document is refused */
 	POLICY_WARNING, /* lint: it loads, but look here */
+	POLICY_NOTE,	/* nothing is wrong here, but IAM would not take it: for those who ask */
 };
 
 /* One thing found in a document. Positions are 1-based; columns count code points. */
@@ -47,15 +48,23 @@ struct policy_finding {
 };
 
 struct policy_report {
-	struct policy_finding *findings; /* in order of position; at most 20 errors */
-	size_t n, n_errors;
+	struct policy_finding *findings; /* in order of position; at most 20 errors, 200 warnings and 200 notes */
+	size_t n, n_errors, n_warnings;	 /* in the list */
+	size_t more_errors, more_warnings; /* which are not in it */
 	size_t tests_run, tests_failed;
 };
+
+/* What lint looks for. A finding's message may say more than the sentence. */
+struct policy_lint {
+	const char *id, *sentence, *fix;
+};
+extern const struct policy_lint policy_lints[];
+extern const size_t n_policy_lints;
 
 void policy_report_fini(struct policy_report *report);
 
 /*
- * Prints findings as "NAME:14:22: error: message" with the source line and a caret.
+ * Prints errors and warnings as "NAME:14:22: error: message" with the source line and a caret; notes are silent.
  * text is the document that was loaded. colour: ANSI sequences for a terminal.
  */
 void policy_report_print(const struct policy_report *report, const char *name, struct str text, bool colour,
@@ -191,11 +200,22 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
 
 /*
- * Which accounts this principal may ask for, given everything else in the query (service_account is ignored):
- * [{"serviceAccount", "binding", "title", "permissions", "scopes", "maxLifetime", "allowed", "until", "reason"}].
- * Patterns are listed as patterns; until is looked for 31 days ahead. A new reference; NULL: memory.
+ * Which accounts this principal may ask for, given everything else in the query (service_account is ignored), in the order
+ * of the bindings. Patterns are listed as patterns; until is looked for 31 days ahead. One by one, since they may be
+ * many: whoever lists has others to serve meanwhile. Takes as long as what names the principal, not as the policy.
  */
-json_t *policy_list(const struct policy *policy, const struct policy_query *query);
+struct policy_listing;
+/* Borrows both. -1: memory. */
+int policy_listing_new(const struct policy *policy, const struct policy_query *query, struct policy_listing **out);
+/*
+ * 1: *out is the next, a new reference: {"serviceAccount", "binding", "title", "permissions", "scopes", "maxLifetime",
+ * "allowed", "until", "reason"}. 0: there are no more. -1: memory.
+ */
+int policy_listing_next(struct policy_listing *listing, json_t **out);
+void policy_listing_free(struct policy_listing *listing); /* takes NULL */
+
+/* The document's form as JSON Schema 2020-12, for editors. A new reference; NULL: memory. */
+json_t *policy_schema(void);
 
 /* Counts for status and logs. */
 struct policy_stats {

@@ -64,7 +64,7 @@ struct yaml_problem {
 
 struct yaml_problems {
 	struct yaml_problem list[YAML_MAX_PROBLEMS];
-	size_t n;
+	size_t n, more; /* more: which are not in the list */
 };
 
 struct chunk;

@@ -31,6 +31,20 @@ static inline int test_read_zone(void *arg, const char *name, unsigned char **da
 
 static const struct policy_host test_host = { test_read_zone, NULL };
 
+/* All entries of a listing. */
+static inline json_t *policy_list(const struct policy *policy, const struct policy_query *query) {
+	struct policy_listing *listing;
+	json_t *list = json_array(), *entry;
+	int r;
+
+	assert_int_equal(policy_listing_new(policy, query, &listing), 0);
+	while ((r = policy_listing_next(listing, &entry)) > 0)
+		json_array_append_new(list, entry);
+	assert_int_equal(r, 0);
+	policy_listing_free(listing);
+	return list;
+}
+
 static inline struct policy *load_policy(struct str text) {
 	struct buf b = BUF_INIT(1 << 20);
 	struct policy *policy = NULL;

@@ -350,6 +350,40 @@ static void test_p2_no_token_outlives_its_permission(void **state) {
 
 /* ---- the index against the definition ---- */
 
+/* The names of the rules that an explanation goes through, each once. */
+static void assert_candidates(const struct policy *policy, const struct policy_query *q, const bool want[], int n) {
+	json_t *json = policy_explain(policy, q, false), *candidate;
+	bool seen[32] = { 0 };
+	size_t i;
+
+	json_array_foreach (json_object_get(json, "candidates"), i, candidate) {
+		int r = atoi(json_string_value(json_object_get(candidate, "binding")) + 1);
+
+		assert_true(r < n && want[r] && !seen[r]);
+		seen[r] = true;
+	}
+	assert_memory_equal(seen, want, (size_t)n * sizeof(*want));
+	json_decref(json);
+}
+
+/* One or two of a rule's accounts: exact, by patterns of one domain, the star alone. Accounts are in two domains by turns. */
+static void add_accounts(struct buf *b, unsigned *seed, bool covers[], unsigned n_accounts) {
+	for (int i = 0; i < 2; i++) {
+		unsigned a = rnd(seed, n_accounts), kind = rnd(seed, 8);
+
+		for (unsigned k = 0; k < n_accounts; k++)
+			covers[k] |= kind == 0 || (kind == 1 && k % 2 == a % 2) || (kind > 1 && k == a);
+		if (kind == 0)
+			buf_adds(b, "'*'");
+		else if (kind == 1)
+			buf_addf(b, "'*@p%u.example'", a % 2);
+		else
+			buf_addf(b, "'%s%u@p%u.example'", kind == 2 ? "*" : "a", a, a % 2);
+		if (i == 0)
+			buf_adds(b, ", ");
+	}
+}
+
 /*
  * Random policies over few names: whatever list the index chooses, it finds what the groups, members and
  * patterns written out say. The reference is rebuilt from the same choices, without any of the code tested.
@@ -379,29 +413,33 @@ static void test_decide_index_finds_what_is_written(void **state) {
 		}
 		buf_adds(&b, "bindings:\n");
 		for (int r = 0; r < RULES; r++) {
-			unsigned g = rnd(&seed, GROUPS), u = rnd(&seed, USERS), a = rnd(&seed, ACCOUNTS);
-			bool glob = rnd(&seed, 4) == 0;
+			unsigned g = rnd(&seed, GROUPS), u = rnd(&seed, USERS);
 
-			buf_addf(&b, "- {name: r%d, members: ['group:g%u', 'user:u%u@d.example'], serviceAccounts: ['%s%u@p.example'], maxLifetime: %ds}\n",
-				 r, g, u, glob ? "*" : "a", a, 3600 - r);
+			buf_addf(&b, "- {name: r%d, members: ['group:g%u', 'user:u%u@d.example'], serviceAccounts: [", r, g, u);
+			add_accounts(&b, &seed, covers[r], ACCOUNTS);
+			buf_addf(&b, "], maxLifetime: %ds}\n", 3600 - r);
 			for (unsigned k = 0; k < USERS; k++)
 				has[r][k] = in_group[g][k] || k == u;
-			covers[r][a] = true;
 		}
 		policy = load_policy((struct str){ b.data, b.len });
 		for (unsigned u = 0; u < USERS; u++)
 			for (unsigned a = 0; a < ACCOUNTS; a++) {
 				char principal[64], account[64], want[16] = "";
+				const struct policy_query q = { .now = TEST_NOW, .principal = principal, .service_account = account };
+				bool candidates[RULES];
 				struct decision d;
 
-				for (int r = RULES - 1; r >= 0; r--)
-					if (has[r][u] && covers[r][a])
+				for (int r = RULES - 1; r >= 0; r--) {
+					candidates[r] = has[r][u] && covers[r][a];
+					if (candidates[r])
 						snprintf(want, sizeof(want), "r%d", r);
+				}
 				snprintf(principal, sizeof(principal), "user:u%u@d.example", u);
-				snprintf(account, sizeof(account), "a%u@p.example", a);
-				policy_decide(policy, &(struct policy_query){ .now = TEST_NOW, .principal = principal, .service_account = account }, &d);
+				snprintf(account, sizeof(account), "a%u@p%u.example", a, a % 2);
+				policy_decide(policy, &q, &d);
 				assert_int_equal(d.allow, want[0] != 0);
 				assert_string_equal(d.rule ? d.rule : "", want);
+				assert_candidates(policy, &q, candidates, RULES);
 			}
 		policy_unref(policy);
 		buf_fini(&b);

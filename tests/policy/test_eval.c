@@ -104,7 +104,7 @@ static void test_eval_takes_what_it_gives(void **state) {
 
 static void test_eval_names_the_phase_of_an_error(void **state) {
 	static const char *const rows[][2] = {
-		{ "{\"expr\": \"1 +\"}", "{\"error\":\"1:4: Syntax error: the expression ends where an expression is expected\",\"phase\":\"parse\"}" },
+		{ "{\"expr\": \"1 +\"}", "{\"error\":\"1:4: expected an expression after '+', and the expression ends\",\"phase\":\"parse\"}" },
 		{ "{\"expr\": \"1 + 'a'\"}",
 		  "{\"error\":\"1:3: found no matching overload for '_+_' applied to '(int, string)'\",\"phase\":\"check\"}" },
 		{ "{\"expr\": \"1 + dyn('a')\"}", "{\"error\":\"1:3: no such overload\",\"phase\":\"eval\"}" },

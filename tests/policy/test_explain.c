@@ -182,6 +182,34 @@ static void test_list_names_what_the_caller_may_be(void **state) {
 	policy_unref(policy);
 }
 
+/* Named directly, by a group, by one that it is in, by the domain and as everybody: still once, and in order. */
+static void test_list_has_each_binding_once_in_order(void **state) {
+	struct buf b = BUF_INIT(1 << 20);
+	struct policy_query q = query_for(NULL);
+	struct policy *policy;
+	json_t *list;
+	char name[16];
+
+	(void)state;
+	buf_adds(&b, "version: 1\ngroups: {in: ['user:alice@example.com'], out: ['group:in', 'user:bob@example.com']}\nbindings:\n");
+	for (int i = 0; i < 150; i++)
+		buf_addf(&b, "- {name: b%d, members: [%s'user:bob@example.com'], serviceAccounts: [a%d@p.example]}\n", i,
+			 i % 3 == 0   ? "allAuthenticated, 'group:out', 'user:alice@example.com', 'domain:example.com', "
+			 : i % 3 == 1 ? "'group:out', "
+				      : "",
+			 150 - i);
+	policy = load_policy((struct str){ b.data, b.len });
+	list = policy_list(policy, &q);
+	assert_int_equal(json_array_size(list), 100);
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "b%d", i / 2 * 3 + i % 2);
+		assert_string_equal(text_at(json_array_get(list, (size_t)i), "binding"), name);
+	}
+	json_decref(list);
+	policy_unref(policy);
+	buf_fini(&b);
+}
+
 /* ---- less usual answers ---- */
 
 static const struct str unusual = STR(
@@ -415,6 +443,7 @@ int main(void) {
 		cmocka_unit_test(test_explain_prints_values_of_all_kinds),
 		cmocka_unit_test(test_explain_tells_each_rules_result),
 		cmocka_unit_test(test_explain_tells_who_is_excepted),
+		cmocka_unit_test(test_list_has_each_binding_once_in_order),
 		cmocka_unit_test(test_list_knows_deny_rules),
 		cmocka_unit_test(test_denial_message_says_what_would_help),
 		cmocka_unit_test(test_denial_message_of_a_deny_rule),

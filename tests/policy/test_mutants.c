@@ -264,9 +264,8 @@ static enum condition_result condition_of(const struct yaml_node *node, const st
 		return none;
 	assert_int_equal(condition_env_new(&test_host, &env, &err), 0);
 	if (expression && condition_new(env, (struct str){ expression->text, expression->n }, NULL,
-					&(struct condition_sink){ ignore, NULL }, &condition) == 0 && condition)
+					&(struct condition_sink){ .found = ignore }, &condition) == 0 && condition)
 		result = condition_eval(condition, q, NULL, 0);
-	condition_free(condition);
 	condition_env_free(env);
 	return result;
 }

@@ -28,6 +28,11 @@ static void test_report_points_at_the_character(void **state) {
 		{ STR("a\n\xc3\xa4\xc3\xb6: x\n"), 2, 5, "  | \xc3\xa4\xc3\xb6: x\n  |     ^\n" },
 		{ STR("\xef\xbb\xbf" "a: b\n"), 1, 1, "  | a: b\n  | ^\n" },
 		{ STR("a\tb\n"), 1, 3, "  | a b\n  |   ^\n" },
+		/* what is wide, and what has no width of its own */
+		{ STR("\xe6\x97\xa5\xe6\x9c\xac: x\n"), 1, 5, "  | \xe6\x97\xa5\xe6\x9c\xac: x\n  |       ^\n" },
+		{ STR("\xf0\x9f\x98\x80 x\n"), 1, 3, "  | \xf0\x9f\x98\x80 x\n  |    ^\n" },
+		{ STR("e\xcc\x81 x\n"), 1, 4, "  | e\xcc\x81 x\n  |   ^\n" },
+		{ STR("\xe6\x97\xa5\n"), 1, 3, "  | \xe6\x97\xa5\n  |    ^\n" },
 		{ STR("a\x1b[2J\x7f\n"), 1, 1, "  | a [2J \n  | ^\n" },
 		{ STR("a\r\nb\r\n"), 2, 1, "  | b \n  | ^\n" },
 		{ STR("a\n"), 2, 1, "  | \n  | ^\n" },
@@ -80,6 +85,28 @@ static void test_report_prints_all_in_any_order(void **state) {
 	free(got);
 }
 
+static void test_report_counts_what_it_does_not_show(void **state) {
+	struct policy_finding f = AT(1, 1);
+	struct policy_report report = { .findings = &f, .n = 1, .n_errors = 1, .more_errors = 1, .more_warnings = 12 };
+	struct buf b = BUF_INIT(1000);
+
+	(void)state;
+	policy_report_print(&report, "p", STR("a\n"), false, &b);
+	assert_string_equal(b.data, "p:1:1: error: m [id]\n  | a\n  | ^\np: and 1 more error\np: and 12 more warnings\n");
+	buf_fini(&b);
+}
+
+static void test_report_is_silent_about_notes(void **state) {
+	struct policy_finding f = AT(1, 1);
+	char *got;
+
+	(void)state;
+	f.severity = POLICY_NOTE;
+	got = printed(STR("a\n"), &f, 1, false);
+	assert_string_equal(got, "");
+	free(got);
+}
+
 static void test_report_counts_tests(void **state) {
 	struct policy_report report = { .tests_run = 3, .tests_failed = 1 };
 	struct buf b = BUF_INIT(1000);
@@ -97,6 +124,8 @@ int main(void) {
 		cmocka_unit_test(test_report_points_at_the_character),
 		cmocka_unit_test(test_report_shows_the_part_of_a_long_line_that_matters),
 		cmocka_unit_test(test_report_prints_all_in_any_order),
+		cmocka_unit_test(test_report_counts_what_it_does_not_show),
+		cmocka_unit_test(test_report_is_silent_about_notes),
 		cmocka_unit_test(test_report_counts_tests),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

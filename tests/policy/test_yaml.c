@@ -270,6 +270,108 @@ static void test_yaml_position_is_exact(void **state) {
 	}
 }
 
+/* ---- scalars written at random: the mark stands once in the file, and there it must be found ---- */
+
+static uint64_t seed = 88172645463325252u;
+
+static unsigned below(unsigned n) {
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (unsigned)(seed >> 33) % n;
+}
+
+static const char *pick(const char *const *list, size_t n) {
+	return list[below((unsigned)n)];
+}
+
+static const char *const words[] = { "a", "b == 1", "\xC3\xBC", "\xE6\xBC\xA2\xE5\xAD\x97", "\xF0\x9F\x98\x80x", "e\xCC\x81", "(x)", "&&", "\\d" };
+static const char *const escapes[] = { "\\n", "\\t", "\\x41", "\\u00fc", "\\U0001F600", "\\\\", "\\\"", "\\ ", "\\/", "\\_" };
+static const char *const folds[] = { " ", "  ", " \n  ", "\n  ", "\n\n  ", "\t\n\n \n   ", "\r\n  ", "\n  \t" };
+
+static void random_flow(struct buf *b, enum yaml_style style) {
+	unsigned n = 1 + below(12), mark = below(n);
+
+	buf_adds(b, style == YAML_SINGLE_QUOTED ? "'" : style == YAML_DOUBLE_QUOTED ? "\"" : "");
+	for (unsigned i = 0; i < n; i++) {
+		if (i == mark)
+			buf_adds(b, "@@"); /* '@' cannot begin a plain scalar: see below */
+		else if (style == YAML_DOUBLE_QUOTED && below(3) == 0)
+			buf_adds(b, pick(escapes, ARRAY_SIZE(escapes)));
+		else if (style == YAML_SINGLE_QUOTED && below(3) == 0)
+			buf_adds(b, "''");
+		else
+			buf_adds(b, pick(words + (style == YAML_DOUBLE_QUOTED), style == YAML_DOUBLE_QUOTED ? 6 : 8));
+		if (i + 1 < n)
+			buf_adds(b, style == YAML_DOUBLE_QUOTED && below(4) == 0 ? "\\\n   " : pick(folds, ARRAY_SIZE(folds)));
+	}
+	buf_adds(b, style == YAML_SINGLE_QUOTED ? "'" : style == YAML_DOUBLE_QUOTED ? "\"" : "");
+}
+
+static void random_line(struct buf *b, bool mark, const char *end) {
+	buf_adds(b, "   ");
+	for (unsigned i = below(3) ? 0 : below(4); i; i--)
+		buf_addc(b, below(4) ? ' ' : '\t');
+	buf_addf(b, "%s%s", mark ? "@@" : "", pick(words, 8));
+	for (unsigned i = below(4); i; i--)
+		buf_addf(b, "%s%s", pick(folds, 2), pick(words, ARRAY_SIZE(words)));
+	buf_adds(b, below(5) ? "" : "  ");
+	buf_adds(b, end);
+}
+
+static void random_block(struct buf *b, enum yaml_style style) {
+	static const char *const chomps[] = { "", "-", "+" };
+	const char *end = below(4) ? "\n" : "\r\n";
+	unsigned n = 1 + below(8), mark = below(n);
+
+	buf_addf(b, "%s%s%s%s%s", style == YAML_LITERAL ? "|" : ">", below(3) ? "3" : "", pick(chomps, ARRAY_SIZE(chomps)),
+		 below(3) ? "" : "  # why", end);
+	for (unsigned i = 0; i < n; i++) {
+		random_line(b, i == mark, end);
+		for (unsigned k = below(3) ? 0 : below(4); k; k--)
+			buf_addf(b, "%s%s", below(2) ? "" : pick((const char *const[]){ " ", "  ", "   " }, 3), end);
+	}
+}
+
+static void test_yaml_position_is_exact_at_random(void **state) {
+	const unsigned rounds = getenv("HALLPASS_SLOW") ? 2000 : 100000;
+	unsigned read = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < rounds; i++) {
+		enum yaml_style style = (enum yaml_style)below(5);
+		struct buf b = BUF_INIT(1 << 16);
+		struct yaml_tree *tree;
+		unsigned line, column;
+		struct error err;
+		const char *at;
+
+		buf_adds(&b, pick((const char *const[]){ "k: ", "k:\n  ", "- - k: ", "\xC3\xBC: ", "{k: " }, style == YAML_LITERAL || style == YAML_FOLDED ? 1 : 4));
+		if (style == YAML_PLAIN)
+			buf_adds(&b, "p ");
+		if (style == YAML_LITERAL || style == YAML_FOLDED)
+			random_block(&b, style);
+		else
+			random_flow(&b, style);
+		buf_adds(&b, "\n");
+		if (yaml_load((struct str){ b.data, b.len }, NULL, &tree, &problems, &err) == 0) {
+			const struct yaml_node *node = tree->root;
+
+			while (node->kind != YAML_SCALAR)
+				node = node->first;
+			at = strstr(node->text, "@@");
+			assert_non_null(at);
+			yaml_position(tree, node, (size_t)(at - node->text), &line, &column);
+			if (strncmp(b.data + byte_at((struct str){ b.data, b.len }, line, column), "@@", 2))
+				fail_msg("%u:%u in\n%s", line, column, b.data);
+			read++;
+		}
+		yaml_tree_free(tree);
+		buf_fini(&b);
+	}
+	assert_true(read > rounds / 2); /* the rest is what the subset refuses: tabs, mostly */
+}
+
 static void test_yaml_to_json(void **state) {
 	struct yaml_tree *tree = load(STR("{a: 1, b: '1', c: [true, no, null, ~, 1.5, 1e2, 01, .5, 0x1, -7], d: {e: }}"), 0);
 	json_t *json = yaml_to_json(tree->root);
@@ -372,6 +474,7 @@ int main(void) {
 		cmocka_unit_test(test_yaml_scalars_by_type),
 		cmocka_unit_test(test_yaml_duration_values),
 		cmocka_unit_test(test_yaml_position_is_exact),
+		cmocka_unit_test(test_yaml_position_is_exact_at_random),
 		cmocka_unit_test(test_yaml_to_json),
 		cmocka_unit_test(test_yaml_is_bounded),
 		cmocka_unit_test(test_yaml_duplicates_among_many),

@@ -305,7 +305,7 @@ static void test_zones_ask_the_host_for_no_other_file(void **state) {
 /* ---- in a policy ---- */
 
 #define BINDING(expression)                                                                                            \
-	"version: 1\nbindings:\n  - name: b\n    members: [user:a@b.cc]\n    serviceAccounts: [x@p.example]\n"           \
+	"version: 1\nbindings:\n  - name: b\n    members: [user:a@b.cc]\n    serviceAccounts: [x@p.iam.gserviceaccount.com]\n"           \
 	"    condition:\n      expression: " expression "\n"
 
 static int read_counted(void *arg, const char *name, unsigned char **data, size_t *len) {
@@ -320,7 +320,7 @@ static void test_zones_are_read_at_load_and_once(void **state) {
 		"denyRules:\n  - {name: d, deniedPrincipals: [user:c@d.ee], denialCondition: {expression: \"request.time.getHours('Europe/Berlin') > 25\"}}\n";
 	int asked = 0;
 	struct policy_host counting = { read_counted, &asked };
-	struct policy_query q = { .now = 1795532645, .principal = "user:a@b.cc", .service_account = "x@p.example" };
+	struct policy_query q = { .now = 1795532645, .principal = "user:a@b.cc", .service_account = "x@p.iam.gserviceaccount.com" };
 	struct policy_report report;
 	struct policy *policy;
 	struct decision d;

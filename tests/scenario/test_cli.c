@@ -168,6 +168,45 @@ static void test_cli_policy_check(void **state) {
 	assert_non_null(strstr(err, "no command \"policy chek\"; did you mean check?"));
 }
 
+/* Warnings are told, and taken; --strict takes none, and --portable knows some more. */
+static void test_cli_policy_check_is_as_strict_as_asked(void **state) {
+	char path[256];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/policy.yaml", w.dir);
+	world_policy(&w, "version: 1\nbindings:\n  - name: a\n    members: [\"" ME "\"]\n    serviceAccounts: [" SA_DEV
+			 "]\n    maxLifetime: 2h\n    condition: {expression: 'request.peer.uid > 0'}\n");
+	assert_int_equal(CLI("policy", "check", path), 0);
+	assert_non_null(strstr(out, "lifetime-over-1h"));
+	assert_null(strstr(out, "iam-attribute"));
+	assert_non_null(strstr(out, ": good  1 binding, 0 deny rules, 0 groups, 0 passed tests, 1 warning\n"));
+	assert_int_equal(CLI("policy", "check", "--strict", path), 78);
+	assert_non_null(strstr(out, ": not good enough  1 binding"));
+	assert_int_equal(CLI("policy", "check", "--portable", path), 0);
+	assert_non_null(strstr(out, "iam-attribute"));
+	assert_non_null(strstr(out, ", 2 warnings\n"));
+	assert_int_equal(CLI("policy", "check", "--strict", "--json", path), 78);
+	assert_non_null(strstr(out, "\"good\":false"));
+	assert_null(strstr(out, "\"id\":\"iam-attribute\""));
+	world_policy(&w, "version: 1\nbindings:\n  - name: a\n    members: [\"" ME "\"]\n    serviceAccounts: [" SA_DEV
+			 "]\n    maxLifetime: 2h # hallpass: ignore=lifetime-over-1h\n");
+	assert_int_equal(CLI("policy", "check", "--strict", path), 0);
+}
+
+static void test_cli_prints_the_schema_and_the_lints(void **state) {
+	json_t *json;
+
+	(void)state;
+	assert_int_equal(CLI("policy", "lints"), 0);
+	assert_non_null(strstr(out, "account-wildcard\n  this lends every account"));
+	assert_int_equal(CLI("policy", "lints", "--json"), 0);
+	json = json_loads(out, 0, NULL);
+	assert_true(json_array_size(json) > 20);
+	json_decref(json);
+	assert_int_equal(CLI("policy", "schema"), 0);
+	assert_non_null(strstr(out, "\"$schema\": \"https://json-schema.org/draft/2020-12/schema\""));
+}
+
 static void assert_json_lines(const char *what) {
 	char copy[sizeof(out)], *save = NULL;
 
@@ -283,6 +322,27 @@ static void test_cli_lists_until_when(void **state) {
 	assert_non_null(strstr(out, "may be nobody"));
 }
 
+static void test_cli_list_says_when_there_are_more(void **state) {
+	size_t size = 1 << 20, n;
+	char *policy = malloc(size);
+
+	(void)state;
+	assert_non_null(policy);
+	n = (size_t)snprintf(policy, size, "version: 1\nbindings:\n");
+	for (int i = 0; i < 6000; i++)
+		n += (size_t)snprintf(policy + n, size - n, "- {name: b%d, members: [\"" ME "\"], serviceAccounts: [sa-%d@p.example]}\n", i, i);
+	world_policy(&w, policy);
+	free(policy);
+	world_daemon(&w);
+	assert_int_equal(CLI("list", "--names"), 0);
+	assert_int_equal(strncmp(out, "sa-0@p.example\nsa-1@p.example\n", 30), 0);
+	assert_non_null(strstr(err, "hallpass: there are more: only the first "));
+	world_policy(&w, POLICY_DEV);
+	assert_int_equal(CLI("reload"), 0);
+	assert_int_equal(CLI("list"), 0);
+	assert_string_equal(err, "");
+}
+
 static void test_cli_id_token(void **state) {
 	(void)state;
 	world_policy(&w, "version: 1\nbindings:\n  - {name: id, members: [\"" ME "\"], serviceAccounts: [" SA_DEV
@@ -312,7 +372,7 @@ static void test_cli_parses_its_options(void **state) {
 	assert_non_null(strstr(out, "\n  policy check  "));
 	assert_null(strstr(out, "whoami"));
 	assert_int_equal(CLI("help", "policy", "check"), 0);
-	assert_non_null(strstr(out, "usage: hallpass policy check FILE"));
+	assert_non_null(strstr(out, "usage: hallpass policy check [options] FILE"));
 	assert_int_equal(CLI("help", "policy", "chek"), 64);
 	assert_int_equal(CLI("run", "--as", SA_DEV), 64);
 	assert_int_equal(CLI("run", "--", "true"), 64);
@@ -759,9 +819,12 @@ int main(void) {
 		SCENARIO(test_cli_the_brokers_own_uid_may_reload),
 		SCENARIO(test_cli_log_shows_and_filters),
 		SCENARIO(test_cli_policy_check),
+		SCENARIO(test_cli_policy_check_is_as_strict_as_asked),
+		SCENARIO(test_cli_prints_the_schema_and_the_lints),
 		SCENARIO(test_cli_json_parses_everywhere),
 		SCENARIO(test_cli_explains_in_words),
 		SCENARIO(test_cli_lists_until_when),
+		SCENARIO(test_cli_list_says_when_there_are_more),
 		SCENARIO(test_cli_id_token),
 		SCENARIO(test_cli_parses_its_options),
 		SCENARIO(test_cli_does_not_keep_silent_of_a_full_disk),
