@@ -6,15 +6,17 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
-#include "broker/audit/record.h"
 #include "broker/audit/recover.h"
 #include "broker/broker.h"
 #include "broker/clock.h"
 #include "broker/conn.h"
 #include "broker/denials.h"
 #include "broker/listener.h"
+#include "broker/note.h"
 #include "broker/notify.h"
 #include "broker/past.h"
+#include "broker/session.h"
+#include "broker/surface/metadata.h"
 #include "broker/surface/native.h"
 #include "broker/versions.h"
 #include "hallpass/cleanup.h"
@@ -36,31 +38,21 @@ struct broker {
 	struct source *source;
 	struct native *native;
 	struct conn_server *conns;
+	struct conn_handler native_handler;
 	struct listener *listeners[16];
 	size_t n_listeners;
+	struct front front;
+	struct door *doors[16]; /* of the configuration's TCP listeners */
+	size_t n_doors;
+	struct sessions *sessions;
 	struct request_world requests;
 	int64_t started_at; /* 0: not yet */
 	bool draining;
 };
 
-/* --- the records of our own life */
-
-static void broker_record(struct broker *b, struct audit_record *record) {
-	struct buf json = RECORD_BUF;
-	struct error err = { 0 };
-
-	record->time = clock_now();
-	record->policy = b->requests.snapshot ? b->requests.snapshot->policy_sha256 : NULL;
-	record_write(record, &json);
-	if (!buf_ok(&json) || audit_append(b->requests.audit, json.data, json.len, NULL, &err) < 0)
-		log_warning(b->log, "unrecorded", "what=%s error=\"%s\"", record_type_name(record->type),
-			    err.message);
-	buf_fini(&json);
-}
-
 /* The record of what came in force, and our own memory of it: the same instant in both. */
 static void record_version(struct broker *b, struct audit_record *record) {
-	broker_record(b, record);
+	note(&b->requests, record);
 	versions_add(&b->versions, record->time.s, b->requests.snapshot->policy_sha256);
 }
 
@@ -157,11 +149,14 @@ static struct conn_limits limits_of(const struct config *config) {
 
 static int build_front(struct broker *b, struct error *err) {
 	struct conn_limits limits = limits_of(b->requests.snapshot->config);
-	struct conn_handler handler;
 
-	if (native_new(b, &b->native, &handler, err) < 0)
+	if (native_new(b, &b->native, &b->native_handler, err) < 0 ||
+	    conn_server_new(b->base, &limits, b->log, &b->conns, err) < 0)
 		return -1;
-	return conn_server_new(b->base, &limits, &handler, b->log, &b->conns, err);
+	b->front = (struct front){ .base = b->base, .conns = b->conns, .requests = &b->requests, .metadata = metadata_new() };
+	if (!b->front.metadata)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	return sessions_new(&b->front, &b->sessions, err);
 }
 
 static void on_signal(evutil_socket_t signal_number, short events, void *arg);
@@ -214,20 +209,39 @@ static int build_loop(struct broker *b, struct error *err) {
 	return b->base ? 0 : error_set(err, ERR_INTERNAL, "no event loop");
 }
 
+static int build_unix_listener(struct broker *b, const struct config_listener *l, struct error *err) {
+	struct listener **listener = &b->listeners[b->n_listeners];
+	int id;
+
+	if (listener_unix(l->unix_path, l->mode, l->group, listener, err) < 0)
+		return -1;
+	b->n_listeners++;
+	if (conn_server_listen(b->conns, listener_fd(*listener), &b->native_handler, &id, err) < 0)
+		return error_wrap(err, "%s", l->unix_path);
+	log_info(b->log, "listening", "socket=%s mode=%04o", l->unix_path, l->mode);
+	return 0;
+}
+
+static int build_tcp_listener(struct broker *b, const struct config_listener *l, struct error *err) {
+	const struct door_spec spec = {
+		.at = l->loopback, .uid = -1, .accounts = (const char *const *)l->accounts, .n_accounts = l->n_accounts,
+	};
+
+	if (sockdiag_check(err) < 0 || door_new(&b->front, &spec, &b->doors[b->n_doors], err) < 0)
+		return error_wrap(err, "listener tcp: %s", l->tcp);
+	b->n_doors++;
+	log_info(b->log, "listening", "tcp=%s default=%s", l->tcp, l->accounts[0]);
+	return 0;
+}
+
 static int build_listeners(struct broker *b, struct error *err) {
 	const struct config *config = b->requests.snapshot->config;
 
 	for (size_t i = 0; i < config->n_listeners; i++) {
 		const struct config_listener *l = &config->listeners[i];
-		struct listener **listener = &b->listeners[b->n_listeners];
-		int id;
 
-		if (listener_unix(l->unix_path, l->mode, l->group, listener, err) < 0)
+		if ((l->tcp ? build_tcp_listener : build_unix_listener)(b, l, err) < 0)
 			return -1;
-		b->n_listeners++;
-		if (conn_server_listen(b->conns, listener_fd(*listener), l->unix_path, &id, err) < 0)
-			return -1;
-		log_info(b->log, "listening", "socket=%s mode=%04o", l->unix_path, l->mode);
 	}
 	return 0;
 }
@@ -265,7 +279,11 @@ void broker_free(struct broker *b) {
 	if (!b)
 		return;
 	reloader_free(b->reloader);
+	sessions_free(b->sessions);
+	for (size_t i = 0; i < b->n_doors; i++)
+		door_free(b->doors[i]);
 	conn_server_free(b->conns); /* pending requests are told that their client is gone */
+	metadata_free(b->front.metadata);
 	for (size_t i = 0; i < b->n_listeners; i++)
 		listener_free(b->listeners[i]);
 	native_free(b->native);
@@ -273,7 +291,7 @@ void broker_free(struct broker *b) {
 	source_unref(b->source);
 	fetcher_free(b->fetcher);
 	if (b->started_at)
-		broker_record(b, &(struct audit_record){ .type = RECORD_STOP });
+		note(&b->requests, &(struct audit_record){ .type = RECORD_STOP });
 	audit_close(b->requests.audit);
 	accounts_free(b->requests.accounts);
 	limiter_free(b->requests.limiter);
@@ -328,6 +346,10 @@ static void broker_drain(struct broker *b) {
 	/* Gone at once: a client that comes now is told so, and does not wait for a server that will not answer. */
 	while (b->n_listeners)
 		listener_free(b->listeners[--b->n_listeners]);
+	for (size_t i = 0; i < b->n_doors; i++)
+		door_stop(b->doors[i]);
+	sessions_stop(b->sessions);
+	metadata_stop(b->front.metadata);
 	conn_server_drain(b->conns, on_drained, b);
 }
 
@@ -360,6 +382,10 @@ struct event_base *broker_base(struct broker *b) {
 
 struct request_world *broker_requests(struct broker *b) {
 	return &b->requests;
+}
+
+struct sessions *broker_sessions(struct broker *b) {
+	return b->sessions;
 }
 
 struct reloader *broker_reloader(struct broker *b) {
@@ -422,20 +448,15 @@ static int take_up(void *arg, struct snapshot *snapshot, struct snapshot_notes *
 		source_unref(b->source);
 		b->source = source;
 	}
+	metadata_changed(b->front.metadata);
 	return 0;
 }
 
 static void record_reload(struct broker *b, const struct reload_by *by, const char *reason, const char *error) {
 	struct audit_record record = { .type = RECORD_RELOAD, .principal = by->who, .reason = reason, .error = error };
 
-	if (by->peer) {
-		record.auth = by->peer->how;
-		record.peer_known = true;
-		record.uid = by->peer->uid;
-		record.gid = by->peer->gid;
-		record.pid = by->peer->pid;
-		record.exe = by->peer->exe[0] ? by->peer->exe : NULL;
-	}
+	if (by->peer)
+		note_peer(&record, by->peer);
 	record_version(b, &record);
 }
 
@@ -504,10 +525,11 @@ static json_t *status_connections(struct broker *b) {
 }
 
 json_t *broker_status(struct broker *b) {
-	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:{s:s, s:s, s:s?, s:s}, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:{s:s, s:s, s:s?, s:s}, s:o, s:o, s:o, s:i}", "version",
 			 HALLPASS_VERSION, "pid", (int)getpid(), "uptime", (json_int_t)(clock_now().s - b->started_at),
 			 "config", b->config_path, "policy", status_policy(b), "credential", "kind",
 			 source_kind(b->source), "description", source_describe(b->source), "identity",
 			 source_email(b->source), "universe", source_universe(b->source), "audit", status_audit(b),
-			 "tokens", status_mint(b), "connections", status_connections(b));
+			 "tokens", status_mint(b), "connections", status_connections(b), "sessions",
+			 (int)sessions_count(b->sessions));
 }

@@ -27,6 +27,7 @@ void broker_free(struct broker *broker); /* takes NULL */
 
 struct event_base *broker_base(struct broker *broker);
 struct request_world *broker_requests(struct broker *broker);
+struct sessions *broker_sessions(struct broker *broker);
 
 /* Where configuration and policy are taken up anew; each attempt is recorded. */
 struct reloader *broker_reloader(struct broker *broker);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "broker/authn/principals.h"
 #include "broker/config.h"
+#include "broker/email.h"
 #include "broker/file.h"
 #include "broker/mdoc.h"
 #include "hallpass/cleanup.h"
@@ -18,10 +19,12 @@
 #define MAX_LISTENERS 16
 #define MAX_PEERS 4096
 #define MAX_OPERATORS 256
+#define MAX_ATTRIBUTES 256
 
 enum type {
 	TYPE_PATH,     /* relative to the file */
 	TYPE_STRING,
+	TYPE_NAME,     /* what may stand in a path: letters, digits, - . _ : */
 	TYPE_URL,      /* http or https, no trailing slash, no query */
 	TYPE_BOOL,
 	TYPE_INT,
@@ -78,6 +81,12 @@ static const struct key {
 	  "Tokens kept in memory; the longest unused makes room." },
 	{ "limits.maxMintsInFlight", TYPE_INT, FIELD(max_flights), "512", 1, 100000, false,
 	  "Calls to Google under way at once; further ones are refused." },
+	{ "limits.maxSessions", TYPE_INT, FIELD(max_sessions), "1024", 1, 60000, true,
+	  "Sessions in all, each with a TCP port on loopback; further ones are refused." },
+	{ "limits.maxSessionsPerPrincipal", TYPE_INT, FIELD(max_sessions_per_principal), "64", 1, 60000, true,
+	  "Sessions of one principal; further ones are refused." },
+	{ "limits.sessionIdle", TYPE_MILLI, FIELD(session_idle_ms), "12h", 1000, 604800000, true,
+	  "A session that nobody used for so long ends." },
 	{ "upstream.timeout", TYPE_MILLI, FIELD(upstream_timeout_ms), "20s", 100, 600000, false,
 	  "How long one mint may take, retries included." },
 	{ "upstream.connections", TYPE_INT, FIELD(upstream_connections), "64", 1, 1024, false,
@@ -96,22 +105,35 @@ static const struct key {
 	  "Security Token Service for external_account files. Without it: the file's token_url." },
 	{ "endpoints.metadata", TYPE_STRING, FIELD(metadata_host), NULL, 0, 0, true,
 	  "host:port of the metadata server as a source. Without it: GCE_METADATA_HOST, metadata.google.internal." },
+	{ "instance.project", TYPE_NAME, FIELD(instance_project), NULL, 0, 0, true,
+	  "What the metadata server says of the machine: its project. Without it: the account's own." },
+	{ "instance.projectNumber", TYPE_INT, FIELD(instance_project_number), "0", 0, INT64_MAX, true, "The project's number." },
+	{ "instance.zone", TYPE_NAME, FIELD(instance_zone), "us-central1-a", 0, 0, true, "Its zone." },
+	{ "instance.machineType", TYPE_NAME, FIELD(instance_machine_type), "e2-medium", 0, 0, true, "Its machine type." },
+	{ "instance.id", TYPE_INT, FIELD(instance_id), "0", 0, INT64_MAX, true, "Its number." },
+	{ "instance.name", TYPE_NAME, FIELD(instance_name), NULL, 0, 0, true,
+	  "Its name. Without it: this machine's, as far as its first dot." },
+	{ "instance.hostname", TYPE_NAME, FIELD(instance_hostname), NULL, 0, 0, true,
+	  "Its full name. Without it: NAME.c.PROJECT.internal." },
 	{ "log.level", TYPE_LOG_LEVEL, FIELD(log_level), "info", 0, 0, true, "error, warning, info or debug." },
 #undef FIELD
 };
 
-/* The keys that are lists, for help and for the nearest-name search. */
+/* The keys that are lists or maps, for help and for the nearest-name search. */
 static const struct list_key {
-	const char *name, *item, *sentence;
+	const char *name, *form, *sentence;
 	bool reloadable;
 } list_keys[] = {
-	{ "listeners", "{unix: PATH, mode: \"0600\", group: NAME}",
-	  "Sockets to serve. Without it: $XDG_RUNTIME_DIR/hallpass/hallpass.sock, or /run/hallpass/hallpass.sock for root.",
+	{ "listeners", "[{unix: PATH, mode: \"0600\", group: NAME} | {tcp: \"127.0.0.1:PORT\", serviceAccounts: [EMAIL]}]",
+	  "Sockets to serve. Without it: $XDG_RUNTIME_DIR/hallpass/hallpass.sock, or /run/hallpass/hallpass.sock for root. A TCP "
+	  "port, on loopback alone, is a metadata server with these accounts, the first being its default, for every uid that "
+	  "`peers:` makes somebody.",
 	  false },
-	{ "peers", "{uid: N | user: NAME | group: NAME, principal: \"user:{name}@example.com\"}",
-	  "Who is who on a Unix socket; the first rule that fits wins. Without it: our own uid is user:{name}@localhost.",
+	{ "peers", "[{uid: N | user: NAME | group: NAME, principal: \"user:{name}@example.com\"}]",
+	  "Who is who; the first rule that fits wins. Without it: our own uid is user:{name}@localhost.",
 	  true },
-	{ "operators", "PRINCIPAL", "Who may reload, besides root and the broker's own uid.", true },
+	{ "operators", "[PRINCIPAL]", "Who may reload, besides root and the broker's own uid.", true },
+	{ "instance.attributes", "{NAME: TEXT}", "Its attributes, as the metadata server shows them.", true },
 };
 
 struct parse {
@@ -245,6 +267,12 @@ static bool url_is_plain(const char *url) {
 	return scheme && n > scheme && url[n - 1] != '/' && !strpbrk(url, "?# \"<>@\\") && n < 1024;
 }
 
+static bool name_is_plain(const char *name) {
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._:";
+
+	return *name && strlen(name) < 256 && !name[strspn(name, plain)];
+}
+
 static char *path_join(const char *dir, const char *path) {
 	char *joined = NULL;
 
@@ -265,6 +293,12 @@ static const char *key_set(const struct key *key, struct config *config, const c
 			return "a path";
 		free(*string);
 		*string = path_join(dir, text);
+		return NULL;
+	case TYPE_NAME:
+		if (!name_is_plain(text))
+			return "a name of letters, digits and - . _ :";
+		free(*string);
+		*string = strdup(text);
 		return NULL;
 	case TYPE_URL:
 		if (!url_is_plain(text))
@@ -348,31 +382,76 @@ static void listener_mode(struct parse *p, const struct yaml_node *node, struct 
 		listener->mode = mode;
 }
 
-static void parse_listener(struct parse *p, struct config *config, const struct yaml_node *item) {
-	struct config_listener *l = &config->listeners[config->n_listeners++];
+static void listener_unix_path(struct parse *p, const struct yaml_node *node, struct config_listener *listener) {
 	char *path = NULL;
 
-	l->mode = 0600;
-	if (!item_is_map(p, item, list_keys[0].item))
-		return;
-	yaml_each(node, item) {
-		if (!strcmp(node->key->text, "unix")) {
-			if (item_text(p, node, &path)) {
-				free(l->unix_path);
-				l->unix_path = path_join(p->dir, path);
-			}
-		} else if (!strcmp(node->key->text, "mode")) {
-			listener_mode(p, node, l);
-		} else if (!strcmp(node->key->text, "group")) {
-			item_text(p, node, &l->group);
-		} else {
-			config_problem(p, node->key, "unknown-key", "a listener has unix, mode and group",
-				       "unknown key `%.60s`", node->key->text);
-		}
+	if (item_text(p, node, &path)) {
+		free(listener->unix_path);
+		listener->unix_path = path_join(p->dir, path);
 	}
 	free(path);
-	if (!l->unix_path)
-		config_problem(p, item, "missing-key", NULL, "a listener needs `unix: PATH`");
+}
+
+static void listener_group(struct parse *p, const struct yaml_node *node, struct config_listener *listener) {
+	item_text(p, node, &listener->group);
+}
+
+static void listener_tcp(struct parse *p, const struct yaml_node *node, struct config_listener *listener) {
+	struct error err;
+
+	if (item_text(p, node, &listener->tcp) && loopback_parse(listener->tcp, &listener->loopback, &err) < 0)
+		config_problem(p, node, "wrong-value", NULL, "%s", err.message);
+}
+
+static void listener_accounts(struct parse *p, const struct yaml_node *node, struct config_listener *listener) {
+	struct error err;
+
+	if (node->kind != YAML_LIST || node->n == 0 || node->n > CONFIG_ACCOUNTS) {
+		config_problem(p, node, "wrong-type", NULL, "`serviceAccounts` wants a list of 1 to %d e-mails", CONFIG_ACCOUNTS);
+		return;
+	}
+	yaml_each(item, node) {
+		if (email_check(str_of(item->kind == YAML_SCALAR ? item->text : ""), "an account", &err) < 0)
+			config_problem(p, item, "wrong-value", NULL, "%s", err.message);
+		else if ((listener->accounts[listener->n_accounts] = strdup(item->text)))
+			listener->n_accounts++;
+	}
+}
+
+/* Each goes with one kind of listener. */
+static const struct {
+	const char *name;
+	bool tcp;
+	void (*parse)(struct parse *p, const struct yaml_node *node, struct config_listener *listener);
+} listener_keys[] = {
+	{ "unix", false, listener_unix_path }, { "mode", false, listener_mode },
+	{ "group", false, listener_group },    { "tcp", true, listener_tcp },
+	{ "serviceAccounts", true, listener_accounts },
+};
+
+static void parse_listener(struct parse *p, struct config *config, const struct yaml_node *item) {
+	struct config_listener *l = &config->listeners[config->n_listeners++];
+	bool tcp = yaml_find(item, "tcp") != NULL;
+	size_t i;
+
+	l->mode = 0600;
+	if (!item_is_map(p, item, "a map like {unix: PATH} or {tcp: \"127.0.0.1:PORT\"}"))
+		return;
+	yaml_each(node, item) {
+		for (i = 0; i < ARRAY_SIZE(listener_keys); i++)
+			if (!strcmp(listener_keys[i].name, node->key->text) && listener_keys[i].tcp == tcp)
+				break;
+		if (i < ARRAY_SIZE(listener_keys))
+			listener_keys[i].parse(p, node, l);
+		else
+			config_problem(p, node->key, "unknown-key",
+				       tcp ? "a TCP listener has tcp and serviceAccounts" : "a listener has unix, mode and group",
+				       "unknown key `%.60s`", node->key->text);
+	}
+	if (!l->unix_path && !l->tcp)
+		config_problem(p, item, "missing-key", NULL, "a listener needs `unix: PATH` or `tcp: \"127.0.0.1:PORT\"`");
+	if (l->tcp && !l->n_accounts && !yaml_find(item, "serviceAccounts"))
+		config_problem(p, item, "missing-key", NULL, "a TCP listener needs `serviceAccounts`: whose tokens does it give?");
 }
 
 static void peer_uid(struct parse *p, const struct yaml_node *node, struct config_peer *peer) {
@@ -385,7 +464,7 @@ static void parse_peer(struct parse *p, struct config *config, const struct yaml
 	struct error err;
 
 	peer->uid = -1;
-	if (!item_is_map(p, item, list_keys[1].item))
+	if (!item_is_map(p, item, "a map like {uid: N, principal: \"user:x@example.com\"}"))
 		return;
 	yaml_each(node, item) {
 		if (!strcmp(node->key->text, "uid"))
@@ -417,23 +496,37 @@ static void parse_operator(struct parse *p, struct config *config, const struct 
 	config->n_operators += config->operators[config->n_operators] != NULL;
 }
 
+/* Values are text as written, and any text; names are what may stand in a path. */
+static void parse_attribute(struct parse *p, struct config *config, const struct yaml_node *item) {
+	struct config_pair *pair = &config->instance_attributes[config->n_instance_attributes++];
+
+	if (!name_is_plain(item->key->text))
+		config_problem(p, item->key, "wrong-value", NULL, "an attribute's name has letters, digits and - . _ :");
+	pair->name = strdup(item->key->text);
+	item_text(p, item, &pair->value);
+}
+
 static const struct {
 	const char *name;
 	size_t list_offset, item_size, max;
 	void (*item)(struct parse *p, struct config *config, const struct yaml_node *item);
+	enum yaml_kind kind;
 } lists[] = {
-	{ "listeners", offsetof(struct config, listeners), sizeof(struct config_listener), MAX_LISTENERS, parse_listener },
-	{ "peers", offsetof(struct config, peers), sizeof(struct config_peer), MAX_PEERS, parse_peer },
-	{ "operators", offsetof(struct config, operators), sizeof(char *), MAX_OPERATORS, parse_operator },
+	{ "listeners", offsetof(struct config, listeners), sizeof(struct config_listener), MAX_LISTENERS, parse_listener,
+	  YAML_LIST },
+	{ "peers", offsetof(struct config, peers), sizeof(struct config_peer), MAX_PEERS, parse_peer, YAML_LIST },
+	{ "operators", offsetof(struct config, operators), sizeof(char *), MAX_OPERATORS, parse_operator, YAML_LIST },
+	{ "instance.attributes", offsetof(struct config, instance_attributes), sizeof(struct config_pair), MAX_ATTRIBUTES,
+	  parse_attribute, YAML_MAP },
 };
 
-static bool parse_list(struct parse *p, struct config *config, const struct yaml_node *node) {
+static bool parse_list(struct parse *p, struct config *config, const char *name, const struct yaml_node *node) {
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-		if (strcmp(node->key->text, lists[i].name))
+		if (strcmp(name, lists[i].name))
 			continue;
-		if (node->kind != YAML_LIST || node->n == 0 || node->n > lists[i].max) {
-			config_problem(p, node, "wrong-type", NULL, "`%s` wants a list of 1 to %zu items", lists[i].name,
-				       lists[i].max);
+		if (node->kind != lists[i].kind || node->n == 0 || node->n > lists[i].max) {
+			config_problem(p, node, "wrong-type", NULL, "`%s` wants a %s of 1 to %zu items", lists[i].name,
+				       lists[i].kind == YAML_MAP ? "map" : "list", lists[i].max);
 			return true;
 		}
 		*(void **)((char *)config + lists[i].list_offset) = calloc(node->n, lists[i].item_size);
@@ -478,7 +571,7 @@ static void parse_map(struct parse *p, struct config *config, const struct yaml_
 		else if (!*section && key_is_section(dotted))
 			config_problem(p, node, "wrong-type", NULL, "`%s` wants a mapping of keys, not %s", dotted,
 				       yaml_kind_name(node));
-		else if (*section || !parse_list(p, config, node))
+		else if (!parse_list(p, config, dotted, node))
 			config_unknown_key(p, node->key, dotted);
 	}
 }
@@ -611,6 +704,13 @@ void config_free(struct config *config) {
 	for (size_t i = 0; i < config->n_listeners; i++) {
 		free(config->listeners[i].unix_path);
 		free(config->listeners[i].group);
+		free(config->listeners[i].tcp);
+		for (size_t k = 0; k < config->listeners[i].n_accounts; k++)
+			free(config->listeners[i].accounts[k]);
+	}
+	for (size_t i = 0; i < config->n_instance_attributes; i++) {
+		free(config->instance_attributes[i].name);
+		free(config->instance_attributes[i].value);
 	}
 	for (size_t i = 0; i < config->n_peers; i++) {
 		free(config->peers[i].user);
@@ -622,6 +722,7 @@ void config_free(struct config *config) {
 	free(config->listeners);
 	free(config->peers);
 	free(config->operators);
+	free(config->instance_attributes);
 	free(config->path);
 	free(config);
 }
@@ -644,15 +745,21 @@ static bool key_equal(const struct key *key, const struct config *a, const struc
 	return *(const int64_t *)fa == *(const int64_t *)fb;
 }
 
+static bool listener_equal(const struct config_listener *a, const struct config_listener *b) {
+	bool equal = strings_equal(a->unix_path, b->unix_path) && strings_equal(a->group, b->group) && a->mode == b->mode &&
+		     strings_equal(a->tcp, b->tcp) && a->n_accounts == b->n_accounts;
+
+	for (size_t i = 0; equal && i < a->n_accounts; i++)
+		equal = strings_equal(a->accounts[i], b->accounts[i]);
+	return equal;
+}
+
 static bool listeners_equal(const struct config *a, const struct config *b) {
-	if (a->n_listeners != b->n_listeners)
-		return false;
-	for (size_t i = 0; i < a->n_listeners; i++)
-		if (!strings_equal(a->listeners[i].unix_path, b->listeners[i].unix_path) ||
-		    !strings_equal(a->listeners[i].group, b->listeners[i].group) ||
-		    a->listeners[i].mode != b->listeners[i].mode)
-			return false;
-	return true;
+	bool equal = a->n_listeners == b->n_listeners;
+
+	for (size_t i = 0; equal && i < a->n_listeners; i++)
+		equal = listener_equal(&a->listeners[i], &b->listeners[i]);
+	return equal;
 }
 
 bool config_needs_restart(const struct config *running, const struct config *loaded, struct buf *names) {
@@ -677,7 +784,7 @@ static void help_man(struct buf *out, const char *name, const char *def, const c
 	buf_addf(out, ".It Cm %s\n", name);
 	mdoc_text(sentence, out);
 	if (def) {
-		buf_adds(out, def[0] == '[' ? "Its form is " : "The default is ");
+		buf_adds(out, strchr("[{", def[0]) ? "Its form is " : "The default is ");
 		buf_addf(out, "%s.\n", def);
 	}
 	if (!reloadable)
@@ -695,12 +802,9 @@ void config_help(enum config_help form, struct buf *out) {
 		[CONFIG_HELP_MAN] = help_man,
 		[CONFIG_HELP_MARKDOWN] = help_markdown,
 	};
-	char item[256];
 
-	for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++) {
-		snprintf(item, sizeof(item), "[%s]", list_keys[i].item);
-		forms[form](out, list_keys[i].name, item, list_keys[i].sentence, list_keys[i].reloadable);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++)
+		forms[form](out, list_keys[i].name, list_keys[i].form, list_keys[i].sentence, list_keys[i].reloadable);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		forms[form](out, keys[i].name, keys[i].def, keys[i].sentence, keys[i].reloadable);
 }

@@ -12,14 +12,27 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "broker/log.h"
+#include "broker/loopback.h"
 #include "hallpass/buf.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
 
+#define CONFIG_ACCOUNTS 16
+
 struct config_listener {
-	char *unix_path;
-	unsigned mode; /* 0660 */
-	char *group;   /* NULL: ours */
+	char *unix_path; /* NULL: a TCP port */
+	unsigned mode;	 /* 0660 */
+	char *group;	 /* NULL: ours */
+
+	char *tcp;			/* NULL: a Unix socket; as written */
+	struct loopback loopback;	/* the same */
+	char *accounts[CONFIG_ACCOUNTS]; /* that its metadata server has; the first is "default" */
+	size_t n_accounts;
+};
+
+/* One pair of a map of texts. */
+struct config_pair {
+	char *name, *value;
 };
 
 /* Who is who: the first rule that fits a uid names its principal. */
@@ -57,6 +70,16 @@ struct config {
 	char *upstream_ca_file;
 	bool upstream_allow_http;
 	char *iam_endpoint, *token_endpoint, *sts_endpoint, *metadata_host;
+
+	int64_t max_sessions, max_sessions_per_principal, session_idle_ms;
+
+	/* What the metadata server says of the machine. */
+	char *instance_project; /* NULL: the account's own */
+	int64_t instance_project_number, instance_id;
+	char *instance_zone, *instance_machine_type;
+	char *instance_name, *instance_hostname; /* NULL: this machine's; made of name and project */
+	struct config_pair *instance_attributes;
+	size_t n_instance_attributes;
 
 	enum log_level log_level;
 };

@@ -23,7 +23,6 @@
 #define IN_MAX (HTTP_MAX_HEAD + 3 * HTTP_MAX_BODY) /* a head, and a body with its chunk lines */
 #define OUT_MAX (2 << 20)
 #define ACCEPTS_AT_ONCE 64
-#define MAX_LISTENERS 64
 #define UID_BUCKETS 256
 #define DESCRIPTORS_KEPT 256 /* at most half of all: for the record, upstream and listeners */
 #define TELL_EVERY_MS 10000  /* what anybody can cause is logged so often at most */
@@ -42,6 +41,8 @@ struct quota {
 
 struct conn {
 	struct conn_server *server;
+	struct conn_handler handler;
+	int came_in; /* id of the listener */
 	struct quota *quota;
 	struct event read_event, write_event;
 	struct event closed_event; /* armed instead of read_event while bytes wait behind a pending request */
@@ -67,15 +68,18 @@ struct conn {
 	bool dead;
 	bool parked;	    /* closed_event stands in for read_event */
 	void *user;
+	void (*ended)(void *arg); /* held; NULL: it is not */
+	void *ended_arg;
 	struct peer peer;
 };
 TAILQ_HEAD(conns, conn);
 
 struct listening {
 	struct conn_server *server;
+	LIST_ENTRY(listening) link;
 	struct event *event;
-	int fd;
-	char name[128];
+	struct conn_handler handler;
+	int id;
 };
 
 /* A message that anybody can cause: how often since it was last written. */
@@ -86,13 +90,13 @@ struct told {
 
 struct conn_server {
 	struct event_base *base;
-	struct conn_handler handler;
 	struct conn_limits limits;
 	struct conn_counters counters;
 	struct log *log;
 	struct conns all, waits[N_WAITS];
 	struct event *tick, *resume;
-	struct listening listening[MAX_LISTENERS];
+	LIST_HEAD(, listening) listening;
+	int last_id;
 	int spare_fd; /* given up for a moment when descriptors run out */
 	bool paused;  /* listeners are silent until resume fires or a connection ends */
 	LIST_HEAD(, quota) quotas[UID_BUCKETS];
@@ -124,6 +128,8 @@ static unsigned wait_span(const struct conn_server *s, enum wait wait) {
 static void conn_wait(struct conn *conn, enum wait wait) {
 	struct conn_server *s = conn->server;
 
+	if (wait == WAIT_IDLE && conn->ended)
+		wait = WAIT_NOTHING;
 	if (conn->wait == wait)
 		return;
 	if (conn->wait != WAIT_NOTHING)
@@ -173,13 +179,13 @@ static void quota_release(struct quota *quota) {
 }
 
 static void listeners_set(struct conn_server *s, bool on) {
-	for (size_t i = 0; i < MAX_LISTENERS; i++) {
-		if (!s->listening[i].event)
-			continue;
+	struct listening *l;
+
+	LIST_FOREACH(l, &s->listening, link) {
 		if (on)
-			event_add(s->listening[i].event, NULL);
+			event_add(l->event, NULL);
 		else
-			event_del(s->listening[i].event);
+			event_del(l->event);
 	}
 	s->paused = !on;
 }
@@ -219,8 +225,10 @@ static void conn_end(struct conn *conn) {
 	conn->dead = true;
 	if (conn->pending) {
 		conn->pending = false;
-		conn->server->handler.gone(conn->server->handler.arg, conn);
+		conn->handler.gone(conn->handler.arg, conn);
 	}
+	if (conn->ended)
+		conn->ended(conn->ended_arg);
 	if (!conn->busy)
 		conn_free(conn);
 }
@@ -324,7 +332,7 @@ void conn_reply(struct conn *conn, const struct http_reply *reply) {
 	conn->close_after = reply->close || !conn->keep_alive || s->drained;
 	build_reply(conn, reply, conn->close_after, &s->reply);
 	conn->busy = true; /* whoever set it first frees */
-	if (buf_ok(&s->reply))
+	if (buf_ok(&s->reply) && (!reply->secret || peer_stands(conn->fd, &conn->peer)))
 		conn_send(conn, &s->reply, reply->secret);
 	else
 		conn_end(conn);
@@ -416,7 +424,7 @@ static void conn_request(struct conn *conn, const struct http_request *request) 
 	conn->pending = true;
 	conn->head_only = request->method == HTTP_HEAD;
 	conn->keep_alive = request->keep_alive;
-	s->handler.request(s->handler.arg, conn, request);
+	conn->handler.request(conn->handler.arg, conn, request);
 }
 
 /* One request from the buffer to the handler. False: nothing more to do now. */
@@ -528,8 +536,9 @@ static void refuse_at_accept(struct conn_server *s, int fd, enum error_code code
 	close(fd);
 }
 
-static void conn_start(struct conn_server *s, int fd, const struct peer *peer, struct quota *quota) {
+static void conn_start(struct listening *l, int fd, const struct peer *peer, struct quota *quota) {
 	struct conn *conn = calloc(1, sizeof(*conn));
+	struct conn_server *s = l->server;
 	int one = 1;
 
 	quota->open++;
@@ -539,6 +548,8 @@ static void conn_start(struct conn_server *s, int fd, const struct peer *peer, s
 		return;
 	}
 	conn->server = s;
+	conn->handler = l->handler;
+	conn->came_in = l->id;
 	conn->quota = quota;
 	conn->fd = fd;
 	conn->peer = *peer;
@@ -554,22 +565,33 @@ static void conn_start(struct conn_server *s, int fd, const struct peer *peer, s
 	conn_wait(conn, WAIT_IDLE);
 }
 
-static void accept_one(struct conn_server *s, int fd) {
+/* Who it is, and whether that one may come in. */
+static int admit(struct listening *l, int fd, struct peer *peer, struct error *err) {
+	struct conn_server *s = l->server;
+	int r = peer_of(fd, peer, err);
+	unsigned times;
+
+	if (r < 0 && tell(&s->told_peer, &times))
+		log_warning(s->log, "peer-refused", "times=%u error=\"%s\"", times, err->message);
+	if (l->handler.admit && l->handler.admit(l->handler.arg, r < 0 ? NULL : peer, err) < 0)
+		r = -1;
+	return r;
+}
+
+static void accept_one(struct listening *l, int fd) {
+	struct conn_server *s = l->server;
 	struct quota *quota;
 	struct peer peer;
 	struct error err;
-	unsigned times;
 
-	if (peer_of(fd, &peer, &err) < 0) {
-		if (tell(&s->told_peer, &times))
-			log_warning(s->log, "peer-refused", "times=%u error=\"%s\"", times, err.message);
-		refuse_at_accept(s, fd, ERR_UNAUTHENTICATED, err.message);
+	if (admit(l, fd, &peer, &err) < 0) {
+		refuse_at_accept(s, fd, err.code, err.message);
 	} else if (!(quota = quota_of(s, peer.uid))) {
 		close(fd);
 	} else if (quota->open >= s->limits.max_connections_per_uid) {
 		refuse_at_accept(s, fd, ERR_LIMIT, "too many connections of this uid (limits.maxConnectionsPerUid)");
 	} else {
-		conn_start(s, fd, &peer, quota);
+		conn_start(l, fd, &peer, quota);
 	}
 }
 
@@ -606,7 +628,7 @@ static void on_acceptable(evutil_socket_t listening_fd, short events, void *arg)
 		}
 		fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
-			accept_one(s, fd);
+			accept_one(l, fd);
 		} else if (errno == EAGAIN) {
 			return;
 		} else if (errno != EINTR && errno != ECONNABORTED) {
@@ -663,8 +685,8 @@ static void limits_fit(struct conn_server *s) {
 		s->limits.max_connections_per_uid = room / 2 ? (unsigned)(room / 2) : 1;
 }
 
-int conn_server_new(struct event_base *base, const struct conn_limits *limits, const struct conn_handler *handler,
-		    struct log *log, struct conn_server **out, struct error *err) {
+int conn_server_new(struct event_base *base, const struct conn_limits *limits, struct log *log, struct conn_server **out,
+		    struct error *err) {
 	struct conn_server *s = calloc(1, sizeof(*s));
 	struct timeval tick = { 0, TICK_MS * 1000 };
 
@@ -672,7 +694,6 @@ int conn_server_new(struct event_base *base, const struct conn_limits *limits, c
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	s->base = base;
 	s->limits = *limits;
-	s->handler = *handler;
 	s->log = log;
 	limits_fit(s);
 	s->reply = BUF_INIT(OUT_MAX);
@@ -720,29 +741,45 @@ void conn_server_counters(const struct conn_server *s, struct conn_counters *out
 	*out = s->counters;
 }
 
-int conn_server_listen(struct conn_server *s, int fd, const char *name, int *id, struct error *err) {
-	for (int i = 0; i < MAX_LISTENERS; i++) {
-		struct listening *l = &s->listening[i];
+int conn_server_listen(struct conn_server *s, int fd, const struct conn_handler *handler, int *id, struct error *err) {
+	struct listening *l = calloc(1, sizeof(*l));
 
-		if (l->event)
-			continue;
-		*l = (struct listening){ .server = s, .fd = fd };
-		snprintf(l->name, sizeof(l->name), "%s", name);
+	if (l)
 		l->event = event_new(s->base, fd, EV_READ | EV_PERSIST, on_acceptable, l);
-		if (!l->event || event_add(l->event, NULL) < 0)
-			return error_set(err, ERR_INTERNAL, "%s: cannot watch the socket", name);
-		*id = i;
-		return 0;
+	if (!l || !l->event || (!s->paused && event_add(l->event, NULL) < 0)) {
+		if (l && l->event)
+			event_free(l->event);
+		free(l);
+		return error_set(err, ERR_INTERNAL, "cannot watch a listening socket");
 	}
-	return error_set(err, ERR_INVALID, "%s: more than %d listeners", name, MAX_LISTENERS);
+	l->server = s;
+	l->handler = *handler;
+	l->id = *id = ++s->last_id;
+	LIST_INSERT_HEAD(&s->listening, l, link);
+	return 0;
 }
 
 void conn_server_stop_listening(struct conn_server *s, int id) {
-	for (int i = 0; i < MAX_LISTENERS; i++) {
-		if ((id >= 0 && i != id) || !s->listening[i].event)
+	struct listening *l, *next;
+
+	for (l = LIST_FIRST(&s->listening); l; l = next) {
+		next = LIST_NEXT(l, link);
+		if (id >= 0 && l->id != id)
 			continue;
-		event_free(s->listening[i].event);
-		s->listening[i].event = NULL;
+		LIST_REMOVE(l, link);
+		event_free(l->event);
+		free(l);
+	}
+}
+
+void conn_server_shut(struct conn_server *s, int id) {
+	struct conn *conn, *next;
+
+	conn_server_stop_listening(s, id);
+	for (conn = TAILQ_FIRST(&s->all); conn; conn = next) {
+		next = TAILQ_NEXT(conn, link);
+		if (conn->came_in == id)
+			conn_end(conn);
 	}
 }
 
@@ -762,6 +799,27 @@ void conn_server_drain(struct conn_server *s, void (*done)(void *arg), void *arg
 
 const struct peer *conn_peer(const struct conn *conn) {
 	return &conn->peer;
+}
+
+void conn_hold(struct conn *conn, void (*ended)(void *arg), void *arg) {
+	conn->ended = ended;
+	conn->ended_arg = arg;
+	if (conn->wait == WAIT_IDLE)
+		conn_wait(conn, WAIT_NOTHING);
+}
+
+void conn_let_go(struct conn *conn, const char *why) {
+	conn->ended = NULL;
+	if (conn->pending)
+		return;
+	if (conn->wait == WAIT_NOTHING)
+		conn_refuse(conn, 408, ERR_TIMEOUT, why);
+	else
+		conn_end(conn);
+}
+
+bool conn_is_held(const struct conn *conn) {
+	return conn->ended != NULL;
 }
 
 void conn_set_user(struct conn *conn, void *user) {

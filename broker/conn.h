@@ -39,6 +39,11 @@ struct conn_handler {
 	void (*request)(void *arg, struct conn *conn, const struct http_request *request);
 	/* The client left while its request was pending: conn is dead after this returns; do not reply. */
 	void (*gone)(void *arg, struct conn *conn);
+	/*
+	 * Whether a connection may come in, asked before a byte of it is read. peer NULL: the kernel vouches for nobody, and err
+	 * says why. -1: the client gets err and the end. NULL: everybody whom the kernel vouches for.
+	 */
+	int (*admit)(void *arg, const struct peer *peer, struct error *err);
 	void *arg;
 };
 
@@ -58,21 +63,31 @@ struct conn_counters {
 
 struct log;
 
-int conn_server_new(struct event_base *base, const struct conn_limits *limits, const struct conn_handler *handler,
-		    struct log *log, struct conn_server **out, struct error *err);
+int conn_server_new(struct event_base *base, const struct conn_limits *limits, struct log *log, struct conn_server **out,
+		    struct error *err);
 void conn_server_free(struct conn_server *server); /* closes everything; handler->gone() is called for pending ones */
 /* Limits may change at a reload; they hold for what comes after. */
 void conn_server_set_limits(struct conn_server *server, const struct conn_limits *limits);
 void conn_server_counters(const struct conn_server *server, struct conn_counters *out);
 
-/* Takes a listening socket (non-blocking). name is for people: "unix:/run/…". Gives an id for stop. */
-int conn_server_listen(struct conn_server *server, int fd, const char *name, int *id, struct error *err);
+/* Borrows a listening socket (non-blocking), and the handler's arg for as long as its connections live. Gives an id. */
+int conn_server_listen(struct conn_server *server, int fd, const struct conn_handler *handler, int *id, struct error *err);
 void conn_server_stop_listening(struct conn_server *server, int id); /* id -1: all of them (drain) */
+/* Stops listening, and ends the connections that came in there. */
+void conn_server_shut(struct conn_server *server, int id);
 /* After stop_listening: closes idle connections at once, others after their reply; done when the last is closed. */
 void conn_server_drain(struct conn_server *server, void (*done)(void *arg), void *arg);
 
 void conn_reply(struct conn *conn, const struct http_reply *reply);
 const struct peer *conn_peer(const struct conn *conn);
+/* From now on the connection may idle as long as it likes; ended() runs when it ends, once. */
+void conn_hold(struct conn *conn, void (*ended)(void *arg), void *arg);
+bool conn_is_held(const struct conn *conn);
+/*
+ * The end of holding it, without ended(). Where no answer is to come the client hears why, by a 408, which needs no request
+ * before it (RFC 9110 §15.5.9), and is closed.
+ */
+void conn_let_go(struct conn *conn, const char *why);
 /* A slot for the handler: the request that is pending on this connection. NULL at first. */
 void conn_set_user(struct conn *conn, void *user);
 void *conn_user(const struct conn *conn);

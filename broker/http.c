@@ -431,7 +431,7 @@ const char *http_reason(int status) {
 		int status;
 		const char *reason;
 	} reasons[] = {
-		{ 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
+		{ 200, "OK" }, { 301, "Moved Permanently" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
 		{ 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 413, "Content Too Large" },
 		{ 414, "URI Too Long" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
 		{ 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" }, { 499, "Client Closed Request" },

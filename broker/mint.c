@@ -753,6 +753,10 @@ void minter_set_source(struct minter *minter, struct source *source) {
 	minter->source = source;
 }
 
+const char *minter_universe(const struct minter *minter) {
+	return source_universe(minter->source);
+}
+
 void mint_counters(const struct minter *minter, struct mint_counters *out) {
 	*out = minter->counters;
 	out->cached = cache_count(minter->cache);

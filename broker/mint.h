@@ -89,6 +89,8 @@ int minter_new(struct event_base *base, struct fetcher *fetcher, struct source *
  * written stays behind until its flight_intended(), so the record may be closed before or after.
  */
 void minter_free(struct minter *minter);
+/* Whose tokens they are: "googleapis.com", by the credential. Borrowed. */
+const char *minter_universe(const struct minter *minter);
 /* A reload may bring another credential: flights under way keep the old one. Takes a reference. */
 void minter_set_source(struct minter *minter, struct source *source);
 

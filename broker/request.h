@@ -23,6 +23,7 @@
 #include "hallpass/policy.h"
 
 #define ASK_MAX_DELEGATES 8
+#define ASK_SESSION_MAX 17 /* 64 random bits in hex, and the NUL */
 #define REQUEST_ID_MAX 40
 
 struct request;
@@ -61,6 +62,7 @@ struct ask {
 	const char *audience;
 	bool include_email;
 	const char *justification;
+	char session[ASK_SESSION_MAX]; /* through whose port it came; "": none */
 	json_t *body; /* owner of the strings */
 };
 

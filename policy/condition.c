@@ -377,11 +377,13 @@ static struct cel_value lifetime_value(int64_t lifetime_s) {
 }
 
 static struct cel_value peer_value(enum attribute a, const struct policy_peer *peer) {
+	int64_t id = a == REQUEST_PEER_UID ? peer->uid : a == REQUEST_PEER_GID ? peer->gid : peer->pid;
+
 	if (!peer->known)
 		return unknown(a);
 	if (a == REQUEST_PEER_EXE)
 		return peer->exe ? text_value(a, peer->exe) : unknown(a);
-	return cel_of_int(a == REQUEST_PEER_UID ? peer->uid : a == REQUEST_PEER_GID ? peer->gid : peer->pid);
+	return id < 0 ? unknown(a) : cel_of_int(id);
 }
 
 static struct cel_value resource_name(struct scratch *s, const char *account) {

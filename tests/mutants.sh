@@ -113,6 +113,19 @@ P4-who-writes-not-who-connected | broker/authn/peer.c | s/^\tpeer->uid = cred.ui
 P4-pid-not-the-callers | broker/authn/peer.c | s/peer->pid = cred.pid;/peer->pid = getpid();/ | scenario/test_peers | test_P4_a_passed_connection_is_its_connecters
 P4-executable-of-the-broker | broker/authn/peer.c | s/"\/proc\/%lld\/exe", (long long)peer->pid/"\/proc\/self\/exe"/ | scenario/test_peers | test_P4_the_executable_is_that_of_the_process_that_connected
 P4-executable-by-pid-alone | broker/authn/peer.c | s/ || !pidfd_alive(pidfd)// | scenario/test_peers | test_P4_a_process_that_is_gone_has_no_executable
+P4-sockets-of-others-taken | broker/authn/sockdiag.c | s/if (!same_ends(msg, ends))/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_unless*
+P4-orphans-are-somebody | broker/authn/sockdiag.c | s/if (msg->idiag_inode == 0)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_unless*
+P4-answers-of-anybody | broker/authn/sockdiag.c | s/sender == 0 ? one_answer(data, len, seq) : NULL/one_answer(data, len, seq)/ | broker/test_sockdiag | test_P4_sockdiag_takes*
+P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TCP_ESTABLISHED)/)/ | broker/test_sockdiag | test_P4_sockdiag_is_not_fooled*
+P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
+P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
+P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
+P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
+P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
+P4-every-port-is-ours | broker/surface/foreign.c | s/return at == (ours.i..loopback ? port : 80);/return true;/ | broker/test_foreign | test_P4_foreign*
+P4-pages-need-no-flavor | broker/surface/metadata.c | s/!str_eq(request->path, STR("\/")) \&\& !str_eq(flavor, STR("Google"))/false/; s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
+P4-pages-in-a-browser | broker/door.c | s/if (foreign_field(request).n)/if (0)/; s/^static void on_request(void .arg, struct conn .conn, const struct http_request .request) {/&\n\t((struct http_request *)request)->fields[0] = (struct http_field){ STR("metadata-flavor"), STR("Google") };\n\t((struct http_request *)request)->method = HTTP_GET;/ | scenario/test_browser | test_P4_a_page_in_a_browser*
+P4-rebound-pages | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_browser | test_P4_a_rebound_page*
 P4-look-up-not-cancelled | broker/request.c | s/^\taccounts_cancel(take(&req->account_wait));/\t;/ | scenario/test_peers | test_P4_clients_may_leave_while_their_account_is_looked_up
 P5-token-in-the-log | broker/request.c | s/^\t\treq->token = token_ref(result->token);/\t\tlog_info(req->world->log, "minted", "%s", result->token->value.data), req->token = token_ref(result->token);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-token-in-the-record | broker/request.c | s/req->token ? req->token->sha256 : NULL/req->token ? req->token->value.data : NULL/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
@@ -128,7 +141,7 @@ P5-bodies-not-wiped | broker/surface/native.c | s/^\twipe(body->data, written);/
 P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||/; s/token->expires_at - now < min_left_s/false/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
 P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/malloc, wipe_free, wipe_realloc, strdup/malloc, free, realloc, strdup/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
-P5-token-file-on-a-disk | broker/cli/run.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
+P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays

@@ -6,12 +6,13 @@
 #include "hallpass/utf8.h"
 
 /*
- * Bytes of output that a string, and a list in all, may take. 15 strings, three long ones, four lists and the numbers
+ * Bytes of output that a string, and a list in all, may take. 16 strings, three long ones, four lists and the numbers
  * stay below 65,535 together: test_record_never_exceeds_an_entry.
  */
 #define STRING_MAX 1024
 #define LONG_MAX_BYTES 3072
 #define LIST_MAX 8192
+#define SHORT_LIST_MAX 4096
 #define INDICES_MAX 256
 #define ELLIPSIS "\xE2\x80\xA6"
 
@@ -20,6 +21,7 @@ static const char *const record_names[] = {
 	[RECORD_FAILED] = "failed",	[RECORD_ABANDONED] = "abandoned", [RECORD_UNKNOWN] = "unknown",
 	[RECORD_RELOAD] = "reload",	[RECORD_START] = "start",	  [RECORD_STOP] = "stop",
 	[RECORD_RECOVERED] = "recovered", [RECORD_LATE] = "late",
+	[RECORD_OPENED] = "opened",	[RECORD_CLOSED] = "closed",
 };
 
 struct writing {
@@ -91,14 +93,14 @@ static void add_unsigned_unless_0(struct writing *w, const char *key, size_t key
 	buf_addu(w->out, value);
 }
 
-static void add_list(struct writing *w, const char *key, size_t key_len, const char *const *list, size_t n) {
+static void add_list(struct writing *w, const char *key, size_t key_len, const char *const *list, size_t n, size_t max) {
 	size_t end;
 
 	if (!n)
 		return;
 	buf_add(w->out, key, key_len);
 	buf_addc(w->out, '[');
-	end = w->out->len + LIST_MAX;
+	end = w->out->len + max;
 	for (size_t i = 0; i < n; i++) {
 		if (w->out->len + STRING_MAX + 4 > end) {
 			w->cut = true;
@@ -140,20 +142,24 @@ static void write_who(struct writing *w, const struct audit_record *r) {
 	add_string(w, KEY("auth"), r->auth);
 	if (r->peer_known) {
 		add_number(w, KEY("uid"), r->uid);
-		add_number(w, KEY("gid"), r->gid);
+		if (r->gid >= 0)
+			add_number(w, KEY("gid"), r->gid);
 		add_number_unless_0(w, KEY("pid"), r->pid);
 		add_string(w, KEY("exe"), r->exe);
 	}
+	add_string(w, KEY("session"), r->session);
 	add_string(w, KEY("surface"), r->surface);
 }
 
 static void write_asked(struct writing *w, const struct audit_record *r) {
 	add_string(w, KEY("permission"), r->permission);
 	add_string(w, KEY("target"), r->target);
-	add_list(w, KEY("askedScopes"), r->asked_scopes, r->n_asked_scopes);
-	add_list(w, KEY("scopes"), r->scopes, r->n_scopes);
+	add_list(w, KEY("also"), r->also, r->n_also, SHORT_LIST_MAX);
+	add_number_unless_0(w, KEY("port"), r->port);
+	add_list(w, KEY("askedScopes"), r->asked_scopes, r->n_asked_scopes, LIST_MAX);
+	add_list(w, KEY("scopes"), r->scopes, r->n_scopes, LIST_MAX);
 	add_number_unless_0(w, KEY("askedLifetime"), r->asked_lifetime_s);
-	add_list(w, KEY("delegates"), r->delegates, r->n_delegates);
+	add_list(w, KEY("delegates"), r->delegates, r->n_delegates, LIST_MAX);
 	add_string(w, KEY("audience"), r->audience);
 	add_long_string(w, KEY("justification"), r->justification);
 }
@@ -183,6 +189,10 @@ static void write_outcome(struct writing *w, const struct audit_record *r) {
 	add_long_string(w, KEY("error"), r->error);
 	add_long_string(w, KEY("file"), r->file);
 	add_unsigned_unless_0(w, KEY("bytes"), r->bytes);
+	if (r->counts_tokens) {
+		buf_add(w->out, KEY("tokens"));
+		buf_addu(w->out, r->tokens);
+	}
 	add_unsigned_unless_0(w, KEY("refused"), r->refused);
 	add_indices(w, r->indices, r->n_indices);
 }

@@ -14,7 +14,8 @@
  *   principal      who: "user:alice@example.com"
  *   auth           how that is known: "SO_PEERCRED", ...
  *   uid gid pid exe   the peer by the kernel's word
- *   surface        "native", ...
+ *   session        id of the session through whose port it was asked, or that was opened or closed
+ *   surface        "native", "metadata"
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
  *   askedScopes scopes   asked and granted
@@ -34,6 +35,8 @@
  *   upstreamStatus its HTTP status
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
+ *   also port      of a session: its further accounts, its TCP port
+ *   tokens         how many tokens a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut
@@ -57,6 +60,9 @@ enum record_type {
 	RECORD_STOP,
 	RECORD_RECOVERED, /* the journal lost its tail to a crash, or goes on after a failure of the disk */
 	RECORD_LATE,
+	RECORD_OPENED, /* a session began */
+	RECORD_CLOSED, /* it ended: reason says why, tokens how many it gave */
+	N_RECORD_TYPES
 };
 
 /* All borrowed; NULL strings, zero numbers and empty lists are left out (uid, gid and pid as a group). */
@@ -66,9 +72,15 @@ struct audit_record {
 	const char *flight, *request;
 	const char *principal, *auth;
 	bool peer_known;
-	int64_t uid, gid, pid;
+	int64_t uid, gid, pid; /* gid -1, pid 0: not known */
 	const char *exe;
+	const char *session;
 	const char *surface, *permission, *target;
+	const char *const *also;
+	size_t n_also;
+	int port;
+	bool counts_tokens; /* prints "tokens", 0 as well */
+	uint64_t tokens;
 	const char *const *asked_scopes;
 	size_t n_asked_scopes;
 	const char *const *scopes;

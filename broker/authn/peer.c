@@ -1,5 +1,6 @@
 /* See peer.h. */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #endif
 #define OVERFLOW_UID 65534 /* what the kernel shows where a uid has no name in our user namespace */
 
-static bool uid_is_somebody(int64_t uid) {
+bool peer_uid_is_somebody(int64_t uid) {
 	return uid >= 0 && uid != OVERFLOW_UID && uid != 4294967295;
 }
 
@@ -47,7 +48,7 @@ static int peer_unix(int fd, struct peer *peer, struct error *err) {
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return error_set(err, ERR_UNAUTHENTICATED, "the kernel does not say who connected: %s", strerror(errno));
-	if (!uid_is_somebody(cred.uid))
+	if (!peer_uid_is_somebody(cred.uid))
 		return error_set(err, ERR_UNAUTHENTICATED,
 				 "uid %u has no name in the broker's user namespace, so nobody can vouch for it", cred.uid);
 	peer->uid = cred.uid;
@@ -59,6 +60,28 @@ static int peer_unix(int fd, struct peer *peer, struct error *err) {
 	return 0;
 }
 
+static int peer_tcp(int fd, struct peer *peer, struct error *err) {
+	struct tcp_owner owner;
+
+	if (tcp_ends_of(fd, &peer->ends, err) < 0 || tcp_owner_of(fd, &peer->ends, NULL, &owner, err) < 0)
+		return -1;
+	peer->uid = owner.uid;
+	peer->gid = -1;
+	memcpy(peer->cookie, owner.cookie, sizeof(peer->cookie));
+	inet_ntop(peer->ends.family, peer->ends.client, peer->ip, sizeof(peer->ip));
+	peer->port = ntohs(peer->ends.client_port);
+	snprintf(peer->how, sizeof(peer->how), "SOCK_DIAG");
+	return 0;
+}
+
+bool peer_stands(int fd, const struct peer *peer) {
+	struct tcp_owner owner;
+	struct error err;
+
+	return peer->family == AF_UNIX ||
+	       (tcp_owner_of(fd, &peer->ends, peer->cookie, &owner, &err) == 0 && owner.uid == peer->uid);
+}
+
 int peer_of(int fd, struct peer *out, struct error *err) {
 	int family = 0;
 	socklen_t len = sizeof(family);
@@ -67,7 +90,5 @@ int peer_of(int fd, struct peer *out, struct error *err) {
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0)
 		return error_set(err, ERR_UNAUTHENTICATED, "no socket: %s", strerror(errno));
 	out->family = family;
-	if (family != AF_UNIX)
-		return error_set(err, ERR_UNAUTHENTICATED, "only callers on a Unix socket are known here");
-	return peer_unix(fd, out, err);
+	return family == AF_UNIX ? peer_unix(fd, out, err) : peer_tcp(fd, out, err);
 }

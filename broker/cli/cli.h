@@ -47,6 +47,9 @@ enum opt {
 	OPT_COMPLETION,
 	OPT_VERBOSE,
 	OPT_NAMES,
+	OPT_ALSO,
+	OPT_SHELL,
+	OPT_END,
 	OPT_STRICT,
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
@@ -98,6 +101,8 @@ struct cli {
 	const char *values[N_OPTS]; /* NULL: not given; a flag: "" */
 	const char *repeated[CLI_MAX_REPEAT]; /* --delegate or --set */
 	size_t n_repeated;
+	const char *also[CLI_MAX_REPEAT]; /* --also */
+	size_t n_also;
 	const char *args[CLI_MAX_ARGS];
 	size_t n_args;
 	char **rest; /* `run`: the command, NULL-terminated */
@@ -130,6 +135,10 @@ int help_usage_error(const struct command *command, const char *fmt, ...) __attr
 int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply);
 /* The same, silently, and body is borrowed: for those who tell in their own way. err->code says what kind. */
 int client_try(struct cli *cli, const char *path, const json_t *body, json_t **reply, struct error *err);
+/* Its parts, for who holds a connection: a connected socket, one request (keep: the connection stays), an answer that is no 200. */
+int client_dial(const struct cli *cli, struct error *err);
+int client_send(int fd, const char *path, const json_t *body, bool keep, struct error *err);
+int client_error(int status, const json_t *reply, struct error *err);
 /* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
 int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 
@@ -175,6 +184,7 @@ int64_t cli_parse_time(const char *text, int64_t now);
 int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
 int cmd_run(struct cli *cli);
+int cmd_env(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_whoami(struct cli *cli);

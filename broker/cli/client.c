@@ -91,7 +91,7 @@ static int server_check(int fd, const char *path, struct error *err) {
 	return error_set(err, ERR_NOT_FOUND, "%s is served by uid %u, who is neither root nor you: not trusted", path, cred.uid);
 }
 
-static int dial(const struct cli *cli, struct error *err) {
+int client_dial(const struct cli *cli, struct error *err) {
 	struct place place = { 0 };
 	int fd;
 
@@ -127,13 +127,13 @@ static void write_all(int fd, const char *data, size_t n) {
 	}
 }
 
-static int send_request(int fd, const char *path, const json_t *body, struct error *err) {
+int client_send(int fd, const char *path, const json_t *body, bool keep, struct error *err) {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	struct buf out = BUF_INIT(1 << 20);
 
 	if (body && !text)
 		return error_set(err, ERR_INTERNAL, "out of memory");
-	buf_addf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", body ? "POST" : "GET", path);
+	buf_addf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s", body ? "POST" : "GET", path, keep ? "" : "Connection: close\r\n");
 	if (text)
 		buf_addf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(text), text);
 	else
@@ -202,7 +202,7 @@ static int parse_answer(const struct buf *in, const char **body, struct error *e
 }
 
 /* Google's error shape back into an error. */
-static int error_of_reply(int status, const json_t *reply, struct error *err) {
+int client_error(int status, const json_t *reply, struct error *err) {
 	static const struct {
 		int status;
 		enum error_code code;
@@ -227,19 +227,19 @@ static int error_of_reply(int status, const json_t *reply, struct error *err) {
 int client_try(struct cli *cli, const char *path, const json_t *body, json_t **reply, struct error *err) {
 	struct buf in = BUF_INIT(ANSWER_MAX);
 	const char *text = NULL;
-	int fd = dial(cli, err), r = -1, status = -1;
+	int fd = client_dial(cli, err), r = -1, status = -1;
 
 	*reply = NULL;
 	if (fd < 0)
 		return -1;
-	if (send_request(fd, path, body, err) == 0 && read_answer(cli, fd, &in, err) == 0)
+	if (client_send(fd, path, body, false, err) == 0 && read_answer(cli, fd, &in, err) == 0)
 		status = parse_answer(&in, &text, err);
 	close(fd);
 	if (status > 0) {
 		*reply = json_loads(text, 0, NULL);
 		r = status == 200 && *reply ? 0
 		    : status == 200	    ? error_set(err, ERR_INTERNAL, "the broker's answer is no JSON")
-					    : error_of_reply(status, *reply, err);
+					    : client_error(status, *reply, err);
 	}
 	if (in.data)
 		explicit_bzero(in.data, in.len);

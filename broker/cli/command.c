@@ -32,12 +32,15 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
 	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT", COMPLETE_ACCOUNT },
 	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent and others",
-			 "intent issued denied failed abandoned unknown reload start stop recovered late" },
+			 "intent issued denied failed abandoned unknown reload start stop recovered late opened closed" },
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
 	[OPT_PRINCIPAL] = { "principal", 0, "WHO", "ask about another than yourself, like user:bob@example.com; for operators", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
+	[OPT_ALSO] = { "also", 0, "ACCOUNT", "a further account of the session; may be repeated", COMPLETE_ACCOUNT },
+	[OPT_SHELL] = { "shell", 0, "SHELL", "for which shell to print: sh, fish or csh; else $SHELL's kind", "sh fish csh" },
+	[OPT_END] = { "end", 0, NULL, "end the session of this shell", NULL },
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
@@ -56,12 +59,19 @@ const struct command commands[] = {
 	  "Prints an OpenID Connect token signed by Google for the service account. Google's ID tokens live one hour, so only a binding "
 	  "that allows as much can give one.", COMPLETE_ACCOUNT },
 	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
-	  { TOKEN_OPTS, OPT_PROJECT }, 6,
-	  "Gets a token, writes it to a file of mode 0600 on tmpfs, names that file in CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, and runs the "
-	  "command. The file is replaced before each expiry while the command runs, and removed after it. Signals are passed on; "
-	  "the exit code is the command's. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; variables that "
-	  "name other credentials do not reach the command. A line on standard error warns when the policy's window is about to close.",
+	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
+	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
+	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
+	  "libraries find the account (and those of --also); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
+	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
+	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
+	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
+	  "close, and when the broker comes back after it was gone.",
 	  NULL },
+	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
+	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
+	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
+	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
@@ -192,9 +202,11 @@ static int unknown_option(const struct command *command, const char *arg) {
 			    : help_usage_error(command, "no option %s here", arg);
 }
 
-/* Each of these goes to cli->repeated; no command has more than one of them. */
-static bool repeats(enum opt opt) {
-	return opt == OPT_DELEGATE || opt == OPT_SET;
+static int take_repeated(struct cli *cli, int opt, const char *value, const char **list, size_t *n) {
+	if (*n == CLI_MAX_REPEAT)
+		return help_usage_error(cli->command, "too many --%s", opt_defs[opt].name);
+	list[(*n)++] = value;
+	return -1;
 }
 
 /* Takes one option at argv[*i]. -1: go on. */
@@ -213,11 +225,10 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i) {
 		value = argv[++*i];
 	}
 	cli->values[opt] = value ? value : "";
-	if (repeats((enum opt)opt)) {
-		if (cli->n_repeated == CLI_MAX_REPEAT)
-			return help_usage_error(cli->command, "too many --%s", opt_defs[opt].name);
-		cli->repeated[cli->n_repeated++] = value;
-	}
+	if (opt == OPT_DELEGATE || opt == OPT_SET) /* no command has both */
+		return take_repeated(cli, opt, value, cli->repeated, &cli->n_repeated);
+	if (opt == OPT_ALSO)
+		return take_repeated(cli, opt, value, cli->also, &cli->n_also);
 	return -1;
 }
 

@@ -26,7 +26,7 @@ static const char *text_of(const json_t *object, const char *key) {
 }
 
 static bool type_is_known(const char *type) {
-	for (int i = RECORD_INTENT; i <= RECORD_LATE; i++)
+	for (int i = RECORD_INTENT; i < N_RECORD_TYPES; i++)
 		if (!strcmp(record_type_name((enum record_type)i), type))
 			return true;
 	return false;
@@ -68,6 +68,13 @@ static enum color color_of(const char *type) {
 	return COLOR_DIM;
 }
 
+static void session_end_of(const json_t *r, struct buf *out) {
+	json_int_t tokens = json_integer_value(json_object_get(r, "tokens"));
+
+	buf_addf(out, "%s: session at port %lld gave %lld token%s", text_of(r, "reason"),
+		 (long long)json_integer_value(json_object_get(r, "port")), (long long)tokens, tokens == 1 ? "" : "s");
+}
+
 static void detail_of(const json_t *r, struct buf *out) {
 	json_int_t life = json_integer_value(json_object_get(r, "lifetime"));
 	bool issuing = !strcmp(text_of(r, "type"), "issued") || !strcmp(text_of(r, "type"), "intent");
@@ -78,6 +85,10 @@ static void detail_of(const json_t *r, struct buf *out) {
 			buf_addf(out, " by %s", text_of(r, "boundBy"));
 		buf_adds(out, json_is_true(json_object_get(r, "cached")) ? ", cached" : "");
 		buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
+	} else if (!strcmp(text_of(r, "type"), "opened")) {
+		buf_addf(out, "session at port %lld", (long long)json_integer_value(json_object_get(r, "port")));
+	} else if (!strcmp(text_of(r, "type"), "closed")) {
+		session_end_of(r, out);
 	} else if (!strcmp(text_of(r, "type"), "denied") && *text_of(r, "reason")) {
 		buf_adds(out, text_of(r, "reason")); /* `why` has the sentence */
 	} else if (*text_of(r, "reason")) {

@@ -424,6 +424,10 @@ static void say_connections(const json_t *s, struct buf *out) {
 	buf_addf(out, "%lld refused", number(conns, "refused"));
 }
 
+static void say_sessions(const json_t *s, struct buf *out) {
+	buf_addf(out, "%lld open", number(s, "sessions"));
+}
+
 static void print_status(const struct cli *cli, const json_t *s) {
 	static const struct {
 		const char *label;
@@ -431,6 +435,7 @@ static void print_status(const struct cli *cli, const json_t *s) {
 	} lines[] = {
 		{ "broker", say_broker },	  { "policy", say_policy }, { "credential", say_credential },
 		{ "record", say_record }, { "tokens", say_tokens }, { "connections", say_connections },
+		{ "sessions", say_sessions },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {

@@ -1,10 +1,10 @@
 /* See ask.h. */
 
 #include <string.h>
+#include "broker/email.h"
 #include "broker/surface/ask.h"
 #include "hallpass/cleanup.h"
 
-#define MAX_EMAIL 254
 #define MAX_SCOPE 256
 #define MAX_TEXT 1024
 
@@ -37,20 +37,20 @@ static int ask_text(const json_t *value, const char *name, size_t max, const cha
 	return 0;
 }
 
-/* One canonical form: lower case, one @, a dotted domain. Case or encoding tricks are refused, not folded. */
 static int ask_email(const json_t *value, const char *name, const char **out, struct error *err) {
-	static const char local[] = "abcdefghijklmnopqrstuvwxyz0123456789-._";
-	const char *at;
+	return ask_text(value, name, EMAIL_MAX, out, err) < 0 ? -1 : email_check(str_of(*out), name, err);
+}
 
-	if (ask_text(value, name, MAX_EMAIL, out, err) < 0)
-		return -1;
-	at = *out + strspn(*out, local);
-	if (*at != '@' || at == *out || !strchr(at, '.') || at[1] == '.' || at[1 + strspn(at + 1, local)] ||
-	    strstr(at, ".."))
-		return error_set(err, ERR_INVALID,
-				 "%s must be a service account's e-mail in lower case, like "
-				 "name@project.iam.gserviceaccount.com, not \"%.100s\"",
-				 name, *out);
+int ask_emails(const json_t *value, const char *name, const char *one, size_t max, const char **out, size_t *n,
+	       struct error *err) {
+	*n = 0;
+	if (!value || json_is_null(value))
+		return 0;
+	if (!json_is_array(value) || json_array_size(value) > max)
+		return error_set(err, ERR_INVALID, "%s must be a list of at most %zu e-mails", name, max);
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (ask_email(json_array_get(value, i), one, &out[(*n)++], err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -88,14 +88,7 @@ static int ask_scopes(const json_t *value, struct ask *ask, struct error *err) {
 }
 
 static int ask_delegates(const json_t *value, struct ask *ask, struct error *err) {
-	if (json_is_null(value))
-		return 0;
-	if (!json_is_array(value) || json_array_size(value) > ASK_MAX_DELEGATES)
-		return error_set(err, ERR_INVALID, "delegates must be a list of at most %d e-mails", ASK_MAX_DELEGATES);
-	for (size_t i = 0; i < json_array_size(value); i++)
-		if (ask_email(json_array_get(value, i), "a delegate", &ask->delegates[ask->n_delegates++], err) < 0)
-			return -1;
-	return 0;
+	return ask_emails(value, "delegates", "a delegate", ASK_MAX_DELEGATES, ask->delegates, &ask->n_delegates, err);
 }
 
 /* "900s" (Google's form) or 900. */

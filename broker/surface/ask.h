@@ -20,3 +20,7 @@ int ask_body(struct str body, json_t **out, struct error *err);
  */
 int ask_parse(const json_t *body, enum policy_permission permission, const char *const *extra, struct ask *ask,
 	      struct error *err);
+
+/* A list of e-mails; value NULL or null: none. Borrows. name and one: what the list and an item are called. */
+int ask_emails(const json_t *value, const char *name, const char *one, size_t max, const char **out, size_t *n,
+	       struct error *err);

@@ -8,6 +8,8 @@
 #include "broker/clock.h"
 #include "broker/status.h"
 #include "broker/surface/ask.h"
+#include "broker/surface/call.h"
+#include "broker/surface/foreign.h"
 #include "broker/surface/listing.h"
 #include "broker/surface/native.h"
 #include "broker/surface/why.h"
@@ -37,33 +39,6 @@ struct native {
 	struct pool calls; /* of struct call */
 };
 
-struct route;
-
-/* One exchange that has begun and is not answered: either a request of the step table, or a question. */
-struct call {
-	struct native *native;
-	struct conn *conn;
-	struct request *request;	  /* NULL: a question, or already ended */
-	struct accounts_wait *account_wait; /* a question that waits for its caller's account */
-	struct why *why;		    /* … or for a policy of the past */
-	struct reload_wait *reload_wait;    /* … or for a reload's end */
-	struct listing *listing;	    /* … or for its turns */
-	const struct route *route;
-	struct snapshot *snapshot; /* questions: the one they began under */
-	json_t *body;
-	struct caller caller; /* last: set when it is known, not cleared before */
-};
-
-struct route {
-	enum http_method method;
-	const char *path;
-	void (*run)(struct call *call, const struct http_request *request);
-	/* A question, answered once the caller is known. */
-	void (*answer)(struct call *call);
-	bool by_uid; /* root and the broker's own uid may ask it even where `peers:` makes them nobody */
-	bool counts; /* as a request of its principal: what takes as long as a decision, or longer */
-};
-
 static void call_free(struct call *call) {
 	snapshot_unref(call->snapshot);
 	json_decref(call->body);
@@ -88,8 +63,8 @@ static void call_reply(struct call *call, int status, const struct buf *body, bo
 	conn_reply(conn, &reply);
 }
 
-static void call_fail(struct call *call, const struct error *err, const char *reason,
-		      const struct status_detail *details, size_t n_details) {
+void call_fail(struct call *call, const struct error *err, const char *reason, const struct status_detail *details,
+	       size_t n_details) {
 	struct buf body = BUF_INIT(REPLY_MAX);
 
 	status_body(&body, err->code, reason, err->message, details, n_details);
@@ -97,8 +72,7 @@ static void call_fail(struct call *call, const struct error *err, const char *re
 	buf_fini(&body);
 }
 
-/* Takes json. */
-static void call_reply_json(struct call *call, json_t *json) {
+void call_reply_json(struct call *call, json_t *json) {
 	struct buf body = BUF_INIT(REPLY_MAX);
 	struct error err;
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -326,6 +300,10 @@ static void on_account(const struct account *account, void *arg) {
 	call_fail(call, &err, "NAME_SERVICE", NULL, 0);
 }
 
+struct broker *call_broker(const struct call *call) {
+	return call->native->broker;
+}
+
 static void run_question(struct call *call, const struct http_request *request) {
 	const struct peer *peer = conn_peer(call->conn);
 	const struct account *account = accounts_find(call->native->requests->accounts, peer->uid, clock_boottime_ms());
@@ -361,7 +339,7 @@ static void answer_list(struct call *call) {
 	call->listing = listing_start(broker_base(call->native->broker), call->snapshot, &call->caller, on_listed, call);
 }
 
-static bool caller_is_operator(const struct call *call) {
+bool call_is_operators(const struct call *call) {
 	const struct config *config = call->snapshot->config;
 
 	if (runs_the_broker(call->caller.peer))
@@ -383,7 +361,7 @@ static void on_explained(json_t *json, const struct error *err, const char *reas
 }
 
 static void answer_why(struct call *call) {
-	const struct why_asker asker = { &call->caller, call->snapshot, caller_is_operator(call) };
+	const struct why_asker asker = { &call->caller, call->snapshot, call_is_operators(call) };
 	struct why *waiting;
 
 	why_start(call->native->requests, &asker, call->body, on_explained, call, &waiting);
@@ -410,7 +388,7 @@ static void answer_reload(struct call *call) {
 	const struct reload_by by = { call->caller.principal, call->caller.peer };
 	struct error err = { 0 };
 
-	if (!caller_is_operator(call)) {
+	if (!call_is_operators(call)) {
 		error_set(&err, ERR_DENIED, "%s is no operator: root, the broker's own uid and `operators:` may reload",
 			  call->caller.principal);
 		broker_reload_denied(call->native->broker, &by, &err);
@@ -431,6 +409,18 @@ static void run_healthz(struct call *call, const struct http_request *request) {
 	conn_reply(conn, &ok);
 }
 
+/* A session lives as long as its connection: one that will be closed cannot hold it. */
+static void run_session(struct call *call, const struct http_request *request) {
+	struct error err;
+
+	if (request->keep_alive) {
+		run_question(call, request);
+		return;
+	}
+	error_set(&err, ERR_INVALID, "a session lives as long as the connection that opened it: ask for it without Connection: close");
+	call_fail(call, &err, NULL, NULL, 0);
+}
+
 static void run_version(struct call *call, const struct http_request *request) {
 	(void)request;
 	call_reply_json(call, json_pack("{s:s, s:s}", "name", "hallpassd", "version", HALLPASS_VERSION));
@@ -444,15 +434,33 @@ static const struct route routes[] = {
 	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false, true },
 	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true, false },
 	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true, false },
+	{ HTTP_POST, API_PATH_SESSIONS, run_session, answer_session_open, false, true },
+	{ HTTP_DELETE, API_PATH_SESSIONS "/", run_question, answer_session_end, false, false },
 	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL, false, false },
 	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false, false },
 };
 
 static const char *method_at(const char *path) {
+	static const char *const allows[] = {
+		[HTTP_GET] = "Allow: GET, HEAD\r\n", [HTTP_POST] = "Allow: POST\r\n", [HTTP_DELETE] = "Allow: DELETE\r\n",
+	};
+
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
 		if (!strcmp(routes[i].path, path))
-			return routes[i].method == HTTP_POST ? "Allow: POST\r\n" : "Allow: GET, HEAD\r\n";
+			return allows[routes[i].method];
 	return NULL;
+}
+
+/* A route's path that ends in a slash has a name behind it, which the call keeps. */
+static bool route_takes(const struct route *route, struct str path, struct call *call) {
+	size_t n = strlen(route->path);
+
+	if (route->path[n - 1] != '/')
+		return str_eq(path, (struct str){ route->path, n });
+	if (path.n <= n || path.n - n >= sizeof(call->name) || memcmp(path.p, route->path, n))
+		return false;
+	snprintf(call->name, sizeof(call->name), "%.*s", (int)(path.n - n), path.p + n);
+	return true;
 }
 
 /* path: the route's, NULL: there is none. No CORS field for anybody: OPTIONS is a method like any other that is not taken. */
@@ -476,38 +484,10 @@ static void no_route(struct call *call, const struct http_request *request, cons
 	buf_fini(&body);
 }
 
-/*
- * What only browsers and proxies send: a web page must get nothing here, not even where a port is forwarded to the
- * socket, and who asks is the kernel's word, not a proxy's. The field's name; n = 0: none.
- */
-static struct str foreign_field(const struct http_request *request) {
-	static const struct {
-		size_t n;
-		const char *name;
-		bool prefix;
-	} foreign[] = {
-		{ 6, "origin", false }, { 7, "referer", false }, { 10, "sec-fetch-", true }, { 15, "x-forwarded-for", false },
-		{ 9, "forwarded", false }, { 3, "via", false },
-	};
-
-	for (size_t i = 0; i < request->n_fields; i++) {
-		struct str name = request->fields[i].name;
-
-		if (!strchr("orsxfvORSXFV", name.p[0]))
-			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(foreign); k++)
-			if ((foreign[k].prefix ? name.n >= foreign[k].n : name.n == foreign[k].n) &&
-			    !strncasecmp(name.p, foreign[k].name, foreign[k].n))
-				return name;
-	}
-	return (struct str){ NULL, 0 };
-}
-
 static void refuse_foreign(struct call *call, struct str field) {
 	struct error err;
 
-	error_set(&err, ERR_DENIED, "a request with the field %.*s comes from a web page or through a proxy, and gets nothing here",
-		  (int)field.n, field.p);
+	foreign_field_error(field, &err);
 	call_fail(call, &err, "FOREIGN_REQUEST", NULL, 0);
 }
 
@@ -527,7 +507,7 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-		if (!str_eq(request->path, str_of(routes[i].path)))
+		if (!route_takes(&routes[i], request->path, call))
 			continue;
 		path = routes[i].path;
 		if (routes[i].method != method)

@@ -15,9 +15,13 @@
  *                        policy {sha256, since, past}. Without anything but time and principal: about the last request of the
  *                        principal that the policy refused. A time of the past is told by the policy that was in force then.
  *                        principal: another than the caller, for operators
- *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections}
+ *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
+ *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
+ *                     -> {session, port, handle, serviceAccount, also}: a metadata server on 127.0.0.1:port for the caller's
+ *                     uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *   DELETE /v1/sessions/ID -> {session, tokens}
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
  *
@@ -27,7 +31,7 @@
  * UPSTREAM_REFUSED (Google says no, and will until somebody changes something), UPSTREAM_FAILED, DEADLINE_EXCEEDED,
  * INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NOTHING_DENIED, POLICY_NOT_KEPT, NAME_SERVICE, NOT_FOUND, UNAVAILABLE,
  * INTERNAL, MALFORMED_REQUEST (no
- * HTTP/1.1, too large, or not in time), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
+ * HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
  * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
 
@@ -38,6 +42,7 @@
 #define API_PATH_WHY "/v1/why"
 #define API_PATH_STATUS "/v1/status"
 #define API_PATH_RELOAD "/v1/reload"
+#define API_PATH_SESSIONS "/v1/sessions"
 #define API_PATH_VERSION "/v1/version"
 #define API_PATH_HEALTHZ "/healthz"
 
@@ -51,6 +56,12 @@
 #define API_PERMISSION "permission"
 #define API_TIME "time"
 #define API_PRINCIPAL "principal"
+
+#define API_ALSO "also"
+#define API_PORT "port"
+#define API_SESSION "session"
+#define API_HANDLE "handle"
+#define API_TOKENS "tokens"
 
 #define API_ACCESS_TOKEN "accessToken"
 #define API_TOKEN "token"

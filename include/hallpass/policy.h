@@ -102,8 +102,8 @@ bool policy_principal_ok(const char *principal);
 
 struct policy_peer {
 	bool known; /* false: every request.peer attribute is "unknown", and using one in a condition errs */
-	int64_t uid, gid, pid;
-	const char *exe; /* absolute path, or NULL where the kernel will not say */
+	int64_t uid, gid, pid; /* -1: the kernel does not say */
+	const char *exe;       /* absolute path, or NULL where the kernel will not say */
 };
 
 /* One request as conditions see it. All borrowed; NULL strings are absent attributes. */

@@ -68,6 +68,11 @@ static void test_config_without_a_file_is_one_users_helper(void **state) {
 static void test_config_reads_every_type(void **state) {
 	static const char text[] = "listeners:\n"
 				   "  - {unix: run/hp.sock, mode: \"0660\", group: developers}\n"
+				   "  - {tcp: \"[::1]:8080\", serviceAccounts: [a@p.iam.gserviceaccount.com, b@p.x]}\n"
+				   "instance:\n"
+				   "  zone: europe-west3-a\n"
+				   "  projectNumber: 4711\n"
+				   "  attributes: {cluster-name: x, empty-ish: \" \"}\n"
 				   "peers:\n"
 				   "  - {user: bob, principal: \"user:bob@corp.example\"}\n"
 				   "  - {group: developers, principal: \"user:{name}@example.com\"}\n"
@@ -90,6 +95,19 @@ static void test_config_reads_every_type(void **state) {
 	assert_string_equal(c->listeners[0].unix_path, want);
 	assert_int_equal(c->listeners[0].mode, 0660);
 	assert_string_equal(c->listeners[0].group, "developers");
+	assert_null(c->listeners[0].tcp);
+	assert_null(c->listeners[1].unix_path);
+	assert_string_equal(c->listeners[1].tcp, "[::1]:8080");
+	assert_int_equal(c->listeners[1].loopback.port, 8080);
+	assert_int_equal(c->listeners[1].n_accounts, 2);
+	assert_string_equal(c->listeners[1].accounts[1], "b@p.x");
+	assert_string_equal(c->instance_zone, "europe-west3-a");
+	assert_string_equal(c->instance_machine_type, "e2-medium");
+	assert_int_equal(c->instance_project_number, 4711);
+	assert_int_equal(c->n_instance_attributes, 2);
+	assert_string_equal(c->instance_attributes[0].name, "cluster-name");
+	assert_string_equal(c->instance_attributes[1].value, " ");
+	assert_int_equal(c->session_idle_ms, 12 * 3600 * 1000);
 	assert_int_equal(c->n_peers, 2);
 	assert_string_equal(c->peers[1].principal, "user:{name}@example.com");
 	assert_int_equal(c->n_operators, 1);
@@ -134,6 +152,18 @@ static void test_config_refuses_at_line_and_column(void **state) {
 		{ "listeners: [{mode: \"0600\"}]\n", 1, 13, "needs `unix: PATH`", NULL },
 		{ "listeners: [{unix: a, mode: \"0999\"}]\n", 1, 29, "octal mode", NULL },
 		{ "listeners: [{unix: a, port: 1}]\n", 1, 23, "unknown key `port`", "unix, mode and group" },
+		{ "listeners: [{tcp: \"127.0.0.1:8080\"}]\n", 1, 13, "needs `serviceAccounts`", NULL },
+		{ "listeners: [{tcp: \"0.0.0.0:8080\", serviceAccounts: [a@p.x]}]\n", 1, 19, "not on loopback", NULL },
+		{ "listeners: [{tcp: \"127.0.0.1:0\", serviceAccounts: [a@p.x]}]\n", 1, 19, "no port from 1", NULL },
+		{ "listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: [A@p.x]}]\n", 1, 53, "e-mail in lower case", NULL },
+		{ "listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: []}]\n", 1, 52, "a list of 1 to 16 e-mails", NULL },
+		{ "listeners: [{tcp: \"127.0.0.1:80\", mode: \"0600\"}]\n", 1, 35, "unknown key `mode`", "tcp and serviceAccounts" },
+		{ "instance: {attributes: [a]}\n", 1, 24, "wants a map", NULL },
+		{ "instance: {attributes: {\"a/b\": c}}\n", 1, 25, "an attribute's name", NULL },
+		{ "instance: {attributes: {a: [c]}}\n", 1, 28, "wants text", NULL },
+		{ "instance: {zone: \"a/b\"}\n", 1, 18, "a name of letters", NULL },
+		{ "instance: {zones: a}\n", 1, 12, "unknown key `instance.zones`", "instance.zone" },
+		{ "limits: {sessionIdle: 10ms}\n", 1, 23, "must be from 1000 to", NULL },
 		{ "peers: [{uid: 5}]\n", 1, 9, "needs `principal`", NULL },
 		{ "peers: [{principal: \"user:x\"}]\n", 1, 9, "needs `uid`, `user` or `group`", NULL },
 		{ "peers: [{uid: -1, principal: \"user:x\"}]\n", 1, 15, "numeric user id", NULL },
@@ -182,6 +212,13 @@ static void test_config_tells_what_needs_a_restart(void **state) {
 	assert_int_equal(load("audit: {directory: /x}\nlisteners: [{unix: y}]\n", &b, &report, &err), 0);
 	assert_true(config_needs_restart(a, b, &names));
 	assert_string_equal(names.data, "listeners, audit.directory");
+	config_free(b);
+	config_free(a);
+	buf_reset(&names);
+	assert_int_equal(load("listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: [a@p.x, b@p.x]}]\n", &a, &report, &err), 0);
+	assert_int_equal(load("listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: [a@p.x, c@p.x]}]\ninstance: {zone: z}\n", &b, &report, &err), 0);
+	assert_true(config_needs_restart(a, b, &names));
+	assert_string_equal(names.data, "listeners");
 	buf_fini(&names);
 	config_free(a);
 	config_free(b);

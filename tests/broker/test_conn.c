@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "broker/conn.h"
 #include "broker/listener.h"
 #include "broker/log.h"
+#include "broker/loopback.h"
 #include "hallpass/cleanup.h"
 #include "tests/broker/http_corpus.h"
 
@@ -28,9 +30,13 @@ struct world {
 	struct listener *listener;
 	struct log log;
 	char dir[64], path[96];
-	int requests, gones, drains;
+	int requests, gones, drains, id;
 	struct conn *held; /* with hold: the one that waits for its answer */
 	bool hold, big;
+	struct conn *last; /* whose request came last */
+	int ended;	   /* how often a conn_hold() was */
+	bool turn_away;	   /* nobody is admitted */
+	int asked;	   /* whom admit() was asked about */
 };
 
 static const struct conn_limits limits = { 100, 50, 300, 1000, 400 };
@@ -40,6 +46,7 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 	static char body[1 << 20];
 
 	w->requests++;
+	w->last = conn;
 	if (w->hold) {
 		w->held = conn;
 		return;
@@ -58,11 +65,19 @@ static void on_gone(void *arg, struct conn *conn) {
 		w->held = NULL;
 }
 
+static int admit(void *arg, const struct peer *peer, struct error *err) {
+	struct world *w = arg;
+
+	assert_non_null(peer);
+	assert_int_equal(peer->uid, geteuid());
+	w->asked++;
+	return w->turn_away ? error_set(err, ERR_DENIED, "not by this door") : 0;
+}
+
 static int setup(void **state) {
 	struct world *w = test_calloc(1, sizeof(*w));
-	struct conn_handler handler = { on_request, on_gone, w };
+	struct conn_handler handler = { .request = on_request, .gone = on_gone, .admit = admit, .arg = w };
 	struct error err;
-	int id;
 
 	*state = w;
 	w->base = event_base_new();
@@ -71,9 +86,9 @@ static int setup(void **state) {
 	if (!mkdtemp(w->dir))
 		return -1;
 	snprintf(w->path, sizeof(w->path), "%s/s", w->dir);
-	if (conn_server_new(w->base, &limits, &handler, &w->log, &w->server, &err) < 0 ||
+	if (conn_server_new(w->base, &limits, &w->log, &w->server, &err) < 0 ||
 	    listener_unix(w->path, 0600, NULL, &w->listener, &err) < 0 ||
-	    conn_server_listen(w->server, listener_fd(w->listener), "test", &id, &err) < 0) {
+	    conn_server_listen(w->server, listener_fd(w->listener), &handler, &w->id, &err) < 0) {
 		print_message("%s\n", err.message);
 		return -1;
 	}
@@ -356,10 +371,10 @@ static void test_peer_is_told_by_the_kernel(void **state) {
 	assert_int_equal(peer.uid, geteuid());
 	assert_int_equal(peer_of(0, &peer, &err), -1);
 	assert_int_equal(err.code, ERR_UNAUTHENTICATED);
-	/* Nobody vouches for a caller on TCP yet. */
+	/* A caller on TCP: test_sockdiag.c; of a socket that nobody is at there is none. */
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(peer_of(fd, &peer, &err), -1);
-	assert_non_null(strstr(err.message, "only callers on a Unix socket"));
+	assert_non_null(strstr(err.message, "the client has left already"));
 	close(fd);
 	close(pair[0]);
 	close(pair[1]);
@@ -627,6 +642,151 @@ static void test_conn_drains_what_is_under_way(void **state) {
 	close(head);
 }
 
+static void on_ended(void *arg) {
+	((struct world *)arg)->ended++;
+}
+
+/* Opens a connection and holds it. */
+static int dial_and_hold(struct world *w) {
+	char out[1024];
+	int fd = dial(w);
+
+	say(fd, GET("/hold"));
+	hear(w, fd, out, sizeof(out), "/hold");
+	conn_hold(w->last, on_ended, w);
+	assert_true(conn_is_held(w->last));
+	return fd;
+}
+
+static void test_conn_holds_a_connection_that_idles(void **state) {
+	struct world *w = *state;
+	char out[1024];
+	int held = dial_and_hold(w), other = dial(w);
+
+	hear(w, other, out, sizeof(out), NULL); /* the idle timeout ends one that is not held */
+	assert_int_equal(w->ended, 0);
+	say(held, GET("/again"));
+	hear(w, held, out, sizeof(out), "/again");
+	spin(w, 1300);
+	assert_int_equal(w->ended, 0);
+	close(held);
+	for (int i = 0; i < 500 && !w->ended; i++)
+		spin(w, 2);
+	assert_int_equal(w->ended, 1);
+	close(other);
+}
+
+static void test_conn_says_why_it_lets_go(void **state) {
+	struct world *w = *state;
+	char out[1024];
+	int fd = dial_and_hold(w);
+
+	conn_let_go(w->last, "that was it");
+	hear(w, fd, out, sizeof(out), NULL);
+	assert_non_null(strstr(out, "HTTP/1.1 408 "));
+	assert_non_null(strstr(out, "that was it"));
+	close(fd);
+	/* With an answer still to come there is nothing to say. */
+	fd = dial_and_hold(w);
+	w->hold = true;
+	say(fd, GET("/pending"));
+	for (int i = 0; i < 500 && !w->held; i++)
+		spin(w, 2);
+	conn_let_go(w->held, "not now");
+	conn_reply(w->held, &(struct http_reply){ .status = 200, .content_type = "text/plain", .body = STR("the answer") });
+	hear(w, fd, out, sizeof(out), "the answer");
+	assert_null(strstr(out, "not now"));
+	close(fd);
+	spin(w, 20);
+	assert_int_equal(w->ended, 0);
+}
+
+static void test_conn_shuts_one_door_and_no_other(void **state) {
+	struct world *w = *state;
+	struct conn_handler handler = { .request = on_request, .gone = on_gone, .arg = w };
+	struct listener *second;
+	char path[96], out[1024], own[96];
+	struct error err;
+	int id, here, there, pending;
+
+	snprintf(path, sizeof(path), "%s/t", w->dir);
+	assert_int_equal(listener_unix(path, 0600, NULL, &second, &err), 0);
+	assert_int_equal(conn_server_listen(w->server, listener_fd(second), &handler, &id, &err), 0);
+	assert_int_not_equal(id, w->id);
+	here = dial(w);
+	memcpy(own, w->path, sizeof(own));
+	memcpy(w->path, path, sizeof(path));
+	there = dial(w);
+	w->hold = true;
+	pending = dial(w);
+	say(pending, GET("/"));
+	for (int i = 0; i < 500 && !w->held; i++)
+		spin(w, 2);
+	w->hold = false;
+	conn_server_shut(w->server, id);
+	assert_int_equal(w->gones, 1);
+	hear(w, there, out, sizeof(out), NULL);
+	hear(w, pending, out, sizeof(out), NULL);
+	assert_string_equal(out, "");
+	say(here, GET("/here"));
+	hear(w, here, out, sizeof(out), "/here");
+	memcpy(w->path, own, sizeof(own));
+	close(here), close(there), close(pending);
+	listener_free(second);
+}
+
+static void test_conn_turns_away_before_a_byte_is_read(void **state) {
+	struct world *w = *state;
+	char out[1024];
+	int fd;
+
+	w->turn_away = true;
+	fd = dial(w);
+	say(fd, GET("/"));
+	hear(w, fd, out, sizeof(out), NULL);
+	assert_non_null(strstr(out, "HTTP/1.1 403 "));
+	assert_non_null(strstr(out, "not by this door"));
+	assert_int_equal(w->requests, 0);
+	assert_int_equal(w->asked, 1);
+	close(fd);
+}
+
+/* On TCP: a client that turned away in between gets what is everybody's, and no token. */
+static void test_P4_conn_asks_again_before_a_token(void **state) {
+	struct world *w = *state;
+	struct conn_handler handler = { .request = on_request, .gone = on_gone, .arg = w };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct loopback at = { .family = AF_INET };
+	char out[1024];
+	struct error err;
+	int listening, id;
+
+	assert_int_equal(loopback_listen(&at, &listening, &err), 0);
+	assert_int_equal(conn_server_listen(w->server, listening, &handler, &id, &err), 0);
+	in.sin_port = htons(at.port);
+	w->hold = true;
+	for (int how = 0; how < 3; how++) {
+		struct http_reply reply = { .status = 200, .content_type = "text/plain", .body = STR("what was asked for"), .secret = how > 0 };
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		connect(fd, (struct sockaddr *)&in, sizeof(in));
+		for (int i = 0; i < 500 && send(fd, GET("/"), strlen(GET("/")), MSG_NOSIGNAL) < 0; i++)
+			spin(w, 2);
+		for (int i = 0; i < 500 && !w->held; i++)
+			spin(w, 2);
+		assert_int_equal(conn_peer(w->held)->uid, geteuid());
+		if (how < 2)
+			shutdown(fd, SHUT_WR); /* not seen by the loop yet */
+		conn_reply(w->held, &reply);
+		w->held = NULL;
+		hear(w, fd, out, sizeof(out), how == 1 ? NULL : "what was asked for");
+		if (how == 1)
+			assert_string_equal(out, "");
+		close(fd);
+	}
+	close(listening);
+}
+
 #define WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -650,8 +810,14 @@ int main(void) {
 		WORLD(test_conn_lets_the_rest_wait_when_all_places_are_taken),
 		WORLD(test_conn_says_why_when_a_uid_has_too_many),
 		WORLD(test_conn_drains_what_is_under_way),
+		WORLD(test_conn_holds_a_connection_that_idles),
+		WORLD(test_conn_says_why_it_lets_go),
+		WORLD(test_conn_shuts_one_door_and_no_other),
+		WORLD(test_conn_turns_away_before_a_byte_is_read),
+		WORLD(test_P4_conn_asks_again_before_a_token),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,12 @@ static void test_record_of_each_type_says_only_what_there_is(void **state) {
 		{ { .type = RECORD_RECOVERED, .file = "000001.j", .bytes = 9 },
 		  "{\"type\":\"recovered\"" AT_NOON ",\"file\":\"000001.j\",\"bytes\":9}" },
 		{ { .type = RECORD_LATE, .indices = indices, .n_indices = 1 }, "{\"type\":\"late\"" AT_NOON ",\"indices\":[3]}" },
+		{ { .type = RECORD_OPENED, .peer_known = true, .uid = 7, .gid = -1, .session = "5e", .target = "sa@p.x", .also = delegates,
+		    .n_also = 1, .port = 40000 },
+		  "{\"type\":\"opened\"" AT_NOON ",\"uid\":7,\"session\":\"5e\",\"target\":\"sa@p.x\","
+		  "\"also\":[\"a@p.iam.gserviceaccount.com\"],\"port\":40000}" },
+		{ { .type = RECORD_CLOSED, .session = "5e", .reason = "CLIENT_LEFT", .counts_tokens = true },
+		  "{\"type\":\"closed\"" AT_NOON ",\"session\":\"5e\",\"reason\":\"CLIENT_LEFT\",\"tokens\":0}" },
 	};
 
 	(void)state;
@@ -154,13 +160,13 @@ static char *repeated(const char *piece, size_t n) {
 static void fill(struct audit_record *r, const char *s, const char *const *list, size_t n, const uint64_t *numbers, size_t n_numbers) {
 	*r = (struct audit_record){
 		.type = RECORD_RECOVERED, .time = { INT64_C(253402300799), 999999999 },
-		.flight = s, .request = s, .principal = s, .auth = s, .peer_known = true, .uid = INT64_MIN, .gid = INT64_MIN,
-		.pid = INT64_MIN, .exe = s, .surface = s, .permission = s, .target = s, .asked_scopes = list, .n_asked_scopes = n,
+		.flight = s, .request = s, .principal = s, .auth = s, .peer_known = true, .uid = INT64_MIN, .gid = INT64_MAX,
+		.pid = INT64_MIN, .exe = s, .session = s, .surface = s, .permission = s, .target = s, .also = list, .n_also = n, .port = INT32_MIN, .asked_scopes = list, .n_asked_scopes = n,
 		.scopes = list, .n_scopes = n, .asked_lifetime_s = INT64_MIN, .delegates = list, .n_delegates = n, .audience = s,
 		.justification = s, .decision = s, .reason = s, .binding = s, .policy = s, .bound_by = s, .lifetime_s = INT64_MIN,
 		.expires_at = INT64_C(253402300799), .token_sha256 = s, .cached = true, .undelivered = true,
 		.upstream_ms = UINT32_MAX, .upstream_status = INT32_MIN, .error = s, .file = s, .bytes = INT64_MAX,
-		.refused = INT64_MAX, .indices = numbers, .n_indices = n_numbers,
+		.refused = INT64_MAX, .counts_tokens = true, .tokens = INT64_MAX, .indices = numbers, .n_indices = n_numbers,
 	};
 }
 
@@ -272,7 +278,7 @@ static void assert_head(const char *json, enum record_type type, const char *fli
 
 static void test_record_head_finds_type_and_flight_without_parsing(void **state) {
 	(void)state;
-	for (enum record_type type = RECORD_INTENT; type <= RECORD_LATE; type++) {
+	for (enum record_type type = RECORD_INTENT; type < N_RECORD_TYPES; type++) {
 		struct audit_record record = { .type = type, .time = noon, .flight = type % 2 ? "ab-7" : NULL, .request = "r-1" };
 		struct buf b = RECORD_BUF;
 

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,9 @@ static int connect_to(const char *url) {
 
 static void send_question(int fd, const char *method, const char *path, const char *headers, const char *body) {
 	char *text;
-	int n = asprintf(&text, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", method, path,
-			 headers ? headers : "", body ? strlen(body) : (size_t)0, body ? body : "");
+	bool host = headers && strcasestr(headers, "Host:");
+	int n = asprintf(&text, "%s %s HTTP/1.1\r\n%sConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", method, path,
+			 host ? "" : "Host: x\r\n", headers ? headers : "", body ? strlen(body) : (size_t)0, body ? body : "");
 
 	assert(n > 0 && send(fd, text, (size_t)n, MSG_NOSIGNAL) == n);
 	free(text);

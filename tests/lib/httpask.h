@@ -12,7 +12,7 @@ struct http_answer {
 	json_t *json; /* the body, where it is JSON */
 };
 
-/* url: "http://127.0.0.1:PORT"; headers: complete lines with CRLF, or NULL; body NULL: none. */
+/* url: "http://127.0.0.1:PORT"; headers: complete lines with CRLF, or NULL (a Host among them is the only one); body NULL: none. */
 void http_ask(const char *url, const char *method, const char *path, const char *headers, const char *body,
 	      struct http_answer *out);
 void http_answer_fini(struct http_answer *answer);

@@ -151,12 +151,12 @@ static void write_config(struct world *w) {
 	snprintf(peers, sizeof(peers), "peers: [{uid: %u, principal: \"" ME "\"}]\n", geteuid());
 	snprintf(upstream, sizeof(upstream), "credential: {file: google/broker-key.json}\nendpoints: {iamCredentials: \"%s\"}\n", w->url);
 	snprintf(text, sizeof(text),
-		 "listeners: [{unix: hp.sock}]\n"
+		 "listeners: [{unix: hp.sock}%s]\n"
 		 "%s"
 		 "policy: policy.yaml\n"
 		 "audit: {directory: audit, segmentSize: 512KiB%s}\n"
 		 "%s%s",
-		 strstr(w->config_more, "peers:") ? "" : peers, w->audit_more[0] ? w->audit_more : ", lowWater: 0",
+		 w->listeners_more, strstr(w->config_more, "peers:") ? "" : peers, w->audit_more[0] ? w->audit_more : ", lowWater: 0",
 		 w->upstream[0] ? w->upstream : upstream, w->config_more);
 	write_file(w, "hallpassd.yaml", text);
 }

@@ -33,6 +33,7 @@
 struct world {
 	char dir[64], socket[100], url[128];
 	char config_more[1024]; /* lines added to hallpassd.yaml; `peers:` among them replaces the one for ME */
+	char listeners_more[300]; /* further items of `listeners:`, ", {tcp: …}" */
 	char audit_more[64];	/* more of its `audit:`, ", deadline: 1s" */
 	char upstream[1024];	/* lines in place of its usual credential and endpoints */
 	char wrap[256];		/* words put before hallpassd: "strace -f …", "eatmydata" */

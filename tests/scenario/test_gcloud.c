@@ -68,8 +68,6 @@ static int setup(void **state) {
 					     "CLOUDSDK_CORE_ACCOUNT", "CLOUDSDK_AUTH_ACCESS_TOKEN", "CLOUDSDK_ACTIVE_CONFIG_NAME" };
 
 	(void)state;
-	if (system("command -v gcloud >/dev/null") != 0)
-		return 0;
 	world_start(&w);
 	for (size_t i = 0; i < sizeof(clean) / sizeof(clean[0]); i++)
 		unsetenv(clean[i]);
@@ -92,7 +90,7 @@ static int teardown(void **state) {
 }
 
 static void need_gcloud(void) {
-	if (w.google > 0)
+	if (system("command -v gcloud >/dev/null") == 0)
 		return;
 	print_message("skipped: gcloud is not installed\n");
 	skip();
@@ -167,6 +165,58 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	records = world_records(&w, NULL, 0);
 	assert_true(records_have_token(records, sha)); /* P1 */
 	json_decref(records);
+}
+
+/* Without the token file it finds the session's metadata server, by itself, and its account there. */
+static void test_gcloud_takes_the_metadata_server(void **state) {
+	json_t *records;
+
+	(void)state;
+	need_gcloud();
+	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
+	world_policy(&w, "version: 1\nbindings:\n  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], maxLifetime: 1h, permissions: "
+			 "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\n");
+	world_daemon(&w);
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
+				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
+				 "gcloud auth print-identity-token --audiences=https://x.example", NULL),
+			 0);
+	assert_int_equal(strncmp(out, SA_DEV "\nya29.standin-", strlen(SA_DEV) + 14), 0);
+	assert_non_null(strstr(out, "\neyJ"));
+	records = world_records(&w, NULL, 0);
+	assert_member(records_last(records, "issued"), "surface", "metadata");
+	assert_int_equal(json_integer_value(json_object_get(records_last(records, "closed"), "tokens")), records_count(records, "issued") - 1);
+	json_decref(records);
+}
+
+/* A policy that gives no ID token is no obstacle: gcloud asks for one at each refresh, and takes a 404. */
+static void test_gcloud_goes_without_an_id_token(void **state) {
+	(void)state;
+	need_gcloud();
+	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
+	world_daemon(&w);
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
+				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth print-access-token", NULL),
+			 0);
+	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+}
+
+/* google-auth as Python programs use it, where it is installed. */
+static void test_google_auth_takes_the_metadata_server(void **state) {
+	static const char program[] =
+		"import google.auth, google.auth.transport.requests as r\n"
+		"c, project = google.auth.default(scopes=['https://www.googleapis.com/auth/cloud-platform'])\n"
+		"c.refresh(r.Request())\n"
+		"print(type(c).__module__, project, c.service_account_email, c.token[:13], c.valid)\n";
+
+	(void)state;
+	if (system("python3 -c 'import google.auth.transport.requests' 2>/dev/null") != 0) {
+		print_message("skipped: python3 has no google-auth (and requests)\n");
+		skip();
+	}
+	world_daemon(&w);
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "python3", "-c", program, NULL), 0);
+	assert_string_equal(out, "google.auth.compute_engine.credentials acme-ml " SA_DEV " ya29.standin- True\n");
 }
 
 /* --- what gcloud writes */
@@ -299,6 +349,9 @@ static void test_gcloud_cred_configs_serve_as_credentials(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_gcloud_prints_the_brokered_token),
+		SCENARIO(test_gcloud_takes_the_metadata_server),
+		SCENARIO(test_gcloud_goes_without_an_id_token),
+		SCENARIO(test_google_auth_takes_the_metadata_server),
 		SCENARIO(test_gcloud_login_serves_as_credential),
 		SCENARIO(test_gcloud_impersonating_login_serves_as_credential),
 		SCENARIO(test_gcloud_key_serves_as_credential),

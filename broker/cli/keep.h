@@ -1,0 +1,99 @@
+#pragma once
+
+/*
+ * What `run` and `env` keep for as long as something lasts, a command or a shell: a private directory, a fresh token file in it,
+ * and a session with the broker.
+ *
+ * Each part is driven from one poll() loop and never holds it up: x_fd() is what to poll for reading, x_timeout_ms() how long at most,
+ * x_turn() what to do then.
+ */
+
+#include <poll.h>
+#include "broker/cli/cli.h"
+
+/*
+ * private.c: a directory of mode 0700 on tmpfs, which no disk ever sees, under a lock for as long as its owner lives: what a dead
+ * one has left behind is known by its free lock, and removed by the next.
+ */
+struct private {
+	char dir[256];
+	int fd; /* holds the lock; -1: none was made */
+};
+/* Sweeps up what dead ones left, on each tmpfs there is. ERR_UNAVAILABLE: there is no tmpfs. */
+int private_make(struct private *p, struct error *err);
+/* Replaces a file in it, mode 0600, whole or not at all. */
+int private_write(const struct private *p, const char *name, const char *text, struct error *err);
+void private_remove(struct private *p);
+
+/* lease.c: the token file, and its renewal by a child of ours: a slow broker holds nobody up. */
+struct lease {
+	struct cli *cli;
+	const char *account;
+	const json_t *body; /* of each request for a token; borrowed */
+	const struct private *private;
+	int64_t renew_at;  /* Unix seconds */
+	int64_t closes_at; /* end of the policy's window; 0: none seen */
+	char title[200];   /* of the window's condition */
+	int64_t retry_s;   /* pause before the next attempt, should this one fail: 1, 2, 4, … */
+	bool warned, told_failure, ended; /* ended: the policy says no; nothing more is tried */
+	pid_t renewer;			  /* 0: none under way */
+	int news;			  /* from the renewer; -1: none */
+};
+/* reply: the broker's to the first request. */
+int lease_begin(struct lease *lease, const json_t *reply, struct error *err);
+int lease_fd(const struct lease *lease);
+int lease_timeout_ms(const struct lease *lease);
+void lease_turn(struct lease *lease, bool readable);
+void lease_end(struct lease *lease);
+
+/*
+ * control.c: the connection that a session lives by. When it drops without a word, the session is opened anew, with the next broker
+ * and, where it can be had, at the same port; when the broker says why, that was its end.
+ */
+enum control_state { CONTROL_DOWN, CONTROL_OPENING, CONTROL_OPEN, CONTROL_ENDED };
+struct control {
+	struct cli *cli;
+	const struct private *private;
+	json_t *body; /* of the request for a session */
+	enum control_state state;
+	int fd; /* -1: none */
+	struct buf in;
+	int port; /* 0: it was never open */
+	int64_t retry_ms, at_ms; /* DOWN: the next attempt; OPENING: the last moment for an answer */
+	bool told;
+};
+/* Opens it, and waits for that. port 0: any. The handle stands in the private directory's file "handle". -1: err says why. */
+int control_begin(struct control *control, const json_t *token_body, struct error *err);
+int control_fd(const struct control *control);
+int control_timeout_ms(const struct control *control);
+void control_turn(struct control *control, bool readable);
+void control_end(struct control *control);
+
+/* All three together. */
+struct keeper {
+	struct cli *cli;
+	json_t *body; /* of each request for a token */
+	struct private private;
+	struct lease lease;
+	struct control control;
+};
+/* An exit code: what went wrong has been told. keeper_end() is due either way. */
+int keeper_begin(struct keeper *keeper, struct cli *cli);
+#define KEEPER_POLLS 2
+/* Fills polls, and gives the timeout. */
+int keeper_polls(const struct keeper *keeper, struct pollfd polls[KEEPER_POLLS]);
+void keeper_turn(struct keeper *keeper, const struct pollfd polls[KEEPER_POLLS]);
+void keeper_end(struct keeper *keeper);
+/* Another process of ours has it from now on. */
+void keeper_leave(struct keeper *keeper);
+
+/* environment.c: what programs are told by. value NULL: it must not be set. */
+typedef void environment_fn(void *arg, const char *name, const char *value);
+void environment_each(const struct keeper *keeper, environment_fn *set, void *arg);
+/* The same names, as they should be when the session is over. */
+void environment_undo(environment_fn *set, void *arg);
+
+/* A line on the terminal, while somebody else's program runs there. */
+void keep_tell(const struct cli *cli, enum color color, const char *text);
+int64_t keep_now_s(void);
+int64_t keep_now_ms(void); /* monotonic */

@@ -1,0 +1,80 @@
+/* The directory, the token file and the session together. See keep.h. */
+
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+#include "broker/cli/keep.h"
+#include "hallpass/cleanup.h"
+
+int64_t keep_now_s(void) {
+	return (int64_t)time(NULL);
+}
+
+int64_t keep_now_ms(void) {
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void keep_tell(const struct cli *cli, enum color color, const char *text) {
+	fprintf(stderr, "%shallpass: %s%s\n", out_color_err(cli, color), text, out_color_err(cli, COLOR_NONE));
+}
+
+/* A token first: whom the policy says no to is told so, and nothing else happens. */
+static int begin(struct keeper *k) {
+	json_t *reply = NULL;
+	struct error err = { 0 };
+	int r;
+
+	if (private_make(&k->private, &err) < 0)
+		return client_tell(k->cli, &err, NULL);
+	r = client_call(k->cli, API_PATH_TOKEN, json_incref(k->body), &reply);
+	if (r != API_EXIT_OK)
+		return r;
+	if (lease_begin(&k->lease, reply, &err) < 0 || control_begin(&k->control, k->body, &err) < 0)
+		r = client_tell(k->cli, &err, NULL);
+	json_decref(reply);
+	return r;
+}
+
+int keeper_begin(struct keeper *k, struct cli *cli) {
+	*k = (struct keeper){ .cli = cli, .private = { .fd = -1 }, .lease = { .news = -1 }, .control = { .fd = -1 } };
+	if (!cli->values[OPT_AS])
+		return help_usage_error(cli->command, "as whom? --as ACCOUNT; see `hallpass list`");
+	k->body = cli_token_body(cli);
+	if (!k->body)
+		return API_EXIT_USAGE;
+	k->lease.cli = k->control.cli = cli;
+	k->lease.account = cli->values[OPT_AS];
+	k->lease.body = k->body;
+	k->lease.private = k->control.private = &k->private;
+	return begin(k);
+}
+
+int keeper_polls(const struct keeper *k, struct pollfd polls[KEEPER_POLLS]) {
+	int lease = lease_timeout_ms(&k->lease), control = control_timeout_ms(&k->control);
+
+	polls[0] = (struct pollfd){ .fd = lease_fd(&k->lease), .events = POLLIN };
+	polls[1] = (struct pollfd){ .fd = control_fd(&k->control), .events = POLLIN };
+	return lease < 0 || (control >= 0 && control < lease) ? control : lease;
+}
+
+void keeper_turn(struct keeper *k, const struct pollfd polls[KEEPER_POLLS]) {
+	lease_turn(&k->lease, polls[0].revents != 0);
+	control_turn(&k->control, polls[1].revents != 0);
+}
+
+void keeper_leave(struct keeper *k) {
+	control_end(&k->control);
+	if (k->private.fd >= 0)
+		close(k->private.fd);
+	json_decref(k->body);
+}
+
+void keeper_end(struct keeper *k) {
+	lease_end(&k->lease);
+	private_remove(&k->private);
+	keeper_leave(k);
+}

@@ -1,0 +1,70 @@
+#pragma once
+
+/*
+ * A door: a TCP port on loopback, who may come in by it, and what it is for.
+ *
+ * The configuration's TCP listeners are doors, and each session has one (session.h); a surface sees no difference. A door lets in
+ * whom the kernel vouches for (authn/sockdiag.h) and, where it is somebody's, nobody else; it refuses what web pages and
+ * proxies send, and names that are not ours (surface/foreign.h); what is left goes to the surface whose path it is. It
+ * decides nothing: each request for a token is authenticated and decided by itself (request.h).
+ */
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "broker/conn.h"
+#include "broker/loopback.h"
+#include "broker/request.h"
+#include "hallpass/error.h"
+#include "hallpass/policy.h"
+
+struct metadata;
+
+#define DOOR_MAX_ACCOUNTS 16
+#define DOOR_HANDLE 65 /* 256 random bits in hex, and the NUL */
+
+/* What all doors share. Built by the broker. */
+struct front {
+	struct event_base *base;
+	struct conn_server *conns;
+	struct request_world *requests;
+	struct metadata *metadata;
+};
+
+struct door {
+	struct front *front;
+	struct loopback at;
+	int fd, id;			     /* the listening socket, and what conn.h calls it */
+	int64_t uid;			     /* whose it is; -1: everybody's whom `peers:` makes somebody */
+	char session[ASK_SESSION_MAX];	     /* "": the configuration's */
+	char handle[DOOR_HANDLE];	     /* what a protocol's own credential must be here; "": nothing is */
+	const char *accounts[DOOR_MAX_ACCOUNTS]; /* the first is the default */
+	size_t n_accounts;
+	json_t *names;			     /* owner of the accounts' texts */
+	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
+	int64_t used_ms;		     /* boottime: when somebody came last */
+	uint64_t tokens;		     /* that it gave */
+};
+
+struct door_spec {
+	struct loopback at; /* port 0: any */
+	int64_t uid;
+	const char *session; /* NULL: none, and no handle */
+	const char *const *accounts;
+	size_t n_accounts;
+	json_t *terms; /* taken; NULL: none */
+};
+
+/* Listens. ERR_UNAVAILABLE: the port cannot be had. */
+int door_new(struct front *front, const struct door_spec *spec, struct door **out, struct error *err);
+/* The port can be had by another from now on; who is inside goes on. */
+void door_stop(struct door *door);
+void door_free(struct door *door); /* and ends who is inside; takes NULL */
+
+/* "default", or one of its accounts: the account; NULL: it has no such. */
+const char *door_account(const struct door *door, const char *name);
+/* The body of an ask (surface/ask.h) for an account on the door's terms, for a surface to add to. NULL: memory. */
+json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account);
+/* Whether text is the door's handle; takes as long whatever is in it. */
+bool door_handle_is(const struct door *door, struct str text);

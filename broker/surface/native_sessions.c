@@ -1,0 +1,116 @@
+/* Sessions in the native API. See call.h; what a session is, tells session.h. */
+
+#include <stdlib.h>
+#include "broker/broker.h"
+#include "broker/session.h"
+#include "broker/surface/ask.h"
+#include "broker/surface/call.h"
+#include "hallpass/api.h"
+#include "hallpass/cleanup.h"
+
+#define UNPRIVILEGED_PORT 1024
+
+/* What a request for a session has beside an ask. */
+struct opening {
+	struct ask ask;
+	const char *also[DOOR_MAX_ACCOUNTS];
+	size_t n_also;
+	uint16_t port;
+};
+
+/* Ports below 1024 are not for the asking: the broker may be root, its callers are not. */
+static int read_port(const json_t *value, uint16_t *port, struct error *err) {
+	json_int_t v = json_integer_value(value);
+
+	*port = 0;
+	if (!value)
+		return 0;
+	if (!json_is_integer(value) || v < UNPRIVILEGED_PORT || v > 65535)
+		return error_set(err, ERR_INVALID, API_PORT " must be a number from %d to 65535", UNPRIVILEGED_PORT);
+	*port = (uint16_t)v;
+	return 0;
+}
+
+/* Each account once, and the default not again. */
+static void drop_repeated(struct opening *o) {
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n_also; i++) {
+		bool known = !strcmp(o->also[i], o->ask.target);
+
+		for (size_t k = 0; k < n; k++)
+			known |= !strcmp(o->also[i], o->also[k]);
+		if (!known)
+			o->also[n++] = o->also[i];
+	}
+	o->n_also = n;
+}
+
+static int read_opening(const json_t *body, struct opening *o, struct error *err) {
+	static const char *const extras[] = { API_ALSO, API_PORT, NULL };
+
+	if (!body)
+		return error_set(err, ERR_INVALID, "a session for whom? {\"" API_SERVICE_ACCOUNT "\": …}");
+	if (ask_parse(body, PERMISSION_GET_ACCESS_TOKEN, extras, &o->ask, err) < 0 ||
+	    ask_emails(json_object_get(body, API_ALSO), API_ALSO, "an account of " API_ALSO, DOOR_MAX_ACCOUNTS - 1, o->also,
+		       &o->n_also, err) < 0 ||
+	    read_port(json_object_get(body, API_PORT), &o->port, err) < 0)
+		return -1;
+	o->ask.surface = "native";
+	drop_repeated(o);
+	return 0;
+}
+
+/* What each ask through its door begins with. */
+static json_t *terms_of(const json_t *body) {
+	json_t *terms = json_copy((json_t *)body);
+
+	json_object_del(terms, API_SERVICE_ACCOUNT);
+	json_object_del(terms, API_ALSO);
+	json_object_del(terms, API_PORT);
+	return terms;
+}
+
+static json_t *describe(const struct door *door) {
+	json_t *also = json_array();
+
+	for (size_t i = 1; i < door->n_accounts; i++)
+		json_array_append_new(also, json_string(door->accounts[i]));
+	return json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE, door->handle,
+			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also);
+}
+
+void answer_session_open(struct call *call) {
+	struct opening opening = { 0 };
+	struct session *session;
+	struct error err;
+
+	if (read_opening(call->body, &opening, &err) == 0 &&
+	    session_open(broker_sessions(call_broker(call)),
+			 &(struct session_wish){ .caller = &call->caller,
+						 .ask = &opening.ask,
+						 .also = opening.also,
+						 .n_also = opening.n_also,
+						 .port = opening.port,
+						 .terms = terms_of(call->body) },
+			 call->conn, &session, &err) == 0)
+		call_reply_json(call, describe(session_door(session)));
+	else
+		call_fail(call, &err, NULL, NULL, 0);
+}
+
+/* Somebody else's is not there. */
+void answer_session_end(struct call *call) {
+	struct session *session = session_find(broker_sessions(call_broker(call)), call->name);
+	struct error err;
+	json_t *reply;
+
+	if (!session || (strcmp(session_principal(session), call->caller.principal) && !call_is_operators(call))) {
+		error_set(&err, ERR_NOT_FOUND, "you have no session %s", call->name);
+		call_fail(call, &err, NULL, NULL, 0);
+		return;
+	}
+	reply = json_pack("{s:s, s:I}", API_SESSION, call->name, API_TOKENS, (json_int_t)session_door(session)->tokens);
+	session_end(session, "DELETED", "the session was ended");
+	call_reply_json(call, reply);
+}

@@ -1,0 +1,68 @@
+/* door: its accounts, the terms of what is asked through it, and its handle. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "broker/door.h"
+#include "hallpass/cleanup.h"
+
+#define A "a@p.iam.gserviceaccount.com"
+#define B "b@p.iam.gserviceaccount.com"
+
+static void test_door_knows_its_accounts_and_no_other(void **state) {
+	const struct door door = { .accounts = { A, B }, .n_accounts = 2 };
+
+	(void)state;
+	assert_string_equal(door_account(&door, "default"), A);
+	assert_string_equal(door_account(&door, B), B);
+	assert_null(door_account(&door, "c@p.iam.gserviceaccount.com"));
+	assert_null(door_account(&door, ""));
+	assert_null(door_account(&door, "Default"));
+}
+
+static void assert_asks(const struct door *door, enum policy_permission permission, const char *want) {
+	json_t *body = door_ask(door, permission, B), *expected = json_loads(want, 0, NULL);
+
+	assert_true(json_equal(body, expected));
+	json_decref(body);
+	json_decref(expected);
+}
+
+static void test_door_asks_on_its_terms(void **state) {
+	struct door door = { .accounts = { A }, .n_accounts = 1 };
+
+	(void)state;
+	assert_asks(&door, PERMISSION_GET_ACCESS_TOKEN, "{\"serviceAccount\": \"" B "\"}");
+	door.terms = json_pack("{s:[s], s:s, s:s}", "scopes", "x", "lifetime", "60s", "justification", "INC-7");
+	assert_asks(&door, PERMISSION_GET_ACCESS_TOKEN,
+		    "{\"serviceAccount\": \"" B "\", \"scopes\": [\"x\"], \"lifetime\": \"60s\", \"justification\": \"INC-7\"}");
+	assert_asks(&door, PERMISSION_GET_OPEN_ID_TOKEN, "{\"serviceAccount\": \"" B "\", \"justification\": \"INC-7\"}");
+	assert_int_equal(json_object_size(door.terms), 3); /* they stay as they are */
+	json_decref(door.terms);
+}
+
+static void test_door_has_one_handle_or_none(void **state) {
+	struct door door = { .session = "" };
+	char handle[DOOR_HANDLE];
+
+	(void)state;
+	assert_false(door_handle_is(&door, STR("")));
+	memset(door.handle, 'a', DOOR_HANDLE - 1);
+	memcpy(handle, door.handle, sizeof(handle));
+	assert_true(door_handle_is(&door, str_of(handle)));
+	assert_false(door_handle_is(&door, (struct str){ handle, DOOR_HANDLE - 2 }));
+	assert_false(door_handle_is(&door, STR("")));
+	handle[DOOR_HANDLE - 2] = 'b';
+	assert_false(door_handle_is(&door, str_of(handle)));
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_door_knows_its_accounts_and_no_other),
+		cmocka_unit_test(test_door_asks_on_its_terms),
+		cmocka_unit_test(test_door_has_one_handle_or_none),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
