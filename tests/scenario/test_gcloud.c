@@ -183,7 +183,7 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 			 0);
 	assert_int_equal(strncmp(out, SA_DEV "\nya29.standin-", strlen(SA_DEV) + 14), 0);
 	assert_non_null(strstr(out, "\neyJ"));
-	records = world_records(&w, NULL, 0);
+	records = records_wait(&w, "closed", 1);
 	assert_member(records_last(records, "issued"), "surface", "metadata");
 	assert_int_equal(json_integer_value(json_object_get(records_last(records, "closed"), "tokens")), records_count(records, "issued") - 1);
 	json_decref(records);
