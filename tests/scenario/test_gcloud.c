@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/lib/httpstub.h"
+#include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
 #define DELEGATE "hallpass-delegate@acme-ml.iam.gserviceaccount.com"
