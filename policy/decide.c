@@ -129,12 +129,11 @@ struct verdict judge_denial(const struct decide *d, const struct rule *rule) {
 
 	if (!rule->condition)
 		return v;
-	switch (condition_eval(rule->condition, &d->q, NULL, 0)) {
+	switch (condition_judge(rule->condition, &d->q, false, farthest(d, longest_lifetime(d)), &v.until)) {
 	case CONDITION_TRUE:
 		break;
 	case CONDITION_FALSE:
 		v.reason = REASON_NONE;
-		v.until = condition_horizon(rule->condition, &d->q, false, farthest(d, longest_lifetime(d)));
 		v.bound_by = BOUND_BY_DENIAL_CONDITION;
 		break;
 	case CONDITION_ERROR:
@@ -154,16 +153,22 @@ static bool any_scope(const struct decide *d, const struct rule *rule) {
 	return false;
 }
 
+/* All but the condition. */
 static enum decision_reason judge_state(const struct decide *d, const struct rule *rule) {
 	if (d->q.now < rule->not_before)
 		return REASON_NOT_YET;
 	if (d->q.now >= rule->not_after)
 		return REASON_EXPIRED;
-	if (!any_scope(d, rule))
-		return REASON_SCOPE;
+	return any_scope(d, rule) ? REASON_ALLOWED : REASON_SCOPE;
+}
+
+/* until: from when on it no longer surely holds, as far as a token of this lifetime could live. */
+static enum decision_reason judge_condition(const struct decide *d, const struct rule *rule, int64_t lifetime_s,
+					    int64_t *until) {
+	*until = INT64_MAX;
 	if (!rule->condition)
 		return REASON_ALLOWED;
-	switch (condition_eval(rule->condition, &d->q, NULL, 0)) {
+	switch (condition_judge(rule->condition, &d->q, true, farthest(d, lifetime_s), until)) {
 	case CONDITION_TRUE:
 		return REASON_ALLOWED;
 	case CONDITION_FALSE:
@@ -198,16 +203,13 @@ static int64_t left_until(const struct decide *d, int64_t until) {
 /*
  * The clock allowance is taken off instants alone: only they compare Google's clock with ours.
  */
-static void judge_lifetime(const struct decide *d, struct verdict *v) {
+static void judge_lifetime(const struct decide *d, struct verdict *v, int64_t condition_until) {
 	enum bound_by until_by = d->until_by;
 	int64_t left;
 
-	v->lifetime_s = relative_lifetime(d, v->rule, &v->bound_by);
 	v->until = d->until;
 	tighten(v->rule->not_after, BOUND_BY_NOT_AFTER, &v->until, &until_by);
-	if (v->rule->condition)
-		tighten(condition_horizon(v->rule->condition, &d->q, true, farthest(d, v->lifetime_s)),
-			BOUND_BY_CONDITION, &v->until, &until_by);
+	tighten(condition_until, BOUND_BY_CONDITION, &v->until, &until_by);
 	if (v->until == INT64_MAX)
 		return;
 	left = left_until(d, v->until);
@@ -221,9 +223,18 @@ static void judge_lifetime(const struct decide *d, struct verdict *v) {
 
 struct verdict judge_binding(const struct decide *d, const struct rule *rule) {
 	struct verdict v = { .rule = rule, .reason = judge_state(d, rule) };
+	enum bound_by bound_by;
+	int64_t lifetime_s, until;
 
-	if (v.reason == REASON_ALLOWED)
-		judge_lifetime(d, &v);
+	if (v.reason != REASON_ALLOWED)
+		return v;
+	lifetime_s = relative_lifetime(d, rule, &bound_by);
+	v.reason = judge_condition(d, rule, lifetime_s, &until);
+	if (v.reason != REASON_ALLOWED)
+		return v;
+	v.lifetime_s = lifetime_s;
+	v.bound_by = bound_by;
+	judge_lifetime(d, &v, until);
 	return v;
 }
 
