@@ -213,8 +213,14 @@ BENCH = $(patsubst %,$(BUILD)/tests/bench/%,load rawsync idle firstaccept)
 $(BENCH): %: %.o
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) -o $@ $<
-bench: all $(BUILD)/google-standin $(BENCH)
+$(BUILD)/tests/bench/policybench: $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpolicy.a
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LIBS_POLICY)
+bench: all $(BUILD)/google-standin $(BENCH) $(BUILD)/tests/bench/policybench
 	@tests/bench/bench.sh $(BUILD) $(ROUNDS)
+# Of the policy engine alone.
+bench-policy: $(BUILD)/tests/bench/policybench
+	@tests/bench/policy.sh $(BUILD) $(ROUNDS)
 
 # Manual pages and completion are printed by the programs themselves, from the tables that they run by.
 PAGES = $(BUILD)/share/hallpass.1 $(BUILD)/share/hallpassd.8 $(BUILD)/share/hallpassd.yaml.5 \
@@ -261,7 +267,7 @@ help:
 	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench pages install clean help FORCE
+.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench bench-policy pages install clean help FORCE
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

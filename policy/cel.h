@@ -326,6 +326,7 @@ struct cel_limits {
 	uint32_t nodes;
 	uint32_t compile_bytes;
 	uint32_t iterations; /* per evaluation, summed over nested loops */
+	uint32_t cost;	     /* per evaluation: see cel_estimate() */
 	uint32_t regex;	     /* bytes of one pattern */
 	uint32_t regex_memory; /* bytes RE2 may use for one pattern */
 };
@@ -359,6 +360,7 @@ const struct cel_node *cel_program_root(const struct cel_program *program);
 const struct cel_type *cel_program_type(const struct cel_program *program);
 struct str cel_program_text(const struct cel_program *program);
 bool cel_program_uses(const struct cel_program *program, unsigned slot);
+uint32_t cel_program_ids(const struct cel_program *program); /* its nodes' ids are below */
 
 /* ---- Evaluating ---- */
 
@@ -378,13 +380,46 @@ struct cel_value cel_eval(const struct cel_program *program, const struct cel_ac
 struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena);
 
+/* What an evaluation may still take. */
+struct cel_budget {
+	uint32_t iterations, cost;
+};
+
 /*
- * The same as one part of a whole: takes the iterations that it costs from *iterations, which begins as
- * cel_program_iterations(), and fails where they run out, as the whole would.
+ * The same as one part of a whole: takes what it costs from *budget, which begins as cel_program_budget(), and fails
+ * where that runs out, as the whole would.
  */
 struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations);
-uint32_t cel_program_iterations(const struct cel_program *program);
+			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget);
+struct cel_budget cel_program_budget(const struct cel_program *program);
+
+/* ---- Cost ---- */
+
+/* How large a value may be, at most; of lists and maps also what is in them, at any depth. */
+struct cel_size {
+	uint32_t bytes, items;
+	uint32_t inner_bytes, inner_items;
+};
+
+/* Of attributes: the first n slots, and those from there on. */
+struct cel_hints {
+	const struct cel_size *slots;
+	size_t n;
+	struct cel_size others;
+};
+
+struct cel_estimate {
+	uint64_t cost;		     /* UINT64_MAX: that much, or more */
+	const struct cel_node *node; /* the loop or call with the greatest share; NULL: none has one */
+};
+
+/*
+ * What an evaluation costs at most whose attributes are no larger than the hints say, in an arena of so many bytes. The model is cel-go's, in its units: a node costs 1, a list literal 10, a map 30, a message 40, looking through a
+ * text a tenth for each byte, a loop its body for each element. An evaluation counts in the same units, with the sizes that
+ * it meets, and never counts more; past cel_limits.cost it fails. What api.getAttribute() finds counts as its default.
+ */
+void cel_estimate(const struct cel_program *program, const struct cel_hints *hints, uint32_t arena_bytes,
+		  struct cel_estimate *out);
 
 /* The position of a byte of the expression: 1-based line and column in code points. */
 void cel_position(struct str text, uint32_t offset, uint32_t *line, uint32_t *column);

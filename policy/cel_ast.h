@@ -135,7 +135,18 @@ struct cel_node {
 	bool zone_resolved;
 	const struct cel_regex *regex; /* matches() with a constant pattern */
 	const struct cel_set *set;   /* `in` with a long constant list */
+	uint32_t fixed;		     /* what evaluating it costs, but for what depends on sizes */
+	uint32_t turn;		     /* CEL_N_LOOP: what one turn costs */
+	uint8_t charge;		     /* enum cel_charge: what a call costs by the sizes of its arguments */
+	uint32_t id;		     /* 0 up to cel_program_ids(), each node its own; of those that are no constants, or lists */
+	uint64_t uses;		     /* slots that it or what is below it reads: cel_slot_bit() */
+	uint64_t free_locals;	     /* variables that it reads and that are bound outside of it: 1 << slot */
 };
+
+/* Slots from 63 on share the last bit. */
+static inline uint64_t cel_slot_bit(uint32_t slot) {
+	return (uint64_t)1 << (slot < 63 ? slot : 63);
+}
 
 /* The node's own text. */
 static inline struct str cel_node_text(const struct cel_program *program, const struct cel_node *node) {

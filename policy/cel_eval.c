@@ -24,6 +24,10 @@ struct cel_value cel_fail_memory(void) {
 	return (struct cel_value){ .kind = CEL_ERROR, .fault = &out_of_memory };
 }
 
+struct cel_value cel_placed(struct cel_run *run, const struct cel_node *node, struct cel_value v) {
+	return v.kind == CEL_ERROR && v.fault == &out_of_memory ? cel_fail(run, node, out_of_memory.message) : v;
+}
+
 struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *message) {
 	struct cel_fault *fault = cel_run_alloc(run, sizeof(*fault));
 
@@ -57,14 +61,22 @@ struct cel_value cel_no_such_key(struct cel_run *run, const struct cel_node *nod
 }
 
 bool cel_spend(struct cel_run *run, uint32_t iterations) {
-	if (run->iterations < iterations)
+	if (run->left.iterations < iterations)
 		return false;
-	run->iterations -= iterations;
+	run->left.iterations -= iterations;
 	return true;
 }
 
 struct cel_value cel_fail_iterations(struct cel_run *run, const struct cel_node *node) {
 	return cel_fail(run, node, "too many loop iterations in one evaluation");
+}
+
+struct cel_value cel_fail_cost(struct cel_run *run, const struct cel_node *node) {
+	return cel_fail(run, node, "too much work in one evaluation");
+}
+
+struct cel_value cel_fail_turn(struct cel_run *run, const struct cel_node *loop) {
+	return run->left.iterations ? cel_fail_cost(run, loop) : cel_fail_iterations(run, loop);
 }
 
 struct cel_value cel_copy_string(struct cel_run *run, enum cel_kind kind, const void *p, size_t n) {
@@ -131,7 +143,7 @@ static struct cel_value eval_has_slot(const struct cel_node *node, struct cel_ru
 	return v.kind == CEL_UNKNOWN ? v : cel_of_bool(v.kind != CEL_NONE);
 }
 
-static struct cel_value eval_local(const struct cel_node *node, struct cel_run *run) {
+struct cel_value cel_eval_local(const struct cel_node *node, struct cel_run *run) {
 	struct cel_value v = run->locals[node->slot];
 
 	return v.kind == CEL_NONE ? cel_fail(run, node, "a loop's variable outside of its loop") : v;
@@ -174,37 +186,50 @@ static bool admits(const struct cel_overload *o, const struct cel_node *node, co
 	return true;
 }
 
+/* The overload that the checker found, or the first that admits the arguments. */
+static struct cel_value dispatch(const struct cel_node *node, struct cel_run *run, const struct cel_value *args) {
+	if (node->charge && !cel_charge(run, node, args))
+		return cel_fail_cost(run, node);
+	if (node->overload && node->overload->call && admits(node->overload, node, args))
+		return cel_placed(run, node, node->overload->call(node, run, args));
+	for (const struct cel_overload *o = node->function ? node->function->first : NULL; o; o = o->next)
+		if (o->call && admits(o, node, args))
+			return cel_placed(run, node, o->call(node, run, args));
+	return cel_no_such_overload(run, node);
+}
+
+struct cel_value cel_eval_with(const struct cel_node *node, struct cel_run *run, const struct cel_value *args) {
+	struct cel_value error = { 0 };
+
+	for (uint32_t i = 0; i < node->n; i++) {
+		if (args[i].kind == CEL_UNKNOWN)
+			error = args[i];
+		else if (cel_failed(args[i]) && error.kind == CEL_NONE)
+			error = args[i];
+	}
+	return error.kind == CEL_NONE ? dispatch(node, run, args) : error;
+}
+
 struct cel_value cel_eval_call(const struct cel_node *node, struct cel_run *run) {
-	struct cel_value args[CEL_MAX_ARGS], unknown = { 0 }, error = { 0 };
+	struct cel_value args[CEL_MAX_ARGS];
+	bool failed = false;
 
 	if (node->n > CEL_MAX_ARGS)
 		return cel_no_such_overload(run, node);
 	for (uint32_t i = 0; i < node->n; i++) {
 		args[i] = cel_eval_in(node->kids[i], run);
-		if (args[i].kind == CEL_UNKNOWN)
-			unknown = args[i];
-		else if (cel_failed(args[i]) && error.kind == CEL_NONE)
-			error = args[i];
+		failed |= cel_failed(args[i]);
 	}
-	if (unknown.kind == CEL_UNKNOWN)
-		return unknown;
-	if (error.kind != CEL_NONE)
-		return error;
-	if (node->overload && node->overload->call && admits(node->overload, node, args))
-		return node->overload->call(node, run, args);
-	for (const struct cel_overload *o = node->function ? node->function->first : NULL; o; o = o->next)
-		if (o->call && admits(o, node, args))
-			return o->call(node, run, args);
-	return cel_no_such_overload(run, node);
+	return failed ? cel_eval_with(node, run, args) : dispatch(node, run, args);
 }
 
 /* && and ||: `decides` absorbs errors and unknowns on either side. */
-static struct cel_value junction(const struct cel_node *node, struct cel_run *run, bool decides) {
-	struct cel_value unknown = { 0 }, error = { 0 };
+static inline struct cel_value junction(const struct cel_node *node, struct cel_run *run, bool decides) {
+	struct cel_value unknown = { 0 }, error = { 0 }, v;
+	struct cel_node *const *kid = node->kids, *const *end = kid + node->n;
 
-	for (uint32_t i = 0; i < node->n; i++) {
-		struct cel_value v = cel_eval_in(node->kids[i], run);
-
+	for (; kid < end; kid++) {
+		v = cel_eval_in(*kid, run);
 		if (v.kind == CEL_BOOL) {
 			if (v.b == decides)
 				return v;
@@ -261,14 +286,14 @@ static struct cel_value eval_list(const struct cel_node *node, struct cel_run *r
 	bool present;
 
 	if (!items)
-		return cel_fail_memory();
+		return cel_placed(run, node, cel_fail_memory());
 	for (uint32_t i = 0; i < node->n; i++) {
 		items[n] = cel_eval_element(node, i, run, &present);
 		if (cel_failed(items[n]))
 			return items[n];
 		n += present;
 	}
-	return cel_make_list(run, items, n);
+	return cel_placed(run, node, cel_make_list(run, items, n));
 }
 
 static struct cel_value eval_map(const struct cel_node *node, struct cel_run *run) {
@@ -276,7 +301,7 @@ static struct cel_value eval_map(const struct cel_node *node, struct cel_run *ru
 	bool present;
 
 	if (!entries)
-		return cel_fail_memory();
+		return cel_placed(run, node, cel_fail_memory());
 	for (uint32_t i = 0; i < node->n; i += 2) {
 		entry->key = cel_eval_in(node->kids[i], run);
 		if (cel_failed(entry->key))
@@ -286,14 +311,14 @@ static struct cel_value eval_map(const struct cel_node *node, struct cel_run *ru
 			return entry->value;
 		entry += present;
 	}
-	return cel_make_map(run, node, entries, (size_t)(entry - entries));
+	return cel_placed(run, node, cel_make_map(run, node, entries, (size_t)(entry - entries)));
 }
 
 /* --- planning */
 
 static cel_eval_fn *const evaluators[] = {
 	[CEL_N_CONST] = cel_eval_const, [CEL_N_IDENT] = eval_undeclared, [CEL_N_SLOT] = cel_eval_slot,
-	[CEL_N_LOCAL] = eval_local,	[CEL_N_SELECT] = eval_select,	 [CEL_N_CALL] = cel_eval_call,
+	[CEL_N_LOCAL] = cel_eval_local, [CEL_N_SELECT] = eval_select,	 [CEL_N_CALL] = cel_eval_call,
 	[CEL_N_AND] = eval_and,		[CEL_N_OR] = eval_or,		 [CEL_N_NOT] = eval_not,
 	[CEL_N_COND] = eval_cond,	[CEL_N_LIST] = eval_list,	 [CEL_N_MAP] = eval_map,
 	[CEL_N_LOOP] = cel_eval_loop,	[CEL_N_BIND] = cel_eval_bind,	 [CEL_N_BLOCK] = cel_eval_block,
@@ -388,7 +413,7 @@ static bool foldable(const struct cel_node *node) {
 
 /* A constant sub-expression is evaluated once; one that fails stays, and fails when it is reached. */
 static void fold(struct cel_compile *c, struct cel_node *node) {
-	struct cel_run run = { .arena = &c->program->arena, .program = c->program, .iterations = 0 };
+	struct cel_run run = { .arena = &c->program->arena, .program = c->program, .left = { 0 } };
 	struct cel_value v;
 
 	if (!foldable(node) || node->fn == CEL_FN_GET_ATTRIBUTE)
@@ -402,7 +427,40 @@ static void fold(struct cel_compile *c, struct cel_node *node) {
 	node->n = 0;
 }
 
+static uint64_t local_bit(uint32_t slot) {
+	return slot < MAX_LOCALS ? (uint64_t)1 << slot : 0;
+}
+
+/* The variables that a node binds: for its children after the first, those of a block for every later one. */
+static uint64_t bound_by(const struct cel_node *node) {
+	uint64_t bound = 0;
+
+	if (node->kind == CEL_N_LOOP)
+		return local_bit(node->var) | local_bit(node->var2);
+	if (node->kind == CEL_N_BIND)
+		return local_bit(node->var);
+	for (uint32_t i = 0; node->kind == CEL_N_BLOCK && i + 1 < node->n; i++)
+		bound |= local_bit(node->var + i);
+	return bound;
+}
+
+/* What its value depends on. The children know it of themselves. */
+static void trace(struct cel_compile *c, struct cel_node *node) {
+	uint64_t bound = bound_by(node);
+
+	if (node->kind != CEL_N_CONST || node->constant.kind == CEL_LIST)
+		node->id = c->program->n_ids++;
+	node->uses = node->kind == CEL_N_SLOT ? cel_slot_bit(node->slot) : 0;
+	node->free_locals = node->kind == CEL_N_LOCAL ? local_bit(node->slot) : 0;
+	for (uint32_t i = 0; i < node->n; i++) {
+		node->uses |= node->kids[i]->uses;
+		node->free_locals |= node->kids[i]->free_locals & ~(i ? bound : 0);
+	}
+}
+
 static int plan(struct cel_compile *c, struct cel_node *node) {
+	cel_eval_fn *fused;
+
 	for (uint32_t i = 0; i < node->n; i++)
 		if (plan(c, node->kids[i]) < 0)
 			return -1;
@@ -418,6 +476,11 @@ static int plan(struct cel_compile *c, struct cel_node *node) {
 	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN)
 		plan_set(c, node);
 	fold(c, node);
+	trace(c, node);
+	cel_cost_plan(node);
+	fused = cel_fuse(node);
+	if (fused)
+		node->eval = fused;
 	return 0;
 }
 
@@ -426,13 +489,20 @@ int cel_plan(struct cel_compile *c) {
 		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "more than %d loop variables", MAX_LOCALS);
 		return -1;
 	}
-	return plan(c, c->program->root);
+	if (plan(c, c->program->root) < 0)
+		return -1;
+	if (c->program->root->fixed > c->program->limits.cost) {
+		cel_compile_fail(c, CEL_PHASE_LIMIT, c->program->root->at, "the expression costs %u without its loops, more than %u",
+				 c->program->root->fixed, c->program->limits.cost);
+		return -1;
+	}
+	return 0;
 }
 
 /* --- programs */
 
 const struct cel_limits cel_default_limits = {
-	.source = 32768, .depth = 96, .nodes = 20000, .compile_bytes = 8 << 20, .iterations = 10000, .regex = 1024,
+	.source = 32768, .depth = 96, .nodes = 20000, .compile_bytes = 8 << 20, .iterations = 10000, .cost = 1000000, .regex = 1024,
 	.regex_memory = 1 << 20,
 };
 
@@ -512,27 +582,33 @@ bool cel_program_uses(const struct cel_program *program, unsigned slot) {
 	return program->used[slot];
 }
 
+uint32_t cel_program_ids(const struct cel_program *program) {
+	return program->n_ids;
+}
+
 struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena, uint32_t *iterations) {
+			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget) {
 	struct cel_value locals[MAX_LOCALS], v;
 	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
-			       .activation = activation, .iterations = *iterations };
+			       .activation = activation, .left = *budget };
 
 	memset(locals, 0, program->n_locals * sizeof(*locals));
 	v = node->eval(node, &run);
-	*iterations = run.iterations;
+	*budget = run.left;
 	return v;
 }
 
-uint32_t cel_program_iterations(const struct cel_program *program) {
-	return program->limits.iterations;
+struct cel_budget cel_program_budget(const struct cel_program *program) {
+	uint32_t cost = program->limits.cost, fixed = program->root->fixed;
+
+	return (struct cel_budget){ program->limits.iterations, cost > fixed ? cost - fixed : 0 };
 }
 
 struct cel_value cel_eval_node(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena) {
-	uint32_t iterations = program->limits.iterations;
+	struct cel_budget budget = cel_program_budget(program);
 
-	return cel_eval_part(program, node, activation, arena, &iterations);
+	return cel_eval_part(program, node, activation, arena, &budget);
 }
 
 struct cel_value cel_eval(const struct cel_program *program, const struct cel_activation *activation,

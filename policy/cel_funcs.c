@@ -167,13 +167,6 @@ FN(span_neg) {
 	return cel_duration_negate(a[0].i, &d) ? cel_of_duration(d) : overflow(node, run, "duration");
 }
 
-static enum cel_time_field field_of(const struct cel_node *node) {
-	static const enum cel_time_field fields[] = { CEL_FULL_YEAR, CEL_MONTH, CEL_DATE, CEL_DAY_OF_MONTH, CEL_DAY_OF_WEEK,
-						      CEL_DAY_OF_YEAR, CEL_HOURS, CEL_MINUTES, CEL_SECONDS, CEL_MILLISECONDS };
-
-	return fields[node->fn - CEL_FN_GET_FULL_YEAR];
-}
-
 static bool find_zone(const struct cel_run *run, struct str name, struct zone_ref *out) {
 	const struct zones *zones = run->program->env->zones;
 
@@ -186,11 +179,11 @@ FN(get_time) {
 	if (!node->zone_resolved && !find_zone(run, cel_str(a[1]), &zone))
 		return cel_failf(run, node, "no time zone '%.*s': only zones that the policy names as constants are loaded",
 				 (int)(a[1].n > 60 ? 60 : a[1].n), a[1].s);
-	return cel_of_int(cel_time_get(field_of(node), cel_time_of(a[0]), zone));
+	return cel_of_int(cel_time_get(cel_getter_field(node), cel_time_of(a[0]), zone));
 }
 FN(get_span) {
 	UNUSED;
-	return cel_of_int(cel_duration_get(field_of(node), a[0].i));
+	return cel_of_int(cel_duration_get(cel_getter_field(node), a[0].i));
 }
 
 /* --- conversions */

@@ -93,7 +93,7 @@ struct cel_program {
 	struct cel_limits limits;
 	struct str text;
 	struct cel_node *root;
-	uint32_t n_nodes, n_locals;
+	uint32_t n_nodes, n_locals, n_ids;
 	unsigned mode;
 	struct cel_regex *regexes; /* C++ objects, chained, to be freed */
 	uint8_t *used;		   /* by slot */
@@ -132,28 +132,72 @@ struct cel_run {
 	struct cel_arena *arena;
 	const struct cel_program *program;
 	const struct cel_activation *activation;
-	uint32_t iterations; /* left */
+	struct cel_budget left;
 };
 
 static inline struct cel_value cel_eval_in(const struct cel_node *node, struct cel_run *run) {
 	return node->eval(node, run);
 }
 
-cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_call, cel_eval_loop, cel_eval_bind, cel_eval_block,
+cel_eval_fn cel_eval_const, cel_eval_slot, cel_eval_local, cel_eval_call, cel_eval_loop, cel_eval_bind, cel_eval_block,
 	cel_eval_struct;
+/* A call whose operands have been evaluated, whatever became of them: an unknown, else the first error, else the call. */
+struct cel_value cel_eval_with(const struct cel_node *node, struct cel_run *run, const struct cel_value *args);
+/* What evaluates the node in fewer steps with the same outcome (cel_fuse.c); NULL: nothing does. */
+cel_eval_fn *cel_fuse(const struct cel_node *node);
+#define CEL_FUSED 41 /* so many ways there are; tests see each of them at work */
 
 /* The i-th child's value; of [?e], {?k: e} and M{?f: e} what is in e; *present: there is something. */
 struct cel_value cel_eval_element(const struct cel_node *node, uint32_t i, struct cel_run *run, bool *present);
+
+/* Of a call that is a getter. */
+static inline enum cel_time_field cel_getter_field(const struct cel_node *node) {
+	static const uint8_t fields[] = { CEL_FULL_YEAR, CEL_MONTH, CEL_DATE, CEL_DAY_OF_MONTH, CEL_DAY_OF_WEEK,
+					  CEL_DAY_OF_YEAR, CEL_HOURS, CEL_MINUTES, CEL_SECONDS, CEL_MILLISECONDS };
+
+	return (enum cel_time_field)fields[node->fn - CEL_FN_GET_FULL_YEAR];
+}
 
 /* Errors. The message of cel_fail() is static text. */
 struct cel_value cel_fail(struct cel_run *run, const struct cel_node *node, const char *message);
 __attribute__((format(printf, 3, 4))) struct cel_value cel_failf(struct cel_run *run, const struct cel_node *node,
 								 const char *fmt, ...);
 struct cel_value cel_fail_memory(void);
+/* The same value, but memory that has run out has done so at this node, if a few bytes to say so are left. */
+struct cel_value cel_placed(struct cel_run *run, const struct cel_node *node, struct cel_value v);
 struct cel_value cel_no_such_overload(struct cel_run *run, const struct cel_node *node);
 struct cel_value cel_no_such_key(struct cel_run *run, const struct cel_node *node, struct cel_value key);
 bool cel_spend(struct cel_run *run, uint32_t iterations); /* false: the loop limit is reached */
 struct cel_value cel_fail_iterations(struct cel_run *run, const struct cel_node *node);
+struct cel_value cel_fail_cost(struct cel_run *run, const struct cel_node *node);
+
+/* One more turn of a loop. False: give cel_fail_turn(). */
+static inline bool cel_turn(struct cel_run *run, const struct cel_node *loop) {
+	if (!run->left.iterations || run->left.cost < loop->turn)
+		return false;
+	run->left.iterations--;
+	run->left.cost -= loop->turn;
+	return true;
+}
+struct cel_value cel_fail_turn(struct cel_run *run, const struct cel_node *loop);
+
+/* ---- Cost (cel_cost.c) ---- */
+
+/* What of its arguments a call looks through. */
+enum cel_charge {
+	CEL_CHARGE_NONE,
+	CEL_CHARGE_ALL,	    /* everything: texts and lists */
+	CEL_CHARGE_TEXT,    /* the first, if it is a text */
+	CEL_CHARGE_SECOND,  /* as much as the second has: a prefix, a key */
+	CEL_CHARGE_LESSER,  /* as much as both texts have: comparisons */
+	CEL_CHARGE_PRODUCT, /* a text in a text */
+	CEL_CHARGE_PATTERN, /* a regular expression in a text */
+	CEL_CHARGE_MEMBER,  /* a value in a list or map */
+};
+
+void cel_cost_plan(struct cel_node *node); /* fixed, turn and charge, when the children have theirs */
+/* Takes what a call of these arguments costs. False: give cel_fail_cost(). */
+bool cel_charge(struct cel_run *run, const struct cel_node *node, const struct cel_value *args);
 
 /* Room in the run's arena; NULL: return cel_fail_memory(). */
 static inline void *cel_run_alloc(struct cel_run *run, size_t n) {
@@ -201,7 +245,7 @@ bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v
 
 /* Membership in a constant list. Building NULL: memory, or an item that is no number, string or bool. */
 struct cel_set {
-	uint32_t mask;
+	uint32_t mask, longest;		/* longest: of its texts */
 	const struct cel_value *places; /* CEL_NONE: free */
 };
 const struct cel_set *cel_set_build(struct cel_arena *arena, struct cel_value list);

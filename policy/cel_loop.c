@@ -11,9 +11,16 @@ struct range {
 	struct cel_map_iter iter;
 };
 
-static bool range_next(struct range *r, const struct cel_node *node, struct cel_run *run) {
+static inline bool range_next(struct range *r, const struct cel_node *node, struct cel_run *run) {
 	struct cel_value key, value;
 
+	/* Most loops: over the items of a list, one variable. */
+	if (r->of.kind == CEL_LIST && !(r->of.flags & CEL_VALUE_JSON) && node->var2 == CEL_NO_LOCAL) {
+		if (r->i >= r->of.list->n)
+			return false;
+		run->locals[node->var] = r->of.list->items[r->i++];
+		return true;
+	}
 	if (r->of.kind == CEL_MAP) {
 		if (!cel_map_next(r->of, &r->iter, &key, &value))
 			return false;
@@ -41,14 +48,18 @@ static struct cel_value loop_decide(const struct cel_node *node, struct cel_run 
 	while (range_next(r, node, run)) {
 		struct cel_value v;
 
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
-		v = truth_of(cel_eval_in(node->kids[1], run), node, run);
-		if (v.kind == CEL_BOOL && v.b == decides)
-			return v;
+		if (!cel_turn(run, node))
+			return cel_fail_turn(run, node);
+		v = cel_eval_in(node->kids[1], run);
+		if (v.kind == CEL_BOOL) {
+			if (v.b == decides)
+				return v;
+			continue;
+		}
+		v = truth_of(v, node, run);
 		if (v.kind == CEL_UNKNOWN)
 			unknown = v;
-		else if (v.kind != CEL_BOOL && !error.kind)
+		else if (!error.kind)
 			error = v;
 	}
 	return unknown.kind ? unknown : error.kind ? error : cel_of_bool(!decides);
@@ -60,8 +71,8 @@ static struct cel_value loop_one(const struct cel_node *node, struct cel_run *ru
 	while (range_next(r, node, run)) {
 		struct cel_value v;
 
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
+		if (!cel_turn(run, node))
+			return cel_fail_turn(run, node);
 		v = truth_of(cel_eval_in(node->kids[1], run), node, run);
 		if (v.kind != CEL_BOOL)
 			return v;
@@ -79,8 +90,8 @@ static struct cel_value loop_list(const struct cel_node *node, struct cel_run *r
 	if (!items)
 		return cel_fail_memory();
 	while (range_next(r, node, run)) {
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
+		if (!cel_turn(run, node))
+			return cel_fail_turn(run, node);
 		if (filter || node->n == 3) {
 			v = truth_of(cel_eval_in(node->kids[1], run), node, run);
 			if (v.kind != CEL_BOOL)
@@ -129,8 +140,8 @@ static struct cel_value loop_map(const struct cel_node *node, struct cel_run *ru
 		struct cel_map one = { .n = 1 };
 		struct cel_entry entry;
 
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
+		if (!cel_turn(run, node))
+			return cel_fail_turn(run, node);
 		if (node->n == 3) {
 			v = truth_of(cel_eval_in(node->kids[1], run), node, run);
 			if (v.kind != CEL_BOOL)
@@ -162,8 +173,8 @@ static struct cel_value loop_sort(const struct cel_node *node, struct cel_run *r
 	if (!entries || !items)
 		return cel_fail_memory();
 	for (; range_next(r, node, run); n++) {
-		if (!cel_spend(run, 1))
-			return cel_fail_iterations(run, node);
+		if (!cel_turn(run, node))
+			return cel_fail_turn(run, node);
 		entries[n] = (struct cel_entry){ cel_eval_in(node->kids[1], run), run->locals[node->var] };
 		if (cel_failed(entries[n].key))
 			return entries[n].key;
@@ -191,11 +202,11 @@ struct cel_value cel_eval_loop(const struct cel_node *node, struct cel_run *run)
 		return loop_one(node, run, &r);
 	case CEL_M_TRANSFORM_MAP:
 	case CEL_M_TRANSFORM_ENTRY:
-		return loop_map(node, run, &r);
+		return cel_placed(run, node, loop_map(node, run, &r));
 	case CEL_M_SORT_BY:
-		return loop_sort(node, run, &r);
+		return cel_placed(run, node, loop_sort(node, run, &r));
 	default:
-		return loop_list(node, run, &r);
+		return cel_placed(run, node, loop_list(node, run, &r));
 	}
 }
 

@@ -360,7 +360,7 @@ bool cel_equal(struct cel_value a, struct cel_value b) {
 #define EQUAL_FREE 16 /* looked at for nothing in each comparison, and for each iteration that is spent */
 
 bool cel_equal_in(struct cel_run *run, struct cel_value a, struct cel_value b, bool *equal) {
-	struct look look = { .left = EQUAL_FREE * ((uint64_t)run->iterations + 1) };
+	struct look look = { .left = EQUAL_FREE * ((uint64_t)run->left.iterations + 1) };
 	uint64_t all = look.left;
 
 	if (a.kind < CEL_LIST || b.kind < CEL_LIST) {
@@ -398,12 +398,27 @@ bool cel_is_zero_value(struct cel_value v) {
 	}
 }
 
+/* A text among the values of an array: looked at where they are. */
+static bool array_has_text(const json_t *array, uint32_t n, struct cel_value text) {
+	for (uint32_t i = 0; i < n; i++) {
+		const json_t *item = json_array_get(array, i);
+
+		if (json_is_string(item) && json_string_length(item) == text.n && memcmp(json_string_value(item), text.s, text.n) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v, bool *found) {
 	uint32_t n = cel_list_size(list);
 
 	*found = false;
 	if (!cel_spend(run, n / 16))
 		return false;
+	if (v.kind == CEL_STRING && list.flags & CEL_VALUE_JSON) {
+		*found = array_has_text(list.json, n, v);
+		return true;
+	}
 	for (uint32_t i = 0; i < n && !*found; i++)
 		if (!cel_equal_in(run, v, cel_list_at(list, i), found))
 			return false;
@@ -414,7 +429,7 @@ bool cel_list_has(struct cel_run *run, struct cel_value list, struct cel_value v
 
 const struct cel_set *cel_set_build(struct cel_arena *arena, struct cel_value list) {
 	struct cel_set *set = cel_arena_alloc(arena, sizeof(*set));
-	uint32_t n = cel_list_size(list), places = 8, at;
+	uint32_t n = cel_list_size(list), places = 8, longest = 0, at;
 	struct cel_value *table, v;
 
 	if (n > UINT32_MAX / 8)
@@ -432,12 +447,16 @@ const struct cel_set *cel_set_build(struct cel_arena *arena, struct cel_value li
 		for (at = cel_hash(v) & (places - 1); table[at].kind && !cel_equal(table[at], v); at = (at + 1) & (places - 1))
 			;
 		table[at] = v;
+		if (v.kind == CEL_STRING && v.n > longest)
+			longest = v.n;
 	}
-	*set = (struct cel_set){ .mask = places - 1, .places = table };
+	*set = (struct cel_set){ .mask = places - 1, .longest = longest, .places = table };
 	return set;
 }
 
 bool cel_set_has(const struct cel_set *set, struct cel_value v) {
+	if (v.kind == CEL_STRING && v.n > set->longest)
+		return false;
 	for (uint32_t at = cel_hash(v) & set->mask; set->places[at].kind; at = (at + 1) & set->mask)
 		if (key_equal(set->places[at], v))
 			return true;

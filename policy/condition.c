@@ -76,6 +76,32 @@ struct condition {
 	const char *title, *expression;
 };
 
+/*
+ * As large as requests may make them, or where nothing bounds them as they reasonably are: what conditions are priced by.
+ * Larger ones may cost an evaluation its budget, and then it errs.
+ */
+#define ANYTHING { .bytes = 512, .items = 64, .inner_bytes = 512, .inner_items = 64 }
+
+static const struct cel_size sizes[N_ATTRIBUTES] = {
+	[REQUEST_AUTH_PRINCIPAL] = { .bytes = 640 },
+	[REQUEST_AUTH_METHOD] = { .bytes = 32 },
+	[REQUEST_AUTH_CLAIMS] = ANYTHING,
+	[REQUEST_AUTH_ACCESS_LEVELS] = { .items = 64, .inner_bytes = 256 },
+	[REQUEST_SCOPES] = { .items = POLICY_MAX_SCOPES, .inner_bytes = 256 },
+	[REQUEST_PERMISSION] = { .bytes = 64 },
+	[REQUEST_AUDIENCE] = { .bytes = 1024 },
+	[REQUEST_JUSTIFICATION] = { .bytes = 1024 },
+	[REQUEST_SURFACE] = { .bytes = 32 },
+	[REQUEST_PEER_EXE] = { .bytes = 4096 },
+	[ORIGIN_IP] = { .bytes = 64 },
+	[RESOURCE_NAME] = { .bytes = 384 },
+	[RESOURCE_TYPE] = { .bytes = 64 },
+	[RESOURCE_SERVICE] = { .bytes = 64 },
+};
+
+/* Variables that are no attributes: of expressions by themselves. */
+static const struct cel_hints hints = { .slots = sizes, .n = N_ATTRIBUTES, .others = ANYTHING };
+
 struct condition_env {
 	struct cel_env *cel;
 	struct zones *zones;
@@ -168,6 +194,27 @@ static bool is_bounded(const struct cel_program *program, const struct condition
 	return false;
 }
 
+/* What could err for want of budget might be refused on the one request that matters. */
+static bool is_affordable(const struct cel_program *program, const struct condition_sink *sink) {
+	struct cel_estimate worst;
+	char message[400];
+	struct str text;
+
+	cel_estimate(program, &hints, CONDITION_MEMORY, &worst);
+	if (worst.cost <= cel_default_limits.cost)
+		return true;
+	if (!worst.node)
+		worst.node = cel_program_root(program);
+	text = cel_node_text(program, worst.node);
+	snprintf(message, sizeof(message), "evaluating this can cost %llu units, of %u that a condition has; most of it is %.*s%s",
+		 (unsigned long long)worst.cost, cel_default_limits.cost, (int)(text.n > 120 ? 120 : text.n), text.p,
+		 text.n > 120 ? "..." : "");
+	sink->found(sink->arg, POLICY_ERROR, "cel-cost", worst.node->start, message,
+		    "nest fewer loops, or compare with == or startsWith() what is now matched or searched; a list of the request "
+		    "counts as 64 elements, a text in it as 512 bytes");
+	return false;
+}
+
 /* The first call in order whose arguments are constants, and which errs all the same. Depth: cel_limits.depth. */
 static const struct cel_node *hopeless(const struct cel_program *program, const struct cel_node *node,
 				       struct cel_arena *arena, struct cel_value *why) {
@@ -239,7 +286,8 @@ static bool is_well_named(const struct cel_program *program, const struct condit
 }
 
 bool condition_review(const struct cel_program *program, const struct condition_sink *sink) {
-	return is_hopeful(program, sink) && is_well_named(program, sink) && is_bounded(program, sink);
+	return is_hopeful(program, sink) && is_well_named(program, sink) && is_bounded(program, sink) &&
+	       is_affordable(program, sink);
 }
 
 void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
@@ -361,9 +409,9 @@ static struct cel_value list_value(struct scratch *s, enum attribute a, const ch
 	if (!items)
 		return unknown(a);
 	for (size_t i = 0; i < n; i++) {
-		if (!utf8_valid(list[i], strlen(list[i])))
+		items[i] = text_value(a, list[i]);
+		if (items[i].kind != CEL_STRING)
 			return unknown(a);
-		items[i] = cel_of_string(list[i], strlen(list[i]));
 	}
 	*out = (struct cel_list){ .n = (uint32_t)n, .items = items };
 	return cel_of_list(out);
@@ -393,8 +441,8 @@ static struct cel_value resource_name(struct scratch *s, const char *account) {
 	if (sizeof(prefix) + n > sizeof(s->resource_name))
 		return (struct cel_value){ 0 };
 	memcpy(s->resource_name, prefix, sizeof(prefix) - 1);
-	memcpy(s->resource_name + sizeof(prefix) - 1, account, n + 1);
-	return text_value(RESOURCE_NAME, s->resource_name);
+	memcpy(s->resource_name + sizeof(prefix) - 1, account, n);
+	return utf8_valid(account, n) ? cel_of_string(s->resource_name, sizeof(prefix) - 1 + n) : unknown(RESOURCE_NAME);
 }
 
 static struct cel_value attribute_value(struct scratch *s, const struct policy_query *q, enum attribute a) {
@@ -442,9 +490,8 @@ static struct cel_value attribute_value(struct scratch *s, const struct policy_q
 	return (struct cel_value){ 0 };
 }
 
-/* Gives the attributes that this condition names their values. */
+/* Gives the attributes that this condition names their values. It looks at no others, so they stay as they are. */
 static void bind(struct scratch *s, const struct condition *condition, const struct policy_query *q) {
-	memset(s->slots, 0, sizeof(s->slots));
 	s->arena = (struct cel_arena){ .at = s->memory,
 				       .end = s->memory + sizeof(s->memory),
 				       .step = sizeof(s->memory),
@@ -482,6 +529,29 @@ enum condition_result condition_eval(const struct condition *condition, const st
 	if (why && why_size)
 		say_why(v, why, why_size);
 	return result_of(v);
+}
+
+enum condition_result condition_judge(const struct condition *condition, const struct policy_query *query, bool want,
+				      int64_t limit, int64_t *until) {
+	const struct cel_node *root = cel_program_root(condition->program);
+	struct cel_budget budget = cel_program_budget(condition->program), left = budget;
+	enum condition_result result;
+	struct scratch s;
+	char *bound;
+
+	bind(&s, condition, query);
+	bound = s.arena.at;
+	result = result_of(cel_eval_part(condition->program, root, &s.activation, &s.arena, &left));
+	if (result != (want ? CONDITION_TRUE : CONDITION_FALSE))
+		return result;
+	*until = INT64_MAX;
+	if (left.iterations == budget.iterations && left.cost == budget.cost && s.arena.at == bound &&
+	    horizon_is_beyond(root, (struct cel_timestamp){ query->now, query->now_ns }, REQUEST_TIME, limit, want))
+		return result;
+	s.arena.at = bound; /* what the attributes need stays, what the evaluation left goes */
+	s.arena.failed = false;
+	*until = horizon_until(condition->program, &s.activation, REQUEST_TIME, limit, want, &s.arena);
+	return result;
 }
 
 /* ---- which parts were false ---- */

@@ -59,6 +59,13 @@ int64_t condition_horizon(const struct condition *condition, const struct policy
 			  int64_t limit);
 
 /*
+ * Both at once: what it is, and where that is `want`, in *until the horizon (or INT64_MAX); what it is otherwise leaves
+ * *until alone. No heap.
+ */
+enum condition_result condition_judge(const struct condition *condition, const struct policy_query *query, bool want,
+				      int64_t limit, int64_t *until);
+
+/*
  * The parts that made it not `true`: [{"expression", "values": {name: value, ...}}, ...], the smallest
  * conjuncts that were false or erred. A new reference; NULL: memory.
  */

@@ -129,12 +129,11 @@ struct verdict judge_denial(const struct decide *d, const struct rule *rule) {
 
 	if (!rule->condition)
 		return v;
-	switch (condition_eval(rule->condition, &d->q, NULL, 0)) {
+	switch (condition_judge(rule->condition, &d->q, false, farthest(d, longest_lifetime(d)), &v.until)) {
 	case CONDITION_TRUE:
 		break;
 	case CONDITION_FALSE:
 		v.reason = REASON_NONE;
-		v.until = condition_horizon(rule->condition, &d->q, false, farthest(d, longest_lifetime(d)));
 		v.bound_by = BOUND_BY_DENIAL_CONDITION;
 		break;
 	case CONDITION_ERROR:
@@ -154,16 +153,22 @@ static bool any_scope(const struct decide *d, const struct rule *rule) {
 	return false;
 }
 
+/* All but the condition. */
 static enum decision_reason judge_state(const struct decide *d, const struct rule *rule) {
 	if (d->q.now < rule->not_before)
 		return REASON_NOT_YET;
 	if (d->q.now >= rule->not_after)
 		return REASON_EXPIRED;
-	if (!any_scope(d, rule))
-		return REASON_SCOPE;
+	return any_scope(d, rule) ? REASON_ALLOWED : REASON_SCOPE;
+}
+
+/* until: from when on it no longer surely holds, as far as a token of this lifetime could live. */
+static enum decision_reason judge_condition(const struct decide *d, const struct rule *rule, int64_t lifetime_s,
+					    int64_t *until) {
+	*until = INT64_MAX;
 	if (!rule->condition)
 		return REASON_ALLOWED;
-	switch (condition_eval(rule->condition, &d->q, NULL, 0)) {
+	switch (condition_judge(rule->condition, &d->q, true, farthest(d, lifetime_s), until)) {
 	case CONDITION_TRUE:
 		return REASON_ALLOWED;
 	case CONDITION_FALSE:
@@ -198,16 +203,13 @@ static int64_t left_until(const struct decide *d, int64_t until) {
 /*
  * The clock allowance is taken off instants alone: only they compare Google's clock with ours.
  */
-static void judge_lifetime(const struct decide *d, struct verdict *v) {
+static void judge_lifetime(const struct decide *d, struct verdict *v, int64_t condition_until) {
 	enum bound_by until_by = d->until_by;
 	int64_t left;
 
-	v->lifetime_s = relative_lifetime(d, v->rule, &v->bound_by);
 	v->until = d->until;
 	tighten(v->rule->not_after, BOUND_BY_NOT_AFTER, &v->until, &until_by);
-	if (v->rule->condition)
-		tighten(condition_horizon(v->rule->condition, &d->q, true, farthest(d, v->lifetime_s)),
-			BOUND_BY_CONDITION, &v->until, &until_by);
+	tighten(condition_until, BOUND_BY_CONDITION, &v->until, &until_by);
 	if (v->until == INT64_MAX)
 		return;
 	left = left_until(d, v->until);
@@ -221,9 +223,18 @@ static void judge_lifetime(const struct decide *d, struct verdict *v) {
 
 struct verdict judge_binding(const struct decide *d, const struct rule *rule) {
 	struct verdict v = { .rule = rule, .reason = judge_state(d, rule) };
+	enum bound_by bound_by;
+	int64_t lifetime_s, until;
 
-	if (v.reason == REASON_ALLOWED)
-		judge_lifetime(d, &v);
+	if (v.reason != REASON_ALLOWED)
+		return v;
+	lifetime_s = relative_lifetime(d, rule, &bound_by);
+	v.reason = judge_condition(d, rule, lifetime_s, &until);
+	if (v.reason != REASON_ALLOWED)
+		return v;
+	v.lifetime_s = lifetime_s;
+	v.bound_by = bound_by;
+	judge_lifetime(d, &v, until);
 	return v;
 }
 
@@ -240,6 +251,8 @@ static struct verdict run_denials(struct decide *d) {
 	struct candidates candidates;
 	const struct rule *rule;
 
+	if (!d->policy->denials.n)
+		return worst;
 	candidates_begin(&candidates, &d->policy->denials, &d->caller, d->account_id, d->account, d->q.permission);
 	while ((rule = candidates_next(&candidates))) {
 		v = judge_denial(d, rule);
@@ -257,9 +270,12 @@ static struct verdict run_denials(struct decide *d) {
  * deny rules included; what bounds it bounds the token.
  */
 static int run_delegates(struct decide *d, struct decision *out) {
-	struct policy_query q = d->q;
+	struct policy_query q;
 	struct decision one;
 
+	if (!d->q.n_delegates)
+		return 0;
+	q = d->q;
 	q.permission = PERMISSION_IMPLICIT_DELEGATION;
 	q.n_delegates = 0;
 	q.lifetime_s = 0;
@@ -348,18 +364,51 @@ static void allow(const struct decide *d, const struct verdict *v, struct decisi
 	grant_scopes(d, v->rule, out);
 }
 
-/* Canonical names into d; what is a pattern stays one where patterns are welcome. */
+/* A name that the policy has as it stands was judged when the policy was loaded. */
+static bool is_known(const struct names *names, const char *name, struct str *out, uint32_t *id) {
+	*out = (struct str){ name, strnlen(name, MAX_PRINCIPAL) };
+	*id = names_find(names, name, out->n);
+	return *id != NO_ID;
+}
+
+/* Other names are put into their canonical form first. False: there is none. */
+static bool take_principal(struct decide *d, const char *principal) {
+	const struct names *names = &d->policy->subjects;
+	uint32_t id;
+
+	if (!principal || !principal_may_ask(principal))
+		return false;
+	if (!is_known(names, principal, &d->who, &id)) {
+		d->who = (struct str){ d->principal, principal_canonical(principal, d->principal) };
+		id = names_find(names, d->who.p, d->who.n);
+	}
+	d->q.principal = d->who.p;
+	caller_of(d->policy, d->who, id, &d->caller);
+	return d->who.n;
+}
+
+/* What is a pattern stays one where patterns are welcome: a copy in any case, which lists change. */
+static bool take_account(struct decide *d, const char *account, bool pattern) {
+	const struct names *names = &d->policy->accounts;
+
+	if (!account && !pattern)
+		return false;
+	if (pattern || !is_known(names, account, &d->account, &d->account_id)) {
+		d->account = (struct str){ d->account_text, 0 };
+		if (pattern)
+			d->account.n = (size_t)snprintf(d->account_text, MAX_EMAIL, "%.*s", MAX_EMAIL - 1, account ? account : "");
+		else
+			d->account.n = email_canonical(account, d->account_text);
+		d->account_id = names_find(names, d->account.p, d->account.n);
+	}
+	d->q.service_account = d->account.p;
+	return pattern || d->account.n;
+}
+
 static const char *take_names(struct decide *d, const struct policy_query *query, bool pattern) {
-	if (!query->principal || canonical_principal(query->principal, d->principal) < 0)
+	if (!take_principal(d, query->principal))
 		return "the principal is malformed";
-	d->account_text[0] = '\0';
-	if (pattern && query->service_account)
-		snprintf(d->account_text, sizeof(d->account_text), "%s", query->service_account);
-	else if (!pattern && (!query->service_account || canonical_email(query->service_account, d->account_text) < 0))
-		return "the service account is not an e-mail address";
-	d->q.principal = d->principal;
-	d->q.service_account = d->account_text;
-	return NULL;
+	return take_account(d, query->service_account, pattern) ? NULL : "the service account is not an e-mail address";
 }
 
 const char *decide_begin(struct decide *d, const struct policy *policy, const struct policy_query *query, bool pattern,
@@ -373,11 +422,8 @@ const char *decide_begin(struct decide *d, const struct policy *policy, const st
 	d->look_s = 0;
 	d->watcher = watcher;
 	if ((fault = take_names(d, query, pattern)) || (fault = numbers_fault(query)) ||
-	    (fault = scopes_fault(query)) || (fault = delegates_fault(query)))
+	    (fault = scopes_fault(query)) || (query->n_delegates && (fault = delegates_fault(query))))
 		return fault;
-	d->account = str_of(d->account_text);
-	d->account_id = names_find(&policy->accounts, d->account.p, d->account.n);
-	caller_find(policy, str_of(d->principal), &d->caller);
 	return NULL;
 }
 

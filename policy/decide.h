@@ -25,18 +25,21 @@ struct watcher {
 	void *arg;
 };
 
-/* A request made ready. Holds canonical copies of the names; q points into it, so it must not move. */
+/*
+ * A request made ready. Its names are canonical, the query's own or copies in here; q points to them, so it must not move,
+ * and the query must stay.
+ */
 struct decide {
 	const struct policy *policy;
 	struct policy_query q;
-	struct str account;
+	struct str who, account;
 	uint32_t account_id;
 	struct caller caller;
 	int64_t until; /* what deny rules and delegates leave */
 	int64_t look_s; /* look so far ahead, if a token could not live so long; for lists */
 	enum bound_by until_by;
 	const struct watcher *watcher;
-	char principal[MAX_EMAIL * 2], account_text[MAX_EMAIL];
+	char principal[MAX_PRINCIPAL], account_text[MAX_EMAIL];
 };
 
 /*

@@ -83,9 +83,7 @@ const struct field policy_fields[] = {
 static void index_rules(struct document *d) {
 	struct policy *policy = d->policy;
 
-	if (groups_close(d) < 0 || 
-	    rule_set_index(&policy->bindings, policy->subjects.n, policy->accounts.n, &policy->domains) < 0 ||
-	    rule_set_index(&policy->denials, policy->subjects.n, policy->accounts.n, &policy->domains) < 0)
+	if (groups_close(d) < 0 || rules_index(policy) < 0)
 		d->no_memory = true;
 	policy->stats.bindings = policy->bindings.n;
 	policy->stats.deny_rules = policy->denials.n;
@@ -256,6 +254,7 @@ void policy_unref(struct policy *policy) {
 	names_fini(&policy->subjects);
 	names_fini(&policy->accounts);
 	names_fini(&policy->domains);
+	free(policy->domain_of);
 	condition_env_free(policy->env);
 	chunks_fini(&policy->memory);
 	free(policy);

@@ -100,7 +100,7 @@ static const char *likely_account(const struct decide *d) {
 	size_t offered = 0;
 	struct ids rules;
 
-	nearest_init(&nearest, d->account_text);
+	nearest_init(&nearest, d->q.service_account);
 	for (size_t s = 0; s < ARRAY_SIZE(d->caller.sets); s++)
 		for (uint32_t i = 0; i < d->caller.sets[s].n; i++) {
 			rules = postings_at(&set->by_subject, d->caller.sets[s].v[i]);
@@ -137,7 +137,7 @@ static void say_no_binding(const struct decide *d, const struct rule *rule, cons
 	const char *likely;
 
 	(void)rule, (void)decision;
-	buf_addf(out, "no binding lets %s use %s (%s)", d->q.principal, d->account_text, short_name(d->q.permission));
+	buf_addf(out, "no binding lets %s use %s (%s)", d->q.principal, d->q.service_account, short_name(d->q.permission));
 	other = other_permission(d, &permission);
 	if (other) {
 		buf_addf(out, "; binding %s has %s", other->name, short_name(permission));

@@ -177,6 +177,7 @@ static uint32_t read_member(struct document *d, const struct yaml_node *node, ui
 	}
 	if (kind &&
 	    (strcmp(kind, "domain") ? canonical_principal(node->text, buf) : canonical_domain(rest, buf + 7)) == 0) {
+		d->policy->has_domains |= !strcmp(kind, "domain");
 		lint_member(d, node, buf);
 		return document_intern(d, &d->policy->subjects, buf);
 	}

@@ -7,11 +7,10 @@
 #include "policy/zones.h"
 
 #define MAX_WORK 200000	 /* nodes looked at in one search; a few milliseconds */
-#define MEMO 1024	 /* nodes remembered; power of two */
+#define MEMO 1536	 /* nodes remembered; a multiple of 64 */
 #define MAX_STEPS 16	 /* changes of a getter followed within one interval */
 #define MAX_COMPARED 4096 /* comparisons of one `in` */
 #define FAULT_BYTES 128	 /* of the arena, for what a node says when it errs */
-#define ANY_SLOT UINT32_MAX
 #define SAMPLES 28	 /* seconds looked at before an interval is, */
 #define SAMPLED 21600	 /* this far from each other: a week's worth, each quarter of a day */
 #define LOCALS 64	 /* variables that a program may have (cel_plan) */
@@ -37,11 +36,6 @@ struct set {
 	struct cel_value one;
 };
 
-struct memo {
-	struct set set;
-	bool timed; /* depends on the time: no set */
-};
-
 /*
  * An evaluation errs when it runs out of iterations or memory, and which clauses it reaches depends on the time. So all
  * that the search evaluates comes out of one evaluation's allowance: what fits together here fits at every instant.
@@ -52,15 +46,15 @@ struct horizon {
 	struct cel_arena *arena;
 	uint32_t slot;
 	bool open; /* attributes other than the time could be anything */
+	uint64_t changing;		      /* the time's slot, or all */
 	struct cel_timestamp start, from, to; /* the query's instant; the interval, both ends in it */
-	uint32_t iterations;		      /* of one evaluation, left */
+	struct cel_budget budget;	      /* of one evaluation, left */
 	uint32_t work;			      /* left */
 	bool uncounted;			      /* met what may take any share of an evaluation's allowance */
 	uint64_t bound;		   /* which of these are: bit 1 << variable */
 	struct set locals[LOCALS]; /* what cel.bind() bound */
-	unsigned n_memo;
-	const struct cel_node *nodes[MEMO];
-	struct memo memo[MEMO]; /* of nodes[i] */
+	uint64_t met[MEMO / 64];   /* nodes, by id */
+	struct set memo[MEMO];	   /* of those that were met and do not depend on the time */
 };
 
 static const struct set any = { .kind = SET_ANY };
@@ -91,73 +85,47 @@ static unsigned can_be(struct set s) {
 /* --- which nodes depend on the time */
 
 static bool is_time(const struct cel_node *node, uint32_t slot) {
-	return node->kind == CEL_N_SLOT && (node->slot == slot || slot == ANY_SLOT);
+	return node->kind == CEL_N_SLOT && node->slot == slot;
 }
 
-static uint64_t variable(uint32_t slot) {
-	return slot < LOCALS ? (uint64_t)1 << slot : 0;
-}
-
-/* The variables that a node binds: for its children after the first, those of a block for every later one. */
-static uint64_t bound_by(const struct cel_node *node) {
-	uint64_t bound = 0;
-
-	if (node->kind == CEL_N_LOOP)
-		return variable(node->var) | variable(node->var2);
-	if (node->kind == CEL_N_BIND)
-		return variable(node->var);
-	for (uint32_t i = 0; node->kind == CEL_N_BLOCK && i + 1 < node->n; i++)
-		bound |= variable(node->var + i);
-	return bound;
-}
-
-/* Whether it depends on the time, or on a variable bound outside of it, which may. */
-static bool varies(const struct cel_node *node, uint64_t bound, uint32_t slot, uint32_t *work) {
-	uint64_t inner = bound | bound_by(node);
-
-	if (is_time(node, slot) || (node->kind == CEL_N_LOCAL && !(bound & variable(node->slot))))
-		return true;
-	if (*work)
-		--*work;
-	for (uint32_t i = 0; i < node->n; i++)
-		if (varies(node->kids[i], i ? inner : bound, slot, work))
-			return true;
-	return false;
+/* Whether it depends on what may change, slots by cel_slot_bit(), or on a variable bound outside of it, which may. */
+static bool varies(const struct cel_node *node, uint64_t changing) {
+	return node->uses & changing || node->free_locals;
 }
 
 /* Takes from the allowance; what does not fit there is not believed. */
-static void spend(struct horizon *h, uint32_t iterations) {
-	h->uncounted |= iterations > h->iterations;
-	h->iterations -= iterations < h->iterations ? iterations : h->iterations;
+static uint32_t less_of(struct horizon *h, uint32_t left, uint32_t taken) {
+	h->uncounted |= taken > left;
+	return taken < left ? left - taken : 0;
+}
+
+static void spend(struct horizon *h, uint32_t iterations, uint32_t cost) {
+	h->budget.iterations = less_of(h, h->budget.iterations, iterations);
+	h->budget.cost = less_of(h, h->budget.cost, cost);
 }
 
 static struct set evaluate_once(struct horizon *h, const struct cel_node *node) {
-	struct cel_value v = cel_eval_part(h->program, node, h->activation, h->arena, &h->iterations);
+	struct cel_value v = cel_eval_part(h->program, node, h->activation, h->arena, &h->budget);
 
 	if (v.kind == CEL_LIST)
-		spend(h, cel_list_size(v) / 16); /* as `in` will */
+		spend(h, cel_list_size(v) / 16, cel_list_size(v)); /* as `in` will */
 	return set_of(v);
 }
 
-/* NULL: a program this large, whose nodes count as anything. */
-static struct memo *memo_find(struct horizon *h, const struct cel_node *node) {
-	size_t at = ((uintptr_t)node >> 4) * 0x9E3779B97F4A7C15u >> 54;
-	struct memo *m;
+/* Whether this is the first look at it; nodes past MEMO are never remembered. */
+static bool meet(struct horizon *h, const struct cel_node *node) {
+	uint64_t bit = (uint64_t)1 << node->id % 64;
+	bool first = !(h->met[node->id / 64] & bit);
 
-	for (; h->nodes[at]; at = (at + 1) % MEMO)
-		if (h->nodes[at] == node)
-			return &h->memo[at];
-	if (h->n_memo >= MEMO / 4 * 3)
-		return NULL;
-	h->n_memo++;
-	h->nodes[at] = node;
-	m = &h->memo[at];
-	m->timed = varies(node, 0, h->open ? ANY_SLOT : h->slot, &h->work);
-	if (!m->timed)
-		m->set = evaluate_once(h, node);
-	else if (node->kind == CEL_N_CALL && !cel_arena_alloc(h->arena, FAULT_BYTES))
-		h->uncounted = true;
-	return m;
+	h->met[node->id / 64] |= bit;
+	return first;
+}
+
+/* What does not change is evaluated once. */
+static struct set constant(struct horizon *h, const struct cel_node *node) {
+	if (meet(h, node))
+		h->memo[node->id] = evaluate_once(h, node);
+	return h->memo[node->id];
 }
 
 /* --- times and numbers */
@@ -308,14 +276,16 @@ static struct order order_of(struct set a, struct set b) {
 	return (struct order){ 0 };
 }
 
-static struct set less(struct order o, bool or_equal) {
-	if (!o.known)
-		return any;
+static unsigned less_truth(struct order o, bool or_equal) {
 	if (or_equal ? o.hi_lo <= 0 : o.hi_lo < 0)
-		return truth(CAN_TRUE);
+		return CAN_TRUE;
 	if (or_equal ? o.lo_hi > 0 : o.lo_hi >= 0)
-		return truth(CAN_FALSE);
-	return truth(CAN_TRUE | CAN_FALSE);
+		return CAN_FALSE;
+	return CAN_TRUE | CAN_FALSE;
+}
+
+static struct set less(struct order o, bool or_equal) {
+	return o.known ? truth(less_truth(o, or_equal)) : any;
 }
 
 static struct set invert(struct set s) {
@@ -421,12 +391,36 @@ static struct set getter(struct horizon *h, const struct cel_node *node, enum ce
 
 static struct set evaluate(struct horizon *h, const struct cel_node *node);
 
+/* The time against a constant, which is what most conditions ask of it, and never an error. */
+static bool is_time_against_constant(const struct cel_node *node, uint32_t slot) {
+	return node->kind == CEL_N_CALL && node->fn >= CEL_FN_LT && node->fn <= CEL_FN_GE && is_time(node->kids[0], slot) &&
+	       node->kids[1]->kind == CEL_N_CONST && node->kids[1]->constant.kind == CEL_TIMESTAMP;
+}
+
+static unsigned against_constant(const struct cel_node *node, struct cel_timestamp from, struct cel_timestamp to) {
+	const struct cel_value *constant = &node->kids[1]->constant;
+	struct cel_timestamp t = { constant->i, constant->n };
+	int first = cel_time_compare(from, t), last = cel_time_compare(to, t);
+
+	if (node->fn == CEL_FN_LT || node->fn == CEL_FN_LE)
+		return less_truth((struct order){ true, first, last }, node->fn == CEL_FN_LE);
+	return less_truth((struct order){ true, -last, -first }, node->fn == CEL_FN_GE);
+}
+
+/* What the truth of a node could be. */
+static unsigned truth_at(struct horizon *h, const struct cel_node *node) {
+	if (!h->work || !is_time_against_constant(node, h->slot))
+		return can_be(evaluate(h, node));
+	h->work--;
+	return against_constant(node, h->from, h->to);
+}
+
 /* && and ||: `decides` absorbs what errs; an error stays only where nothing decided. */
 static struct set junction(struct horizon *h, const struct cel_node *node, unsigned decides, unsigned passes) {
 	bool may_decide = false, may_err = false, all_may_pass = true;
 
 	for (uint32_t i = 0; i < node->n; i++) {
-		unsigned can = can_be(evaluate(h, node->kids[i]));
+		unsigned can = truth_at(h, node->kids[i]);
 
 		if (can == decides)
 			return truth(decides);
@@ -650,10 +644,21 @@ static struct set follow(struct horizon *h, const struct cel_node *node) {
 	}
 }
 
-/* The recursion is as deep as the tree, which the compiler bounds (cel_limits.depth). */
-static struct set evaluate(struct horizon *h, const struct cel_node *node) {
-	struct memo *memo;
+/* Of calls whose price depends on sizes it is known of `in` alone, where what is looked for is no text. */
+static bool is_priced(const struct cel_node *node) {
+	enum cel_type_kind kind;
 
+	if (!node->charge)
+		return true;
+	kind = node->kids[0]->type->kind;
+	return node->fn == CEL_FN_IN && kind != CEL_T_STRING && kind != CEL_T_BYTES && kind != CEL_T_DYN;
+}
+
+/*
+ * The recursion is as deep as the tree, which the compiler bounds (cel_limits.depth). In a program too large to remember
+ * its nodes they count as anything.
+ */
+static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 	if (!h->work)
 		return any;
 	h->work--;
@@ -663,10 +668,12 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 		return follow(h, node);
 	if (h->open && node->kind == CEL_N_SLOT)
 		return any;
-	memo = memo_find(h, node);
-	if (memo && !memo->timed)
-		return memo->set;
-	if (memo && is_followed(node))
+	if (node->id < MEMO && !varies(node, h->changing))
+		return constant(h, node);
+	if (node->id < MEMO && node->kind == CEL_N_CALL && meet(h, node) && !cel_arena_alloc(h->arena, FAULT_BYTES))
+		h->uncounted = true;
+	h->uncounted |= !h->open && !is_priced(node);
+	if (node->id < MEMO && is_followed(node))
 		return follow(h, node);
 	h->uncounted |= !h->open;
 	return any;
@@ -678,7 +685,7 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
 	h->from = (struct cel_timestamp){ a, a == h->start.s ? h->start.ns : 0 };
 	h->to = (struct cel_timestamp){ b, 999999999 };
-	return !(can_be(evaluate(h, cel_program_root(h->program))) & ~wanted) && h->work && !h->uncounted;
+	return !(truth_at(h, cel_program_root(h->program)) & ~wanted) && h->work && !h->uncounted;
 }
 
 /*
@@ -702,28 +709,31 @@ static int64_t first_unsure(struct horizon *h, int64_t a, int64_t b, unsigned wa
 /* h is large, so that it is not cleared as a whole. */
 static void begin(struct horizon *h, const struct cel_program *program, const struct cel_activation *activation,
 		  uint32_t time_slot, struct cel_timestamp start, struct cel_arena *arena, uint32_t work) {
+	uint32_t ids = cel_program_ids(program);
+
 	h->program = program;
 	h->activation = activation;
 	h->arena = arena;
 	h->slot = time_slot;
 	h->open = false;
 	h->start = start;
-	h->iterations = cel_program_iterations(program);
+	h->changing = cel_slot_bit(time_slot);
+	h->budget = cel_program_budget(program);
 	h->work = work;
 	h->uncounted = false;
 	h->bound = 0;
-	h->n_memo = 0;
-	memset(h->nodes, 0, sizeof(h->nodes));
+	memset(h->met, 0, (ids < MEMO ? ids + 63 : MEMO) / 64 * sizeof(*h->met));
 }
 
 static int64_t search(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		      int64_t limit, unsigned wanted, struct cel_arena *arena, uint32_t *work) {
-	struct cel_value now = activation->slots[time_slot];
-	struct horizon h;
 	int64_t last = limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S, found;
+	struct cel_value now;
+	struct horizon h;
 
 	if (!cel_program_uses(program, time_slot))
 		return INT64_MAX;
+	now = activation->slots[time_slot];
 	assert(now.kind == CEL_TIMESTAMP);
 	if (limit < now.i)
 		return INT64_MAX;
@@ -764,9 +774,27 @@ bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64
 
 	begin(&h, program, &nothing, time_slot, (struct cel_timestamp){ from, 0 }, arena, *work);
 	h.open = true;
+	h.changing = UINT64_MAX;
 	r = holds_at_samples(&h, from, to, wanted) && first_unsure(&h, from, to, wanted) == INT64_MAX;
 	*work = h.work;
 	return r;
+}
+
+bool horizon_is_beyond(const struct cel_node *node, struct cel_timestamp now, uint32_t time_slot, int64_t limit, bool want) {
+	const struct cel_timestamp last = { limit, 999999999 };
+	const struct cel_node *kid;
+
+	if (limit > CEL_TIME_MAX_S)
+		return false;
+	if (node->kind != (want ? CEL_N_AND : CEL_N_OR))
+		return is_time_against_constant(node, time_slot) &&
+		       against_constant(node, now, last) == (want ? CAN_TRUE : CAN_FALSE);
+	for (uint32_t i = 0; i < node->n; i++) {
+		kid = node->kids[i];
+		if (varies(kid, cel_slot_bit(time_slot)) && !horizon_is_beyond(kid, now, time_slot, limit, want))
+			return false;
+	}
+	return true;
 }
 
 /* --- lint */
@@ -779,16 +807,15 @@ static bool has_sets(const struct cel_type *type) {
 /* Depth: cel_limits.depth. */
 static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t slot) {
 	const struct cel_node *found;
-	uint32_t work = 0; /* not counted */
 
-	if (!varies(node, 0, slot, &work))
+	if (!varies(node, cel_slot_bit(slot)))
 		return NULL;
 	for (uint32_t i = 0; i < node->n; i++) {
 		found = blind_spot(node->kids[i], slot);
 		if (found)
 			return found;
 	}
-	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && varies(node->kids[1], 0, slot, &work))
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && varies(node->kids[1], cel_slot_bit(slot)))
 		return node;
 	return is_followed(node) && has_sets(node->type) ? NULL : node;
 }

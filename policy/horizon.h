@@ -12,6 +12,7 @@
 
 #include "policy/cel.h"
 #include "policy/cel_ast.h"
+#include "policy/cel_time.h"
 
 /*
  * The first second through limit in which the program's value is not surely `want`, every slot but time_slot keeping
@@ -39,6 +40,14 @@ bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64
  */
 int64_t horizon_when(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work);
+
+/*
+ * A first look, at a fraction of the price: whether a part of a program whose value at `now` is `want`, and which took
+ * neither memory nor anything of the budget, surely keeps that value through the second `limit`. False: it may or may not.
+ * A conjunction that is true has true clauses alone, and those without the time stay so; what is left is compared with
+ * constants.
+ */
+bool horizon_is_beyond(const struct cel_node *node, struct cel_timestamp now, uint32_t time_slot, int64_t limit, bool want);
 
 /*
  * The innermost node that depends on the time in a way that sets do not follow, so that no lifetime can be

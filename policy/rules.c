@@ -7,21 +7,34 @@
 
 /* ---- names ---- */
 
-static uint32_t hash(const char *s, size_t n) {
-	uint64_t h = 0xcbf29ce484222325; /* FNV-1a, then mixed */
+/* All bits of a product, so that each bit of v reaches all others. */
+static uint64_t mix(uint64_t v) {
+	unsigned __int128 product = (unsigned __int128)(v ^ 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
 
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)s[i]) * 0x100000001b3;
-	h ^= h >> 32;
-	return (uint32_t)h;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static struct name_slot *slot_of(const struct names *names, const char *s, size_t n, uint32_t h) {
+static inline uint32_t hash(const char *s, size_t n) {
+	uint64_t h = n, part = 0;
+	size_t i = 0;
+
+	for (; n - i > 8; i += 8) {
+		memcpy(&part, s + i, 8);
+		h = mix(h ^ part);
+	}
+	if (n >= 8)
+		memcpy(&part, s + n - 8, 8);
+	else
+		memcpy(&part, s, n);
+	return (uint32_t)mix(h ^ part);
+}
+
+static inline struct name_slot *slot_of(const struct names *names, const char *s, size_t n, uint32_t h) {
 	uint32_t mask = names->n_slots - 1, i = h & mask;
 	const struct name_slot *slot;
 
 	for (slot = &names->slots[i]; slot->id != NO_ID; slot = &names->slots[i]) {
-		if (slot->hash == h && !strncmp(names->list[slot->id], s, n) && !names->list[slot->id][n])
+		if (slot->hash == h && !strncmp(slot->name, s, n) && !slot->name[n])
 			break;
 		i = (i + 1) & mask;
 	}
@@ -71,7 +84,7 @@ int names_intern(struct names *names, struct chunks *memory, const char *s, size
 		if (!copy)
 			return -1;
 		names->list[names->n] = copy;
-		*slot = (struct name_slot){ names->n++, h };
+		*slot = (struct name_slot){ copy, names->n++, h };
 	}
 	*id = slot->id;
 	return 0;
@@ -146,8 +159,10 @@ bool ids_have(struct ids ids, uint32_t id) {
 }
 
 uint32_t ids_meet(struct ids a, struct ids b) {
-	if (a.n > b.n)
-		return ids_meet(b, a);
+	struct ids longer = a.n > b.n ? a : b;
+
+	a = a.n > b.n ? b : a;
+	b = longer;
 	for (uint32_t i = 0; i < a.n; i++)
 		if (ids_have(b, a.v[i]))
 			return a.v[i];
@@ -208,12 +223,30 @@ static int index_by(const struct rule_set *set, const struct keys *keys, uint32_
 	return r;
 }
 
-int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts, const struct names *domains) {
-	set->domains = domains;
-	if (index_by(set, &by_account, n_accounts, &set->by_account) < 0 ||
-	    index_by(set, &by_domain, domains->n, &set->by_domain) < 0)
+static int index_rules(const struct policy *policy, struct rule_set *set) {
+	set->domains = &policy->domains;
+	set->domain_of = policy->domain_of;
+	if (index_by(set, &by_account, policy->accounts.n, &set->by_account) < 0 ||
+	    index_by(set, &by_domain, policy->domains.n, &set->by_domain) < 0)
 		return -1;
-	return index_by(set, &by_subject, n_subjects, &set->by_subject);
+	return index_by(set, &by_subject, policy->subjects.n, &set->by_subject);
+}
+
+static uint32_t find_domain(const struct names *domains, struct str account) {
+	const char *at = domains->n > 1 ? memchr(account.p, '@', account.n) : NULL; /* one is DOMAIN_ANY */
+
+	return at ? names_find(domains, at + 1, account.n - (size_t)(at + 1 - account.p)) : NO_ID;
+}
+
+int rules_index(struct policy *policy) {
+	const struct names *accounts = &policy->accounts;
+
+	policy->domain_of = malloc((accounts->n + 1) * sizeof(*policy->domain_of));
+	if (!policy->domain_of)
+		return -1;
+	for (uint32_t i = 0; i < accounts->n; i++)
+		policy->domain_of[i] = find_domain(&policy->domains, str_of(accounts->list[i]));
+	return index_rules(policy, &policy->bindings) < 0 ? -1 : index_rules(policy, &policy->denials);
 }
 
 /* ---- who and what ---- */
@@ -233,30 +266,36 @@ bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct st
 	return false;
 }
 
-static struct ids subjects_of(const struct policy *policy, const char *name, size_t n) {
-	uint32_t id = names_find(&policy->subjects, name, n);
-
+static struct ids subjects_of(const struct policy *policy, uint32_t id) {
 	return id == NO_ID ? (struct ids){ 0 } : postings_at(&policy->groups_of, id);
 }
 
-void caller_find(const struct policy *policy, struct str principal, struct caller *out) {
-	const char *at =
-		principal.n > 5 && !memcmp(principal.p, "user:", 5) ? memchr(principal.p, '@', principal.n) : NULL;
+/* Of a user's address, as a subject. */
+static uint32_t domain_id(const struct policy *policy, struct str principal) {
+	const char *at = policy->has_domains && principal.n > 5 && !memcmp(principal.p, "user:", 5)
+				 ? memchr(principal.p, '@', principal.n)
+				 : NULL;
 	char domain[MAX_EMAIL + 8] = "domain:";
-	size_t n;
+	size_t n = at ? principal.n - (size_t)(at + 1 - principal.p) : 0;
 
-	*out = (struct caller){ .sets = { [0] = subjects_of(policy, principal.p, principal.n),
-					  [2] = postings_at(&policy->groups_of, SUBJECT_ALL) } };
-	if (!at)
-		return;
-	n = principal.n - (size_t)(at + 1 - principal.p);
-	if (n > MAX_EMAIL)
-		return;
+	if (!at || n > MAX_EMAIL)
+		return NO_ID;
 	memcpy(domain + 7, at + 1, n);
-	out->sets[1] = subjects_of(policy, domain, n + 7);
+	return names_find(&policy->subjects, domain, n + 7);
+}
+
+void caller_of(const struct policy *policy, struct str principal, uint32_t id, struct caller *out) {
+	*out = (struct caller){ .sets = { subjects_of(policy, id), subjects_of(policy, domain_id(policy, principal)),
+					  postings_at(&policy->groups_of, SUBJECT_ALL) } };
+}
+
+void caller_find(const struct policy *policy, struct str principal, struct caller *out) {
+	caller_of(policy, principal, names_find(&policy->subjects, principal.p, principal.n), out);
 }
 
 bool caller_is_in(const struct caller *caller, struct ids subjects) {
+	if (!subjects.n)
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(caller->sets); i++)
 		if (ids_meet(caller->sets[i], subjects) != NO_ID)
 			return true;
@@ -265,33 +304,22 @@ bool caller_is_in(const struct caller *caller, struct ids subjects) {
 
 /* ---- candidates ---- */
 
-#define ACCOUNT_LISTS 3 /* those that name it, those with a pattern of its domain, those for all */
-
-static uint32_t domain_of(const struct names *domains, struct str account) {
-	const char *at = domains->n > 1 ? memchr(account.p, '@', account.n) : NULL; /* one is DOMAIN_ANY */
-
-	return at ? names_find(domains, at + 1, account.n - (size_t)(at + 1 - account.p)) : NO_ID;
-}
-
-/* The lists that lead to rules of this account. */
-static struct ids account_list(const struct candidates *c, unsigned i) {
-	return i == 0	? postings_at(&c->set->by_account, c->account_id)
-	       : i == 1 ? postings_at(&c->set->by_domain, c->domain_id)
-			: postings_at(&c->set->by_domain, DOMAIN_ANY);
-}
-
 void candidates_begin(struct candidates *c, const struct rule_set *set, const struct caller *caller,
 		      uint32_t account_id, struct str account, enum policy_permission permission) {
-	size_t through_account = 0, through_subjects = 0;
+	size_t through_account, through_subjects = 0;
 
-	*c = (struct candidates){ .set = set,
-				  .caller = caller,
-				  .account = account,
-				  .account_id = account_id,
-				  .domain_id = domain_of(set->domains, account),
-				  .permission_bit = 1u << permission };
-	for (unsigned i = 0; i < ACCOUNT_LISTS; i++)
-		through_account += account_list(c, i).n;
+	c->set = set;
+	c->caller = caller;
+	c->account = account;
+	c->account_id = account_id;
+	c->domain_id = account_id == NO_ID ? find_domain(set->domains, account) : set->domain_of[account_id];
+	c->permission_bit = 1u << permission;
+	c->set_at = c->subject_at = c->item_at = 0;
+	c->items = (struct ids){ 0 };
+	c->by_account[0] = postings_at(&set->by_account, account_id);
+	c->by_account[1] = postings_at(&set->by_domain, c->domain_id);
+	c->by_account[2] = postings_at(&set->by_domain, DOMAIN_ANY);
+	through_account = (size_t)c->by_account[0].n + c->by_account[1].n + c->by_account[2].n;
 	for (size_t i = 0; i < ARRAY_SIZE(caller->sets); i++)
 		for (uint32_t s = 0; s < caller->sets[i].n && through_subjects < through_account; s++)
 			through_subjects += 1 + postings_at(&set->by_subject, caller->sets[i].v[s]).n;
@@ -303,9 +331,9 @@ void candidates_begin(struct candidates *c, const struct rule_set *set, const st
 static bool next_list(struct candidates *c) {
 	c->item_at = 0;
 	if (!c->by_subject) {
-		if (c->set_at == ACCOUNT_LISTS)
+		if (c->set_at == ARRAY_SIZE(c->by_account))
 			return false;
-		c->items = account_list(c, c->set_at++);
+		c->items = c->by_account[c->set_at++];
 		return true;
 	}
 	while (c->set_at < ARRAY_SIZE(c->caller->sets) && c->subject_at == c->caller->sets[c->set_at].n) {
@@ -338,10 +366,14 @@ static bool seen_before(const struct candidates *c, const struct rule *rule) {
 	return ids_meet((struct ids){ c->caller->sets[c->set_at].v, c->subject_at - 1 }, rule->members) != NO_ID;
 }
 
+/* What is on the list of those that name the account covers it. */
+static bool covers(const struct candidates *c, const struct rule *rule) {
+	return (!c->by_subject && c->set_at == 1) || rule_covers_account(rule, c->account_id, c->account);
+}
+
 static bool concerns(const struct candidates *c, const struct rule *rule) {
-	return (rule->permissions & c->permission_bit) && rule_covers_account(rule, c->account_id, c->account) &&
-	       caller_is_in(c->caller, rule->members) && !caller_is_in(c->caller, rule->exceptions) &&
-	       !seen_before(c, rule);
+	return (rule->permissions & c->permission_bit) && covers(c, rule) && caller_is_in(c->caller, rule->members) &&
+	       !caller_is_in(c->caller, rule->exceptions) && !seen_before(c, rule);
 }
 
 const struct rule *candidates_next(struct candidates *c) {
@@ -360,85 +392,32 @@ const struct rule *candidates_next(struct candidates *c) {
 
 /* ---- names of people and accounts ---- */
 
-const char *principal_kind(const char *principal, const char **rest) {
-	static const char *const kinds[] = { "user", "serviceAccount", "principal", "domain", "group" };
-	size_t n;
+static const struct kind {
+	struct str prefix;
+	const char *name;
+	enum { HAS_EMAIL, HAS_ID, NEVER_ASKS } is;
+} kinds[] = {
+	{ STR("user:"), "user", HAS_EMAIL },
+	{ STR("serviceAccount:"), "serviceAccount", HAS_EMAIL },
+	{ STR("principal:"), "principal", HAS_ID },
+	{ STR("domain:"), "domain", NEVER_ASKS },
+	{ STR("group:"), "group", NEVER_ASKS },
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		n = strlen(kinds[i]);
-		if (!strncmp(principal, kinds[i], n) && principal[n] == ':') {
-			*rest = principal + n + 1;
-			return kinds[i];
-		}
-	}
+static const struct kind *kind_of(const char *principal) {
+	for (const struct kind *kind = kinds; kind < kinds + ARRAY_SIZE(kinds); kind++)
+		if (*principal == *kind->prefix.p && !strncmp(principal, kind->prefix.p, kind->prefix.n))
+			return kind;
 	return NULL;
 }
 
-/* What a byte may be in an e-mail address. */
-enum { LETTER_OR_DIGIT = 1, LOCAL = 2 };
+const char *principal_kind(const char *principal, const char **rest) {
+	const struct kind *kind = kind_of(principal);
 
-static const unsigned char kinds_of_bytes[256] = {
-	['a' ... 'z'] = LETTER_OR_DIGIT | LOCAL,
-	['0' ... '9'] = LETTER_OR_DIGIT | LOCAL,
-	['.'] = LOCAL, ['!'] = LOCAL, ['#' ... '\''] = LOCAL, ['+'] = LOCAL, ['/'] = LOCAL, ['='] = LOCAL, ['?'] = LOCAL,
-	['^' ... '`'] = LOCAL, ['{' ... '~'] = LOCAL, ['-'] = LOCAL,
-};
-
-static bool letter_or_digit(char c) {
-	return kinds_of_bytes[(unsigned char)c] & LETTER_OR_DIGIT;
-}
-
-/* Labels of letters, digits and inner hyphens, at least two, or localhost. Already lower-case. */
-static bool good_domain(const char *s) {
-	size_t labels = 1, length = 0;
-	const char *p = s;
-
-	for (; *p; p++) {
-		if (letter_or_digit(*p) || (*p == '-' && length > 0)) {
-			if (++length > 63)
-				return false;
-		} else if (*p == '.' && length > 0 && p[-1] != '-') {
-			labels++;
-			length = 0;
-		} else {
-			return false;
-		}
-	}
-	/* One user's helper calls its user NAME@localhost: a domain of its own. Source: RFC 6761 §6.3. */
-	return (labels >= 2 || !strcmp(s, "localhost")) && length > 0 && p[-1] != '-';
-}
-
-/* RFC 5321's dot-string. */
-static bool good_local_part(const char *s, size_t n) {
-	for (size_t i = 0; i < n; i++) {
-		if (!(kinds_of_bytes[(unsigned char)s[i]] & LOCAL))
-			return false;
-		if (s[i] == '.' && (i == 0 || i == n - 1 || s[i - 1] == '.'))
-			return false;
-	}
-	return n >= 1 && n <= 64;
-}
-
-static int copy_lower(const char *s, char buf[MAX_EMAIL]) {
-	for (size_t i = 0; i < MAX_EMAIL; i++) {
-		buf[i] = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] - 'A' + 'a') : s[i];
-		if (!s[i])
-			return 0;
-	}
-	return -1;
-}
-
-int canonical_domain(const char *s, char buf[MAX_EMAIL]) {
-	return copy_lower(s, buf) == 0 && strlen(buf) <= 253 && good_domain(buf) ? 0 : -1;
-}
-
-int canonical_email(const char *s, char buf[MAX_EMAIL]) {
-	const char *at;
-
-	if (copy_lower(s, buf) < 0)
-		return -1;
-	at = strchr(buf, '@');
-	return at && good_local_part(buf, (size_t)(at - buf)) && good_domain(at + 1) ? 0 : -1;
+	if (!kind)
+		return NULL;
+	*rest = principal + kind->prefix.n;
+	return kind->name;
 }
 
 static bool printable(const char *s) {
@@ -449,23 +428,32 @@ static bool printable(const char *s) {
 }
 
 bool policy_principal_ok(const char *principal) {
-	char canonical[MAX_EMAIL * 2];
+	char canonical[MAX_PRINCIPAL];
 
-	return canonical_principal(principal, canonical) == 0;
+	return principal_canonical(principal, canonical) > 0;
 }
 
-int canonical_principal(const char *s, char buf[MAX_EMAIL * 2]) {
-	const char *rest, *kind = principal_kind(s, &rest);
-	size_t n;
+bool principal_may_ask(const char *principal) {
+	const struct kind *kind = kind_of(principal);
 
-	if (!kind || !strcmp(kind, "domain") || !strcmp(kind, "group"))
-		return -1;
-	n = strlen(kind) + 1;
+	return kind && kind->is != NEVER_ASKS;
+}
+
+size_t principal_canonical(const char *s, char buf[MAX_PRINCIPAL]) {
+	const struct kind *kind = kind_of(s);
+	size_t n, length;
+
+	if (!kind || kind->is == NEVER_ASKS)
+		return 0;
+	n = kind->prefix.n;
 	memcpy(buf, s, n);
-	if (strcmp(kind, "principal"))
-		return canonical_email(rest, buf + n);
-	if (!*rest || strnlen(rest, MAX_EMAIL * 2 - n) == MAX_EMAIL * 2 - n || !printable(rest))
-		return -1;
-	memcpy(buf + n, rest, strlen(rest) + 1);
-	return 0;
+	if (kind->is == HAS_EMAIL) {
+		length = email_canonical(s + n, buf + n);
+		return length ? n + length : 0;
+	}
+	length = strnlen(s + n, MAX_PRINCIPAL - n);
+	if (!length || length == MAX_PRINCIPAL - n || !printable(s + n))
+		return 0;
+	memcpy(buf + n, s + n, length + 1);
+	return n + length;
 }

@@ -20,11 +20,12 @@
 #include <stdbool.h>
 #include "hallpass/policy.h"
 #include "policy/chunks.h"
+#include "policy/email.h"
 
 #define SUBJECT_ALL 0 /* allAuthenticated */
 #define DOMAIN_ANY 0  /* of the pattern "*" */
 #define NO_ID UINT32_MAX
-#define MAX_EMAIL 320
+#define MAX_PRINCIPAL (2 * MAX_EMAIL)
 
 struct condition;
 
@@ -32,7 +33,8 @@ struct condition;
 struct names {
 	const char **list;
 	struct name_slot {
-		uint32_t id; /* NO_ID: free */
+		const char *name; /* list[id] */
+		uint32_t id;	  /* NO_ID: free */
 		uint32_t hash;
 	} *slots; /* open addressing */
 	uint32_t n, n_slots;
@@ -92,6 +94,7 @@ struct rule_set {
 	struct rule *rules;
 	uint32_t n;
 	const struct names *domains;
+	const uint32_t *domain_of; /* each account's domain among these, or NO_ID */
 	struct postings by_account, by_domain, by_subject;
 };
 
@@ -100,6 +103,8 @@ struct policy {
 	struct chunks memory;
 	struct names subjects, accounts;
 	struct names domains; /* of account patterns */
+	uint32_t *domain_of;  /* each account's number among these, or NO_ID */
+	bool has_domains;     /* some subject is one */
 	struct postings groups_of; /* subject -> itself and the groups it is in */
 	struct rule_set bindings, denials;
 	struct entitlement *entitlements;
@@ -126,8 +131,8 @@ void postings_fini(struct postings *postings);
 bool ids_have(struct ids ids, uint32_t id);
 uint32_t ids_meet(struct ids a, struct ids b); /* the smallest number in both, or NO_ID */
 
-/* Builds the set's index over its rules. domains: of their patterns; borrowed as long as the set. -1: memory. */
-int rule_set_index(struct rule_set *set, uint32_t n_subjects, uint32_t n_accounts, const struct names *domains);
+/* Builds the indexes of both sets over their rules, once all names are known. -1: memory. */
+int rules_index(struct policy *policy);
 
 bool pattern_matches(const struct pattern *pattern, struct str account);
 bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct str account);
@@ -138,6 +143,8 @@ struct caller {
 };
 /* principal: canonical (lower-case e-mail). Never fails: an unknown principal is in the lists of everybody. */
 void caller_find(const struct policy *policy, struct str principal, struct caller *out);
+/* The same where its number among the subjects is known, or NO_ID. */
+void caller_of(const struct policy *policy, struct str principal, uint32_t id, struct caller *out);
 bool caller_is_in(const struct caller *caller, struct ids subjects);
 
 /* The rules that may concern a caller and an account: members, accounts and permission match. No memory. */
@@ -147,6 +154,7 @@ struct candidates {
 	struct str account;
 	uint32_t account_id, domain_id, permission_bit;
 	bool by_subject;
+	struct ids by_account[3]; /* that name it, that have a pattern of its domain, that have one for all */
 	size_t ahead; /* entries of the index that may be passed on the way */
 	unsigned set_at;
 	uint32_t subject_at, item_at;
@@ -159,8 +167,22 @@ const struct rule *candidates_next(struct candidates *c); /* NULL: no more. Each
 /* "user", "serviceAccount", … of a member or principal; what follows the colon in *rest. NULL: no such kind. */
 const char *principal_kind(const char *principal, const char **rest);
 
-/* Lower-cases an e-mail or domain into buf; -1: not well-formed, or too long. */
-int canonical_email(const char *s, char buf[MAX_EMAIL]);
-int canonical_domain(const char *s, char buf[MAX_EMAIL]);
-/* As above for "user:…" and the like, the kind kept: principals a request may come with. */
-int canonical_principal(const char *s, char buf[MAX_EMAIL * 2]);
+/* Whether it is of a kind that a request may come with: no domain, no group. */
+bool principal_may_ask(const char *principal);
+
+/*
+ * "user:…" and the like, principals a request may come with, into buf, the kind kept and an e-mail lower-cased. Gives the
+ * length; 0: not well-formed, or too long.
+ */
+size_t principal_canonical(const char *s, char buf[MAX_PRINCIPAL]);
+
+/* The same as 0, or -1 where it is not well-formed or too long. */
+static inline int canonical_principal(const char *s, char buf[MAX_PRINCIPAL]) {
+	return principal_canonical(s, buf) ? 0 : -1;
+}
+static inline int canonical_email(const char *s, char buf[MAX_EMAIL]) {
+	return email_canonical(s, buf) ? 0 : -1;
+}
+static inline int canonical_domain(const char *s, char buf[MAX_EMAIL]) {
+	return domain_canonical(s, buf) ? 0 : -1;
+}

@@ -206,6 +206,8 @@ for _ in $(seq 400); do [ -S "$dir/small/hp.sock" ] && break; sleep 0.02; done
 sleep 1
 row 'idle PSS: KiB' "$(pss "$small")" 4096 "$(awk -v a="$(pss "$small")" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0
 
+"$here/policy.sh" "$build" "$rounds" ${json:+"$json"}
+
 # Instructions do not depend on what else the machine does: for comparing commits.
 command -v valgrind >/dev/null || { echo 'instructions per durable issuance: not counted, valgrind is missing'; exit 0; }
 count() { # OUT SOCKET BODY COMMAND...: user-space instructions a request, without hashing

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "hallpass/cleanup.h"
+#include "tests/policy/heap.h"
 #include "tests/policy/load.h"
 
 #define CLOUD "https://www.googleapis.com/auth/cloud-platform"
@@ -302,6 +303,55 @@ static void test_decide_binds_attributes(void **state) {
 	policy_unref(policy);
 }
 
+/* Names that the policy knows as they stand, and such as first have to be put into their canonical form. */
+static void test_decide_folds_names(void **state) {
+	static const char *const names[][2] = {
+		{ ALICE, "name@p.iam.gserviceaccount.com" },
+		{ "user:Alice@EXAMPLE.com", "name@p.iam.gserviceaccount.com" },
+		{ ALICE, "NAME@P.iam.gserviceaccount.com" },
+		{ "user:somebody@else.example", "Name@p.iam.gserviceaccount.com" },
+	};
+	struct policy *policy = load_policy(conditional);
+	struct decision d;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct policy_query q = { .now = TEST_NOW, .principal = names[i][0], .service_account = names[i][1] };
+
+		policy_decide(policy, &q, &d);
+		assert_string_equal(decision_reason_name(d.reason), "ALLOWED"); /* and resource.name is the canonical one */
+	}
+	policy_unref(policy);
+}
+
+static void test_decide_takes_nothing_from_the_heap(void **state) {
+	static const char *const accounts[] = { "yes", "no", "peer", "until", "office", "name", "life", "who", "attr", "later-denied",
+						"denied", "err-denied", "nobody", "YES" };
+	static const char *const scopes[] = { "openid", "https://www.googleapis.com/auth/cloud-platform" };
+	json_t *claims = json_pack("{s:[s, s]}", "groups", "dev", "ci");
+	struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .auth_method = "peer", .claims = claims,
+				  .access_levels = scopes, .n_access_levels = 2, .scopes = scopes };
+	struct policy *policy;
+	struct decision d;
+	char account[64];
+	size_t before;
+
+	(void)state;
+	count_allocations();
+	policy = load_policy(conditional);
+	before = allocations;
+	assert_true(before > 0); /* they are counted */
+	for (size_t i = 0; i < ARRAY_SIZE(accounts); i++) {
+		snprintf(account, sizeof(account), "%s@p.iam.gserviceaccount.com", accounts[i]);
+		q.service_account = account;
+		q.n_scopes = i % 3;
+		policy_decide(policy, &q, &d);
+	}
+	assert_int_equal(allocations, before);
+	json_decref(claims);
+	policy_unref(policy);
+}
+
 /*
  * P2 by brute force: whatever is granted, a fresh decision at every second until the token is dead says
  * yes. Windows that open and close, zones across a change of the clock, deny rules, notAfter, the allowance.
@@ -519,6 +569,8 @@ int main(void) {
 		cmocka_unit_test(test_decide_intersects_scopes),
 		cmocka_unit_test(test_decide_conditions),
 		cmocka_unit_test(test_decide_binds_attributes),
+		cmocka_unit_test(test_decide_folds_names),
+		cmocka_unit_test(test_decide_takes_nothing_from_the_heap),
 		cmocka_unit_test(test_p2_no_token_outlives_its_permission),
 		cmocka_unit_test(test_decide_index_finds_what_is_written),
 		cmocka_unit_test(test_decide_refuses_queries_that_are_none),

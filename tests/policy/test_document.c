@@ -12,6 +12,10 @@
 #define SA "ml@acme.iam.gserviceaccount.com"
 #define HEAD "version: 1\nbindings:\n"
 #define BINDING(more) HEAD "- name: a\n  members: [user:a@example.com]\n  serviceAccounts: [" SA "]\n" more
+#define CLAIMS(variable, body) "request.auth.claims.groups.exists(" variable ", " body ")"
+#define COST_FIX                                                                                                       \
+	"nest fewer loops, or compare with == or startsWith() what is now matched or searched; a list of the request "  \
+	"counts as 64 elements, a text in it as 512 bytes"
 #define TESTED(expect)                                                                                                 \
 	BINDING("tests:\n- name: t\n  request: {principal: user:a@example.com, serviceAccount: " SA                     \
 		", time: 2026-01-01T00:00:00Z}\n  expect: " expect "\n")
@@ -120,6 +124,7 @@ static const struct {
 	{ BINDING("  condition: {expression: 'string(request.time) > \"2026\"'}\n"), "6:28 cel-unbounded" },
 	{ BINDING("  condition:\n    expression: |\n      true &&\n      ![1].exists(d, d == request.time.getDate())\n"),
 	  "9:8 cel-unbounded" },
+	{ BINDING("  condition:\n    expression: |\n      true &&\n      " CLAIMS("a", CLAIMS("b", CLAIMS("c", "a == b + c"))) "\n"), "9:7 cel-cost" },
 	{ "version: 1\nbindings:\n- {name: a, description: d, members: [user:a@b.de], serviceAccounts: [" SA "]}\n", "" },
 	{ BINDING("  description: [x]\n"), "6:16 wrong-type" },
 	{ BINDING("  permissions: [[x]]\n"), "6:17 wrong-type" },
@@ -275,7 +280,26 @@ static const struct {
 	  "write has(request.time) ? request.time : the default" },
 	{ IF("string(request.time) == \"x\""), "cel-unbounded",
 	  "compare request.time, request.time +/- a duration, or one of its getters with a constant zone" },
+	{ IF("request.surface == \"x\" || " CLAIMS("a", CLAIMS("b", CLAIMS("c", "a == b + c")))), "cel-cost", COST_FIX },
+	{ IF(CLAIMS("a", "a.matches(request.justification) || a.matches(request.audience)")), "cel-cost", COST_FIX },
 };
+
+/* What one might write, and can afford. */
+static const char *const affordable[] = {
+	IF("request.time.getHours(\"Europe/Berlin\") >= 8 && request.justification.matches(\"^(INC|CHG)-[0-9]+\")"),
+	IF(CLAIMS("a", "a.matches(\"^ml-[a-z]+-(dev|staging|prod)@(example|example-corp)[.](com|org)$\")")),
+	IF(CLAIMS("a", "request.auth.claims.roles.exists(r, r == a)")),
+	IF("request.scopes.all(s, s.startsWith(\"https://www.googleapis.com/auth/\") && !s.contains(\"admin\"))"),
+	IF("request.auth.access_levels.exists(l, l in request.auth.claims.levels) && request.auth.claims.groups.filter(g, g.startsWith(\"x\")).size() > 1"),
+	IF("resource.name.extract(\"serviceAccounts/{id}\").split(\"-\").exists(part, part in [\"dev\", \"test\"])"),
+	IF("request.auth.claims.groups.map(g, g.lowerAscii()).hasOnly([\"a\", \"b\"])"),
+};
+
+static void test_document_lets_usual_conditions_be(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(affordable); i++)
+		policy_unref(load_policy(str_of(affordable[i])));
+}
 
 static void test_document_says_what_to_do(void **state) {
 	struct policy_report report;
@@ -480,6 +504,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_document_finds_each_mistake_where_it_is),
 		cmocka_unit_test(test_document_says_what_to_do),
+		cmocka_unit_test(test_document_lets_usual_conditions_be),
 		cmocka_unit_test(test_document_hands_each_key_of_a_test_to_its_attribute),
 		cmocka_unit_test(test_document_decides_delegates_of_tests),
 		cmocka_unit_test(test_document_reads_json),

@@ -435,8 +435,25 @@ static void test_list_knows_deny_rules(void **state) {
 	policy_unref(policy);
 }
 
+/* Each account, and each pattern, is what conditions see. */
+static void test_list_judges_each_account_by_its_name(void **state) {
+	struct policy *policy = load_policy(STR(
+		"version: 1\nbindings:\n- name: three\n  members: [user:alice@example.com]\n  serviceAccounts: [one" P ", two" P ", \"x*" P "\"]\n"
+		"  condition: {expression: '!resource.name.startsWith(\"projects/-/serviceAccounts/two@\")'}\n"));
+	struct policy_query q = { .now = TEST_NOW, .principal = "user:alice@example.com" };
+	json_t *list = policy_list(policy, &q);
+
+	(void)state;
+	assert_true(json_is_true(json_object_get(entry_of(list, "one" P), "allowed")));
+	assert_true(json_is_false(json_object_get(entry_of(list, "two" P), "allowed")));
+	assert_true(json_is_true(json_object_get(entry_of(list, "x*" P), "allowed")));
+	json_decref(list);
+	policy_unref(policy);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_list_judges_each_account_by_its_name),
 		cmocka_unit_test(test_denial_message_of_less_usual_answers),
 		cmocka_unit_test(test_denial_message_has_room_for_what_would_help),
 		cmocka_unit_test(test_denial_message_names_no_opening_that_is_not_seen),
