@@ -1,5 +1,6 @@
 /* See zone_guess.h. */
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,20 +45,18 @@ static bool guess_region(const struct policy_host *host, const char *name, char 
 	return false;
 }
 
-/* The name with its i-th letter replaced by c, or c put in before it. */
-static void edit(const char *name, size_t i, char c, bool insert, char out[ZONE_GUESS]) {
-	if (c)
-		snprintf(out, ZONE_GUESS, "%.*s%c%s", (int)i, name, c, name + i + !insert);
-	else
-		snprintf(out, ZONE_GUESS, "%.*s%s", (int)i, name, name + i + 1);
+/* The name with c, or nothing, in the place of its `gone` letters from the i-th on. */
+static void edit(const char *name, size_t i, size_t gone, char c, char out[ZONE_GUESS]) {
+	assert(i + gone <= strlen(name));
+	snprintf(out, ZONE_GUESS, "%.*s%.*s%s", (int)i, name, c ? 1 : 0, &c, name + i + gone);
 }
 
 static bool guess_letter(const struct policy_host *host, const char *name, size_t i, char out[ZONE_GUESS]) {
 	bool first = i == 0 || strchr("/_-", name[i - 1]);
 
 	for (char c = 'a'; c <= 'z'; c++)
-		for (int insert = 0; insert < 2; insert++) {
-			edit(name, i, first ? (char)toupper(c) : c, insert, out);
+		for (size_t gone = name[i] ? 1 : 0; gone <= 1; gone--) {
+			edit(name, i, gone, first ? (char)toupper(c) : c, out);
 			if (exists(host, out))
 				return true;
 		}
@@ -69,7 +68,7 @@ static bool guess_slip(const struct policy_host *host, const char *name, char ou
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < n; i++) {
-		edit(name, i, '\0', false, out);
+		edit(name, i, 1, '\0', out);
 		if (exists(host, out))
 			return true;
 		snprintf(out, ZONE_GUESS, "%s", name);
