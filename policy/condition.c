@@ -356,6 +356,10 @@ int condition_new(struct condition_env *env, struct str expression, const char *
 	return 0;
 }
 
+const struct cel_program *condition_env_program(const struct condition_env *env, uint32_t i) {
+	return i < env->expressions.n ? env->compiled[i].program : NULL;
+}
+
 const struct cel_program *condition_program(const struct condition *condition) {
 	return condition->program;
 }

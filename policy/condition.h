@@ -37,6 +37,9 @@ struct condition_sink {
 int condition_new(struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out);
 
+/* What was compiled, one expression after the other, each once; NULL: no more. */
+const struct cel_program *condition_env_program(const struct condition_env *env, uint32_t i);
+
 /* What lint looks into. */
 const struct cel_program *condition_program(const struct condition *condition);
 uint32_t condition_time_slot(void);

@@ -42,6 +42,7 @@ struct set {
  */
 struct horizon {
 	const struct cel_program *program;
+	const struct cel_node *root; /* whose value is looked for */
 	const struct cel_activation *activation;
 	struct cel_arena *arena;
 	uint32_t slot;
@@ -681,11 +682,15 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 
 /* --- the search */
 
-/* Whether it is surely one of these. */
-static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
+static unsigned truth_within(struct horizon *h, int64_t a, int64_t b) {
 	h->from = (struct cel_timestamp){ a, a == h->start.s ? h->start.ns : 0 };
 	h->to = (struct cel_timestamp){ b, 999999999 };
-	return !(truth_at(h, cel_program_root(h->program)) & ~wanted) && h->work && !h->uncounted;
+	return truth_at(h, h->root);
+}
+
+/* Whether it is surely one of these. */
+static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
+	return !(truth_within(h, a, b) & ~wanted) && h->work && !h->uncounted;
 }
 
 /*
@@ -712,6 +717,7 @@ static void begin(struct horizon *h, const struct cel_program *program, const st
 	uint32_t ids = cel_program_ids(program);
 
 	h->program = program;
+	h->root = cel_program_root(program);
 	h->activation = activation;
 	h->arena = arena;
 	h->slot = time_slot;
@@ -778,6 +784,21 @@ bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64
 	r = holds_at_samples(&h, from, to, wanted) && first_unsure(&h, from, to, wanted) == INT64_MAX;
 	*work = h.work;
 	return r;
+}
+
+int64_t horizon_next_change(const struct cel_program *program, const struct cel_node *node, uint32_t time_slot, int64_t from,
+			    int64_t limit, struct cel_arena *arena, uint32_t *work) {
+	const struct cel_activation nothing = { 0 };
+	struct horizon h;
+	unsigned is;
+	int64_t found;
+
+	begin(&h, program, &nothing, time_slot, (struct cel_timestamp){ from, 0 }, arena, *work);
+	h.root = node;
+	is = truth_within(&h, from, from);
+	found = is & (is - 1) || from >= limit ? from + 1 : first_unsure(&h, from + 1, limit, is);
+	*work = h.work;
+	return found > limit ? INT64_MAX : found;
 }
 
 bool horizon_is_beyond(const struct cel_node *node, struct cel_timestamp now, uint32_t time_slot, int64_t limit, bool want) {

@@ -42,6 +42,13 @@ int64_t horizon_when(const struct cel_program *program, const struct cel_activat
 		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work);
 
 /*
+ * Of one node, a truth that depends on nothing but the time: the first second after `from` in which it is not surely what it is all
+ * through that second; INT64_MAX: it stays so through limit. *work: see horizon_when().
+ */
+int64_t horizon_next_change(const struct cel_program *program, const struct cel_node *node, uint32_t time_slot, int64_t from,
+			    int64_t limit, struct cel_arena *arena, uint32_t *work);
+
+/*
  * A first look, at a fraction of the price: whether a part of a program whose value at `now` is `want`, and which took
  * neither memory nor anything of the budget, surely keeps that value through the second `limit`. False: it may or may not.
  * A conjunction that is true has true clauses alone, and those without the time stay so; what is left is compared with
