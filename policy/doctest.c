@@ -170,7 +170,7 @@ static void fail(struct document *d, const struct test *test, const struct decis
 	struct buf message = BUF_INIT(2048), why = BUF_INIT(4096);
 
 	d->report->tests_failed++;
-	buf_addf(&message, "test \"%.80s\": expected ", test->name);
+	buf_adds(&message, "expected ");
 	say_expected(&message, test);
 	buf_adds(&message, ", got ");
 	say_got(&message, decision);
@@ -181,7 +181,7 @@ static void fail(struct document *d, const struct test *test, const struct decis
 	check->message = message.data;
 	check->fix = buf_ok(&why) ? why.data : NULL;
 	if (message.data)
-		document_error(d, test->node, check->id, check->fix, "%s", message.data);
+		document_error(d, test->node, check->id, check->fix, "test \"%.80s\": %s", test->name, message.data);
 	else
 		d->no_memory = true;
 	watch_ended(d, check);

@@ -234,7 +234,7 @@ static void say_part(struct buf *b, struct str part) {
 
 static void say_refuted(struct document *d, const struct invariant *invariant, const struct proof *proof, struct buf *message,
 			struct buf *fix) {
-	buf_addf(message, "invariant \"%.80s\" does not hold: ", invariant->name);
+	buf_adds(message, "does not hold: ");
 	say_may(message, proof, invariant->never ? "may" : "may not");
 	say_with(message, proof->query);
 	if (proof->decision.rule)
@@ -246,7 +246,7 @@ static void say_refuted(struct document *d, const struct invariant *invariant, c
 }
 
 static void say_unshown(const struct invariant *invariant, const struct proof *proof, struct buf *message, struct buf *fix) {
-	buf_addf(message, "invariant \"%.80s\" cannot be shown: nobody can tell whether ", invariant->name);
+	buf_adds(message, "cannot be shown: nobody can tell whether ");
 	say_may(message, proof, "may");
 	if (proof->rule && proof->part.p) {
 		buf_adds(message, ", which hangs on ");
@@ -257,9 +257,8 @@ static void say_unshown(const struct invariant *invariant, const struct proof *p
 				       : "say in the invariant what the request has, or allow it by a binding that does not hang on that");
 }
 
-static void say_too_large(const struct invariant *invariant, const struct proof *proof, struct buf *message, struct buf *fix) {
-	buf_addf(message, "invariant \"%.80s\" takes more to show than a load may take: it is about %zu principals", invariant->name,
-		 proof->principals);
+static void say_too_large(const struct proof *proof, struct buf *message, struct buf *fix) {
+	buf_addf(message, "takes more to show than a load may take: it is about %zu principals", proof->principals);
 	if (proof->who)
 		buf_addf(message, ", and the work ended with %s", proof->who->name);
 	buf_adds(fix, "say it of fewer principals or accounts, or of a time that ends: time: {notAfter: ...}");
@@ -318,12 +317,13 @@ static void say_not_shown(struct document *d, const struct invariant *invariant,
 	else if (proof->verdict == PROOF_UNSHOWN)
 		say_unshown(invariant, proof, &message, &fix);
 	else
-		say_too_large(invariant, proof, &message, &fix);
+		say_too_large(proof, &message, &fix);
 	if (proof->verdict != PROOF_TOO_LARGE)
 		json = counterexample(proof);
 	d->report->invariants_failed++;
 	if (message.data)
-		document_error(d, invariant->node, finding_id(proof->verdict), buf_ok(&fix) ? fix.data : NULL, "%s", message.data);
+		document_error(d, invariant->node, finding_id(proof->verdict), buf_ok(&fix) ? fix.data : NULL,
+			       "invariant \"%.80s\" %s", invariant->name, message.data);
 	else
 		d->no_memory = true;
 	check->good = false;
@@ -367,8 +367,12 @@ void invariants_run(struct document *d) {
 		d->no_memory = true;
 		return;
 	}
-	for (size_t i = 0; i < d->n_invariants && !d->no_memory && !document_is_full(d); i++)
-		run_invariant(d, prover, &d->invariants[i]);
+	for (size_t i = 0; i < d->n_invariants && !d->no_memory; i++) {
+		if (document_is_full(d))
+			d->report->invariants_skipped++;
+		else
+			run_invariant(d, prover, &d->invariants[i]);
+	}
 }
 
 void invariants_free(struct document *d) {

@@ -1,5 +1,6 @@
 /* See proof_case.h. */
 
+#include "hallpass/cleanup.h"
 #include "policy/horizon.h"
 #include "policy/proof_case.h"
 
@@ -50,9 +51,27 @@ static bool always_within(const struct proof_case *c, int64_t from, int64_t to, 
 
 /* ---- the search ---- */
 
-/* The left half always goes first; as deep as there are bits in the interval. */
+/*
+ * What a calendar gives changes at full days, hours and minutes, and in most zones at those of UTC: an interval that is cut
+ * there needs no more cuts. from < to; the first second of the right part.
+ */
+static int64_t cut(int64_t from, int64_t to) {
+	static const int64_t units[] = { 86400, 3600, 60 };
+	int64_t middle = from + (to - from) / 2 + 1, round;
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		round = middle - (middle % units[i] + units[i]) % units[i];
+		if (round > from)
+			return round;
+		if (round + units[i] <= to)
+			return round + units[i];
+	}
+	return middle;
+}
+
+/* The left part always goes first; hardly deeper than there are bits in the interval. */
 int64_t proof_case_first_unshown(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work) {
-	int64_t middle, found;
+	int64_t right, found;
 
 	if (!*work)
 		return from;
@@ -61,9 +80,9 @@ int64_t proof_case_first_unshown(const struct proof_case *c, int64_t from, int64
 		return INT64_MAX;
 	if (from == to)
 		return from;
-	middle = from + (to - from) / 2;
-	found = proof_case_first_unshown(c, from, middle, work);
-	return found != INT64_MAX ? found : proof_case_first_unshown(c, middle + 1, to, work);
+	right = cut(from, to);
+	found = proof_case_first_unshown(c, from, right - 1, work);
+	return found != INT64_MAX ? found : proof_case_first_unshown(c, right, to, work);
 }
 
 const struct rule *proof_case_doubt(const struct proof_case *c, int64_t at, struct str *part) {

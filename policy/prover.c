@@ -1,5 +1,6 @@
 /* See prover.h. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
 #include "policy/cel_time.h"
@@ -13,6 +14,7 @@
 #define GENERATION (40 * 31557600LL) /* seconds; weekdays and leap days meet again after 28 years */
 #define MAX_TRIES 2000	   /* requests as counterexamples, for all claims, */
 #define MAX_TRIES_OF_CASE 100 /* and for one */
+#define MAX_DOUBTS 100	   /* cases of a claim of which nobody can tell, while one that is refuted is looked for */
 #define SHOWN 512	   /* cases remembered, a power of two */
 
 struct rule_list {
@@ -64,9 +66,14 @@ struct prover {
 	struct rule_list may_allow, may_deny;
 	struct policy_query query; /* the claim's: what it does not say is open */
 	struct policy_query asked; /* a whole request like it, */
+	struct universe_item made_up; /* the account of that, where the universe has none, */
+	char account[MAX_EMAIL], pattern[2 * MAX_EMAIL];
 	struct policy_query found; /* and one that breaks the claim */
 	struct counterfactual counterfactual;
 	const char *scopes[POLICY_MAX_SCOPES];
+	struct proof doubt; /* the first case of which nobody can tell, while others may still be refuted; not PROOF_UNSHOWN: none */
+	struct policy_query doubted;
+	unsigned doubts;
 };
 
 static bool spend(struct prover *p, uint64_t looks) {
@@ -74,6 +81,11 @@ static bool spend(struct prover *p, uint64_t looks) {
 
 	p->looks -= enough ? looks : p->looks;
 	return enough;
+}
+
+/* Whether there may be more to say than was said. */
+static bool is_open(const struct prover *p) {
+	return p->out->verdict == PROOF_SHOWN && p->doubts < MAX_DOUBTS;
 }
 
 /* ---- growing lists ---- */
@@ -356,6 +368,28 @@ static void ask_plainly(struct prover *p, int64_t at) {
 		ask_for_scopes(p, p->may_allow.v[0]);
 }
 
+static bool breaks_with(struct prover *p, const struct universe_item *account) {
+	if (!p->tries)
+		return false;
+	p->tries--;
+	p->out->which = account;
+	p->asked.service_account = account->name;
+	return breaks(p);
+}
+
+/* With accounts that nobody named, of what both patterns match. */
+static bool breaks_with_made_up(struct prover *p) {
+	const struct pattern *a = p->target.a, *b = p->target.b ? p->target.b : a;
+	const struct pattern both = { a->prefix.n > b->prefix.n ? a->prefix : b->prefix, a->suffix.n > b->suffix.n ? a->suffix : b->suffix, 0 };
+
+	snprintf(p->pattern, sizeof(p->pattern), "%.*s*%.*s", (int)both.prefix.n, both.prefix.p, (int)both.suffix.n, both.suffix.p);
+	p->made_up = (struct universe_item){ p->account, p->pattern };
+	for (unsigned i = 0; i < UNIVERSE_ATTEMPTS; i++)
+		if (universe_account(&both, i, p->account) && breaks_with(p, &p->made_up))
+			return true;
+	return false;
+}
+
 /* In the order of the universe: accounts that are named come first. */
 static bool find_counterexample(struct prover *p) {
 	const struct universe_list *accounts = &p->universe->accounts;
@@ -363,17 +397,10 @@ static bool find_counterexample(struct prover *p) {
 
 	if (p->target.account.n)
 		return breaks(p);
-	for (size_t i = 0; i < accounts->n && p->tries && tries < MAX_TRIES_OF_CASE; i++) {
-		if (!is_target(&p->target, str_of(accounts->items[i].name)))
-			continue;
-		tries++;
-		p->tries--;
-		p->out->which = &accounts->items[i];
-		p->asked.service_account = accounts->items[i].name;
-		if (breaks(p))
+	for (size_t i = 0; i < accounts->n && tries < MAX_TRIES_OF_CASE; i++)
+		if (is_target(&p->target, str_of(accounts->items[i].name)) && ++tries && breaks_with(p, &accounts->items[i]))
 			return true;
-	}
-	return false;
+	return breaks_with_made_up(p);
 }
 
 /* ---- one case ---- */
@@ -383,17 +410,37 @@ static void too_large(struct prover *p) {
 	p->out->who = p->who;
 }
 
-static void not_shown(struct prover *p, const struct proof_case *c, int64_t at) {
+/* What was made up may be made up again. -1: memory. */
+static int keep_made_up(struct prover *p) {
+	struct chunks *memory = &p->universe->memory;
+	struct universe_item *kept = chunks_new(memory, struct universe_item);
+	const char *name = chunks_str(memory, p->account, strlen(p->account)), *pattern = chunks_str(memory, p->pattern, strlen(p->pattern));
+
+	if (!kept || !name || !pattern)
+		return -1;
+	*kept = (struct universe_item){ name, pattern };
+	p->doubt.which = kept;
+	p->doubted.service_account = name;
+	return 0;
+}
+
+static int not_shown(struct prover *p, const struct proof_case *c, int64_t at) {
 	ask_plainly(p, at);
 	p->out->who = p->who;
+	p->out->which = NULL;
 	p->out->query = &p->found;
 	if (find_counterexample(p)) {
 		p->out->verdict = PROOF_REFUTED;
-		return;
+		return 0;
 	}
-	p->out->verdict = PROOF_UNSHOWN;
-	p->found = p->asked;
-	p->out->rule = proof_case_doubt(c, at, &p->out->part);
+	if (p->doubts++)
+		return 0;
+	p->doubted = p->asked;
+	p->doubt = *p->out;
+	p->doubt.verdict = PROOF_UNSHOWN;
+	p->doubt.query = &p->doubted;
+	p->doubt.rule = proof_case_doubt(c, at, &p->doubt.part);
+	return p->doubt.which == &p->made_up ? keep_made_up(p) : 0;
 }
 
 static bool asks_who(const struct rule_list *list) {
@@ -449,9 +496,8 @@ static int prove_case(struct prover *p) {
 	if (at == INT64_MAX)
 		return nobody_asks_who ? remember(p, before) : 0;
 	if (known)
-		not_shown(p, &c, at);
-	else
-		too_large(p);
+		return not_shown(p, &c, at);
+	too_large(p);
 	return 0;
 }
 
@@ -477,7 +523,7 @@ static int never_with(struct prover *p, const struct rule *binding, struct targe
 	uint32_t permissions = binding->permissions & p->claim->about->permissions;
 
 	p->target = target;
-	for (int bit = 0; bit < N_PERMISSIONS && p->out->verdict == PROOF_SHOWN; bit++) {
+	for (int bit = 0; bit < N_PERMISSIONS && is_open(p); bit++) {
 		if (!(permissions >> bit & 1))
 			continue;
 		if (!spend(p, 1)) {
@@ -502,18 +548,18 @@ static int never_by(struct prover *p, const struct rule *binding) {
 	const struct rule *about = p->claim->about;
 	struct target both = { .account_id = NO_ID };
 
-	for (uint32_t i = 0; i < about->accounts.n && p->out->verdict == PROOF_SHOWN; i++)
+	for (uint32_t i = 0; i < about->accounts.n && is_open(p); i++)
 		if (rule_covers_account(binding, about->accounts.v[i], account_text(p, about->accounts.v[i])) &&
 		    never_with(p, binding, one_account(p, about->accounts.v[i])) < 0)
 			return -1;
-	for (uint32_t k = 0; k < about->n_patterns && p->out->verdict == PROOF_SHOWN; k++) {
+	for (uint32_t k = 0; k < about->n_patterns && is_open(p); k++) {
 		both.a = &about->patterns[k];
 		spend(p, binding->accounts.n);
-		for (uint32_t i = 0; i < binding->accounts.n && p->out->verdict == PROOF_SHOWN; i++)
+		for (uint32_t i = 0; i < binding->accounts.n && is_open(p); i++)
 			if (pattern_matches(both.a, account_text(p, binding->accounts.v[i])) &&
 			    never_with(p, binding, one_account(p, binding->accounts.v[i])) < 0)
 				return -1;
-		for (uint32_t i = 0; i < binding->n_patterns && p->out->verdict == PROOF_SHOWN; i++) {
+		for (uint32_t i = 0; i < binding->n_patterns && is_open(p); i++) {
 			both.b = &binding->patterns[i];
 			if (overlap(both.a, both.b) && never_with(p, binding, both) < 0)
 				return -1;
@@ -525,7 +571,7 @@ static int never_by(struct prover *p, const struct rule *binding) {
 static int never_of(struct prover *p) {
 	if (rules_of(p, &p->policy->bindings, concerns_claim, &p->bindings) < 0)
 		return -1;
-	for (size_t i = 0; i < p->bindings.n && p->out->verdict == PROOF_SHOWN; i++)
+	for (size_t i = 0; i < p->bindings.n && is_open(p); i++)
 		if (never_by(p, p->bindings.v[i]) < 0)
 			return -1;
 	return 0;
@@ -569,10 +615,10 @@ static int always_of(struct prover *p) {
 
 	if (rules_of(p, &p->policy->bindings, NULL, &p->bindings) < 0 || rules_of(p, &p->policy->denials, NULL, &p->denials) < 0)
 		return -1;
-	for (uint32_t i = 0; i < about->accounts.n && p->out->verdict == PROOF_SHOWN; i++)
+	for (uint32_t i = 0; i < about->accounts.n && is_open(p); i++)
 		if (always_with(p, one_account(p, about->accounts.v[i])) < 0)
 			return -1;
-	for (uint32_t k = 0; k < about->n_patterns && p->out->verdict == PROOF_SHOWN; k++) {
+	for (uint32_t k = 0; k < about->n_patterns && is_open(p); k++) {
 		pattern.a = &about->patterns[k];
 		if (always_with(p, pattern) < 0)
 			return -1;
@@ -588,7 +634,7 @@ static int prove_for(struct prover *p, uint32_t number) {
 	caller_find(p->policy, str_of(p->who->name), &p->caller);
 	if ((p->claim->never ? never_of(p) : always_of(p)) < 0)
 		return -1;
-	if (!p->looks && p->out->verdict != PROOF_REFUTED) /* not every rule was looked at */
+	if (!p->looks && p->out->verdict == PROOF_SHOWN) /* not every rule was looked at */
 		too_large(p);
 	return 0;
 }
@@ -600,6 +646,7 @@ int prover_prove(struct prover *p, const struct claim *claim, struct proof *out)
 	*out = (struct proof){ .verdict = PROOF_SHOWN };
 	p->claim = claim;
 	p->claim_number++;
+	p->doubts = 0;
 	p->out = out;
 	p->who = NULL;
 	p->from = about->not_before > p->now ? about->not_before : p->now;
@@ -611,9 +658,11 @@ int prover_prove(struct prover *p, const struct claim *claim, struct proof *out)
 		too_large(p);
 	if (p->from > p->to)
 		return 0;
-	for (size_t i = 0; i < p->n_principals && out->verdict == PROOF_SHOWN; i++)
+	for (size_t i = 0; i < p->n_principals && is_open(p); i++)
 		if (prove_for(p, p->principals[i]) < 0)
 			return -1;
+	if (out->verdict == PROOF_SHOWN && p->doubts)
+		*out = p->doubt;
 	return 0;
 }
 

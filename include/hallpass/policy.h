@@ -52,7 +52,7 @@ struct policy_report {
 	size_t n, n_errors, n_warnings;	 /* in the list */
 	size_t more_errors, more_warnings; /* which are not in it */
 	size_t tests_run, tests_failed;
-	size_t invariants_run, invariants_failed;
+	size_t invariants_run, invariants_failed, invariants_skipped; /* skipped: there are errors enough */
 };
 
 /* What lint looks for. A finding's message may say more than the sentence. */
@@ -88,7 +88,7 @@ struct policy_check {
 	const char *name;
 	unsigned line, column;
 	bool good;
-	const char *id, *message, *fix; /* of one that is not good, as in its finding; fix may be NULL */
+	const char *id, *message, *fix; /* of one that is not good: as in its finding, but without its name; fix may be NULL */
 	const json_t *counterexample;	/* the request that breaks an invariant, or of which nobody can tell; or NULL */
 };
 
