@@ -158,7 +158,6 @@ P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)n
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
 P6-invariants-not-shown | policy/document.c | s/^\t\tinvariants_run(d);/\t\t;/ | policy/test_invariants | test_P6_an_invariant_that_fails_refuses_the_policy
 P6-broken-invariant-comes-in-force | policy/document.c | s/^\t\tinvariants_run(d);/\t\t;/ | scenario/test_invariants | test_P6_a_policy_that_breaks_its_invariant_is_refused_and_the_last_good_one_stays
-P6-broken-invariant-at-the-start | policy/document.c | s/^\t\tinvariants_run(d);/\t\t;/ | scenario/test_invariants | test_P6_a_broker_does_not_begin_with_a_policy_that_breaks_its_invariant
 P6-tests-not-run | policy/document.c | s/^\t\ttests_run(d);/\t\t;/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
 P6-snapshot-not-held | broker/request.c | s/\.policy = req->snapshot->policy_sha256/.policy = req->world->snapshot->policy_sha256/ | scenario/test_promises | test_P6_a_request_in_flight_finishes_under_its_snapshot
 P6-hash-of-another-policy | broker/broker.c | s/^\tsnapshot_bury(b->requests.snapshot, b->errands);/\tmemcpy(snapshot->policy_sha256, b->requests.snapshot->policy_sha256, 65);/ | scenario/test_reload | test_P6_each_answer_agrees_with_the_policy_that_its_record_names

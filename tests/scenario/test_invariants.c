@@ -59,7 +59,7 @@ static void test_P6_a_policy_that_breaks_its_invariant_is_refused_and_the_last_g
 	json_decref(records);
 }
 
-static void test_P6_a_broker_does_not_begin_with_a_policy_that_breaks_its_invariant(void **state) {
+static void test_a_broker_does_not_begin_with_a_policy_that_breaks_its_invariant(void **state) {
 	(void)state;
 	world_policy(&w, POLICY_DEV PROD NEVER);
 	assert_int_equal(world_daemon_fails(&w, err, sizeof(err)), 78);
@@ -149,7 +149,7 @@ static void test_policy_test_has_json_for_programs(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_P6_a_policy_that_breaks_its_invariant_is_refused_and_the_last_good_one_stays),
-		SCENARIO(test_P6_a_broker_does_not_begin_with_a_policy_that_breaks_its_invariant),
+		SCENARIO(test_a_broker_does_not_begin_with_a_policy_that_breaks_its_invariant),
 		SCENARIO(test_policy_test_prints_like_a_test_runner),
 		SCENARIO(test_policy_test_says_what_keeps_it_from_testing),
 		SCENARIO(test_policy_test_has_json_for_programs),
