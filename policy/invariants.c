@@ -337,7 +337,8 @@ static void say_not_shown(struct document *d, const struct invariant *invariant,
 	buf_fini(&fix);
 }
 
-static void run_invariant(struct document *d, struct prover *prover, const struct invariant *invariant) {
+/* False: nothing is left for the next. */
+static bool run_invariant(struct document *d, struct prover *prover, const struct invariant *invariant) {
 	struct policy_check check = { .kind = POLICY_CHECK_INVARIANT, .name = invariant->name, .line = invariant->node->line,
 				      .column = invariant->node->column, .good = true };
 	const struct claim claim = { invariant->never != NULL, &invariant->about, &invariant->asked.q };
@@ -346,20 +347,22 @@ static void run_invariant(struct document *d, struct prover *prover, const struc
 	watch_begins(d, &check);
 	if (prover_prove(prover, &claim, &proof) < 0) {
 		d->no_memory = true;
-		return;
+		return false;
 	}
 	d->report->invariants_run++;
 	if (proof.verdict == PROOF_SHOWN) {
 		if (!proof.principals || invariant->about.not_after <= d->now)
 			document_lint(d, LINT_IDLE_INVARIANT, invariant->node);
 		watch_ended(d, &check);
-		return;
+		return true;
 	}
 	say_not_shown(d, invariant, &proof, &check);
+	return proof.verdict != PROOF_TOO_LARGE;
 }
 
 void invariants_run(struct document *d) {
 	cleanup(prover_freep) struct prover *prover = NULL;
+	bool go_on = true;
 
 	if (!d->n_invariants)
 		return;
@@ -368,10 +371,10 @@ void invariants_run(struct document *d) {
 		return;
 	}
 	for (size_t i = 0; i < d->n_invariants && !d->no_memory; i++) {
-		if (document_is_full(d))
+		if (!go_on || document_is_full(d))
 			d->report->invariants_skipped++;
 		else
-			run_invariant(d, prover, &d->invariants[i]);
+			go_on = run_invariant(d, prover, &d->invariants[i]);
 	}
 }
 

@@ -8,7 +8,7 @@
 #include "policy/prover.h"
 #include "policy/scopes.h"
 
-#define MAX_LOOKS 50000000 /* at rules, accounts and principals: some tenths of a second, for all claims of a load */
+#define MAX_LOOKS 25000000 /* at rules, accounts and principals: some tenths of a second, for all claims of a load */
 #define WORK 40000000	   /* nodes of conditions: as much again */
 #define FAR_WORK 20000	   /* of those beyond a generation, for one case */
 #define GENERATION (40 * 31557600LL) /* seconds; weekdays and leap days meet again after 28 years */

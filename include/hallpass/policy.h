@@ -52,7 +52,7 @@ struct policy_report {
 	size_t n, n_errors, n_warnings;	 /* in the list */
 	size_t more_errors, more_warnings; /* which are not in it */
 	size_t tests_run, tests_failed;
-	size_t invariants_run, invariants_failed, invariants_skipped; /* skipped: there are errors enough */
+	size_t invariants_run, invariants_failed, invariants_skipped; /* skipped: there are errors enough, or no work left */
 };
 
 /* What lint looks for. A finding's message may say more than the sentence. */

@@ -283,6 +283,35 @@ static void test_invariants_and_tests_can_be_watched(void **state) {
 	buf_fini(&b);
 }
 
+/* ---- bounds ---- */
+
+/* Everybody of a large group, on many accounts, each case another one. */
+static void test_invariants_take_no_longer_than_a_load_may(void **state) {
+	struct buf b = BUF_INIT(8 << 20);
+	clock_t before;
+	struct seen seen;
+	const char *id;
+
+	(void)state;
+	buf_adds(&b, "version: 1\ngroups:\n  all: [user:u0@example.com");
+	for (unsigned i = 1; i < 20000; i++)
+		buf_addf(&b, ", user:u%u@example.com", i);
+	buf_adds(&b, "]\nbindings:\n");
+	for (unsigned i = 0; i < 5000; i++)
+		buf_addf(&b, "- {name: b%u, members: [group:all], serviceAccounts: [a%u" P "],\n   condition: {expression: 'request.auth.principal == \"user:zz@example.com\"'}}\n", i, i);
+	buf_adds(&b, "invariants:\n- {name: x, never: {principal: group:all, serviceAccount: '*'}}\n"
+		     "- {name: y, never: {principal: user:u1@example.com, serviceAccount: a1" P "}}\n");
+	before = clock();
+	id = load_at((struct str){ b.data, b.len }, TEST_NOW, &seen);
+	print_message("100 million cases: %.2f s\n", (double)(clock() - before) / CLOCKS_PER_SEC);
+	assert_string_equal(id, "invariant-too-large");
+	assert_has_parts(seen.message, "|takes more to show than a load may take: it is about 20000 principals, and the work ended with user:u");
+	assert_int_equal(seen.checks, 1); /* the second was not begun */
+	assert_true(getenv("HALLPASS_SLOW") || clock() - before < 3 * CLOCKS_PER_SEC);
+	seen_fini(&seen);
+	buf_fini(&b);
+}
+
 /* ---- random policies, and brute force ---- */
 
 struct random {
@@ -619,6 +648,7 @@ int main(void) {
 		cmocka_unit_test(test_invariants_about_nobody_are_lint),
 		cmocka_unit_test(test_invariants_follow_calendars),
 		cmocka_unit_test(test_invariants_and_tests_can_be_watched),
+		cmocka_unit_test(test_invariants_take_no_longer_than_a_load_may),
 		cmocka_unit_test(test_P2_P6_what_is_said_to_hold_holds),
 	};
 
