@@ -328,7 +328,7 @@ static uint32_t rnd(struct random *r, uint32_t n) {
 #define FROM 1774656000 /* 2026-03-28T00:00:00Z: clocks change in the night after */
 #define TO (FROM + 3 * 86400)
 
-static const char *const members[] = { "user:a@x.example", "user:b@x.example", "user:c@y.example", "serviceAccount:r" P,
+static const char *const members[] = { "user:a@x.example", "user:b@x.example", "user:c@y.example", "serviceAccount:r@p.iam.gserviceaccount.com",
 				       "group:g0",	   "group:g1",		"domain:x.example", "allAuthenticated" };
 static const char *const patterns[] = { "a0" P, "a1" P, "ab" P, "'a*" P "'", "'*b" P "'", "'a*b" P "'", "'*" P "'", "'*'", "'ab*" P "'", "'*ab" P "'" };
 static const char *const conditions[] = {
