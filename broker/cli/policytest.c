@@ -52,10 +52,14 @@ static void print_check(const struct run *run, const struct policy_check *check,
 	       check->kind == POLICY_CHECK_INVARIANT ? "invariant " : "", out_safe(check->name));
 	print_time(run, us);
 	putchar('\n');
-	if (check->message)
-		printf("         %s\n", out_safe(check->message));
-	if (check->fix)
-		printf("         = %s\n", out_safe(check->fix));
+	if (check->message) {
+		printf("         ");
+		out_folded(stdout, 9, out_safe(check->message));
+	}
+	if (check->fix) {
+		printf("         = ");
+		out_folded(stdout, 11, out_safe(check->fix));
+	}
 }
 
 static json_t *check_json(const struct policy_check *check, uint64_t us) {

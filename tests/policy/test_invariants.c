@@ -604,10 +604,10 @@ static bool is_confirmed(const struct policy *policy, const struct random_invari
 
 static void test_P2_P6_what_is_said_to_hold_holds(void **state) {
 	struct random r = { 0x9E3779B97F4A7C15u };
-	unsigned shown[2] = { 0 }, refuted[2] = { 0 }, unshown = 0, needless = 0;
+	unsigned shown[2] = { 0 }, refuted[2] = { 0 }, unshown = 0, needless = 0, n = getenv("HALLPASS_SLOW") ? RANDOM_POLICIES / 30 : RANDOM_POLICIES;
 
 	(void)state;
-	for (unsigned i = 0; i < RANDOM_POLICIES; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct buf b = BUF_INIT(1 << 16);
 		struct policy *policy;
 		size_t base;
@@ -637,8 +637,8 @@ static void test_P2_P6_what_is_said_to_hold_holds(void **state) {
 	}
 	print_message("never: %u shown, %u refuted; always: %u, %u; %u not shown, of which brute force breaks none of %u\n", shown[1],
 		      refuted[1], shown[0], refuted[0], unshown, needless);
-	assert_true(shown[1] > 1000 && refuted[1] > 1000 && shown[0] > 100 && refuted[0] > 1000);
-	assert_true(unshown * 5 < RANDOM_POLICIES * INVARIANTS_OF_EACH);
+	assert_true(shown[1] > n && refuted[1] > n && shown[0] > n / 20 && refuted[0] > n);
+	assert_true(unshown < n / 3);
 }
 
 int main(void) {
