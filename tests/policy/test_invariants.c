@@ -374,8 +374,10 @@ static void put_condition(struct random *r, struct buf *b, const char *key) {
 	if (rnd(r, 3) == 0)
 		return;
 	buf_addf(b, ", %s: {expression: '%s", key, conditions[rnd(r, ARRAY_SIZE(conditions))]);
-	if (rnd(r, 3) == 0)
-		buf_addf(b, " %s (%s)", rnd(r, 2) ? "&&" : "||", conditions[rnd(r, ARRAY_SIZE(conditions))]);
+	if (rnd(r, 3) == 0) {
+		buf_adds(b, rnd(r, 2) ? " && " : " || ");
+		buf_addf(b, "(%s)", conditions[rnd(r, ARRAY_SIZE(conditions))]);
+	}
 	buf_adds(b, "'}");
 }
 
@@ -387,7 +389,11 @@ static void put_random_policy(struct random *r, struct buf *b) {
 
 	buf_adds(b, "version: 1\ngroups:\n  g0: [user:a@x.example, group:g1]\n  g1: [user:c@y.example]\nbindings:\n");
 	for (uint32_t i = 0; i < n; i++) {
-		buf_addf(b, "- {name: b%u%s%s%s, members: ", i, windows[rnd(r, 5)], scopes[rnd(r, 4)], permissions[rnd(r, 4)]);
+		buf_addf(b, "- {name: b%u", i);
+		buf_adds(b, windows[rnd(r, 5)]);
+		buf_adds(b, scopes[rnd(r, 4)]);
+		buf_adds(b, permissions[rnd(r, 4)]);
+		buf_adds(b, ", members: ");
 		put_some(r, b, members, ARRAY_SIZE(members), 2);
 		buf_adds(b, ", serviceAccounts: ");
 		put_some(r, b, patterns, ARRAY_SIZE(patterns), 2);
@@ -420,10 +426,12 @@ struct random_invariant {
 };
 
 static struct random_invariant some_invariant(struct random *r) {
-	struct random_invariant v = { .never = rnd(r, 3), .member = rnd(r, ARRAY_SIZE(members)), .pattern = rnd(r, ARRAY_SIZE(patterns)),
-				      .exception = rnd(r, 3) ? ARRAY_SIZE(members) : rnd(r, ARRAY_SIZE(members)), .permission = -1,
-				      .from = FROM, .to = TO };
+	struct random_invariant v = { .permission = -1, .from = FROM, .to = TO };
 
+	v.never = rnd(r, 3);
+	v.member = rnd(r, ARRAY_SIZE(members));
+	v.pattern = rnd(r, ARRAY_SIZE(patterns));
+	v.exception = rnd(r, 3) ? ARRAY_SIZE(members) : rnd(r, ARRAY_SIZE(members));
 	if (rnd(r, 2))
 		v.from += 3600 * (int64_t)rnd(r, 70);
 	if (rnd(r, 2))
