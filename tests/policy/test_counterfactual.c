@@ -175,7 +175,9 @@ static const struct suggested {
 	{ BINDING("request.justification.matches(\"^[A-Z]+-[0-9]{4}\") && size(request.justification) > 12"), "", { 0 },
 	  "with a justification like \"ABC-1234, why it is needed\"" },
 	{ BINDING("true"), DENIAL("!has(request.justification)"), { 0 }, "with a justification like \"why it is needed\"" },
-	{ BINDING("request.justification.matches(\"^[[:alpha:]]{3}[0-9]$\")"), "", { 0 }, "" }, /* not that simple */
+	{ BINDING("request.justification.matches(\"^[[:alpha:]]{3}[0-9]$\")"), "", { 0 }, "with a justification like \"ABC1\"" },
+	{ BINDING("request.justification.matches(\"^[[:^alpha:]]{30}$\")"), "", { 0 }, "" }, /* not that simple */
+	{ BINDING("request.justification.startsWith(\"INC-\") && request.justification.endsWith(\"!\")"), "", { 0 }, "with a justification like \"INC- !\"" },
 	/* surfaces */
 	{ BINDING("request.surface == \"metadata\""), "", { .surface = "native" }, "through the surface metadata" },
 	{ BINDING("request.surface in [\"native\", \"sts\"]"), DENIAL("request.surface == \"native\""), { .surface = "native" },
