@@ -375,6 +375,7 @@ const struct cel_type *cel_program_type(const struct cel_program *program);
 struct str cel_program_text(const struct cel_program *program);
 bool cel_program_uses(const struct cel_program *program, unsigned slot);
 uint32_t cel_program_ids(const struct cel_program *program); /* its nodes' ids are below */
+uint32_t cel_program_locals(const struct cel_program *program); /* variables of loops and cel.bind(), at most 64 */
 
 /* ---- Evaluating ---- */
 
@@ -405,6 +406,9 @@ struct cel_budget {
  */
 struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget);
+/* And where variables around it are bound already: cel_program_locals() values, by cel_node.slot; CEL_NONE: it does not read it. */
+struct cel_value cel_eval_bound(const struct cel_program *program, const struct cel_node *node, const struct cel_activation *activation,
+				const struct cel_value *bound, struct cel_arena *arena, struct cel_budget *budget);
 struct cel_budget cel_program_budget(const struct cel_program *program);
 
 /* ---- Cost ---- */

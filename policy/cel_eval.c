@@ -619,16 +619,27 @@ uint32_t cel_program_ids(const struct cel_program *program) {
 	return program->n_ids;
 }
 
-struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget) {
+uint32_t cel_program_locals(const struct cel_program *program) {
+	return program->n_locals;
+}
+
+struct cel_value cel_eval_bound(const struct cel_program *program, const struct cel_node *node, const struct cel_activation *activation,
+				const struct cel_value *bound, struct cel_arena *arena, struct cel_budget *budget) {
 	struct cel_value locals[MAX_LOCALS], v;
 	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
 			       .activation = activation, .left = *budget };
 
-	memset(locals, 0, program->n_locals * sizeof(*locals));
+	memcpy(locals, bound, program->n_locals * sizeof(*locals));
 	v = node->eval(node, &run);
 	*budget = run.left;
 	return v;
+}
+
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget) {
+	static const struct cel_value nothing[MAX_LOCALS];
+
+	return cel_eval_bound(program, node, activation, nothing, arena, budget);
 }
 
 struct cel_budget cel_program_budget(const struct cel_program *program) {
