@@ -68,11 +68,20 @@ static bool is_true(const struct clauses *c, const struct cel_node *clause, cons
 	return v.kind == CEL_BOOL && v.b;
 }
 
+/* has() is another question: of an attribute that is not there, and beside which a pin errs. Depth: cel_limits.depth. */
+static bool asks_whether_it_is_there(const struct cel_node *node) {
+	bool asks = node->test;
+
+	for (uint32_t i = 0; i < node->n && !asks; i++)
+		asks = asks_whether_it_is_there(node->kids[i]);
+	return asks;
+}
+
 /* Whether the other clause is `is` for all that the pin lets the attribute be. An error is not true. */
 static bool decides(struct clauses *c, const struct pin *pin, const struct cel_node *other, bool is) {
 	struct cel_value slots[SLOTS] = { 0 };
 
-	if (other->uses != cel_slot_bit(pin->slot) || other->free_locals)
+	if (other->uses != cel_slot_bit(pin->slot) || other->free_locals || (is && asks_whether_it_is_there(other)))
 		return false;
 	for (uint32_t i = 0; i < pin->n; i++) {
 		if (!c->left || c->d->lint_work < EVALUATION)

@@ -107,6 +107,8 @@ static const struct {
 	{ IF("resource.name != \"a\" || resource.name != \"b\""), "6:52 tautology" },
 	{ IF("resource.name != \"a\" || !(resource.name in [\"b\", \"c\"])"), "6:52 tautology" },
 	{ IF("resource.name != \"a\" || !(resource.name in [\"b\", \"a\"])"), "" },
+	{ IF("has(resource.name) || resource.name != \"a\""), "(note) 6:28 iam-function" },
+	{ IF("!has(resource.name) && resource.name == \"a\""), "(note) 6:29 iam-function, 6:51 contradiction" },
 	{ IF("request.time.getHours() < 8 && (resource.name != \"a\" || resource.name.size() < 5 || resource.type != \"b\")"),
 	  "(note) 6:84 iam-function, 6:84 tautology" },
 	{ IF("resource.name == \"a\" && resource.name.matches(resource.name + \"(\")"), "(note) 6:52 iam-function, 6:52 contradiction" }, /* it errs */
