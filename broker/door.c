@@ -104,14 +104,18 @@ static void on_gone(void *arg, struct conn *conn) {
 /* --- making and closing it */
 
 static int make_handle(struct door *door, struct error *err) {
-	unsigned char random[(DOOR_HANDLE - 1) / 2];
+	unsigned char random[DOOR_HANDLE / 2];
+	char hex[DOOR_HANDLE + 1];
+	int r;
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return error_set(err, ERR_INTERNAL, "no random numbers");
 	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(door->handle + 2 * i, 3, "%02x", random[i]);
-	explicit_bzero(random, sizeof(random));
-	return 0;
+		snprintf(hex + 2 * i, 3, "%02x", random[i]);
+	r = secret_set(&door->handle, hex, DOOR_HANDLE);
+	wipe(random, sizeof(random));
+	wipe(hex, sizeof(hex));
+	return r < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
 }
 
 static int take_accounts(struct door *door, const struct door_spec *spec, struct error *err) {
@@ -170,7 +174,7 @@ void door_free(struct door *door) {
 	door_stop(door);
 	if (door->id >= 0)
 		conn_server_shut(door->front->conns, door->id);
-	explicit_bzero(door->handle, sizeof(door->handle));
+	secret_fini(&door->handle);
 	json_decref(door->names);
 	json_decref(door->terms);
 	free(door);
@@ -200,6 +204,8 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 	return NULL;
 }
 
-bool door_handle_is(const struct door *door, struct str text) {
-	return door->handle[0] && text.n == DOOR_HANDLE - 1 && CRYPTO_memcmp(text.p, door->handle, text.n) == 0;
+bool door_takes_credential(const struct door *door, struct str text) {
+	if (!door->session[0])
+		return text.n > 0;
+	return door->handle.data && text.n == door->handle.len && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0;
 }
