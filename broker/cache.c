@@ -150,7 +150,8 @@ struct mint_spec *mint_spec_copy(const struct mint_spec *spec) {
 		size += text_size(spec->scopes[i]);
 	for (size_t i = 0; i < spec->n_delegates; i++)
 		size += text_size(spec->delegates[i]);
-	size += text_size(spec->principal) + text_size(spec->target) + text_size(spec->audience);
+	size += text_size(spec->principal) + text_size(spec->target) + text_size(spec->audience) + text_size(spec->payload) +
+		text_size(spec->payload_sha256);
 	copy = malloc(size);
 	if (!copy)
 		return NULL;
@@ -166,6 +167,8 @@ struct mint_spec *mint_spec_copy(const struct mint_spec *spec) {
 	copy->principal = put_text(&at, spec->principal);
 	copy->target = put_text(&at, spec->target);
 	copy->audience = put_text(&at, spec->audience);
+	copy->payload = put_text(&at, spec->payload);
+	copy->payload_sha256 = put_text(&at, spec->payload_sha256);
 	assert(at == (char *)copy + size);
 	return copy;
 }

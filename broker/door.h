@@ -74,3 +74,5 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
  * word is all that counts, and a page in a browser can send no such field by itself.
  */
 bool door_takes_credential(const struct door *door, struct str text);
+/* The same with words, and with a record of who brought another: ERR_UNAUTHENTICATED. text.n = 0: none came. */
+int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err);
