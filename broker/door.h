@@ -45,7 +45,7 @@ struct door {
 	json_t *names;			     /* owner of the accounts' texts */
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
 	int64_t used_ms;		     /* boottime: when somebody came last */
-	uint64_t tokens;		     /* that it gave */
+	uint64_t tokens;		     /* that it gave, signatures included */
 };
 
 struct door_spec {

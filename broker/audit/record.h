@@ -37,7 +37,7 @@
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   also port      of a session: its further accounts, its TCP port
- *   tokens         how many tokens a session gave
+ *   tokens         how many tokens and signatures a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut
