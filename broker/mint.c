@@ -283,7 +283,7 @@ static void add_id_token_body(const struct mint_spec *spec, int64_t lifetime_s, 
 	(void)lifetime_s;
 	buf_adds(body, "{\"audience\":");
 	buf_add_json(body, spec->audience, strlen(spec->audience));
-	buf_addf(body, ",\"includeEmail\":%s", spec->include_email ? "true" : "false");
+	buf_addf(body, ",\"includeEmail\":%s%s", spec->include_email ? "true" : "false", spec->use_email_azp ? ",\"useEmailAzp\":true" : "");
 	add_delegates(spec, body);
 	buf_addc(body, '}');
 }

@@ -50,7 +50,7 @@ struct mint_spec {
 	const char *const *delegates;
 	size_t n_delegates;
 	const char *audience; /* ID tokens */
-	bool include_email;   /* ID tokens */
+	bool include_email, use_email_azp; /* ID tokens */
 	const char *payload, *payload_sha256; /* signatures: see struct ask */
 	int64_t lifetime_s;   /* to ask for */
 	int64_t expires_by;   /* Unix seconds: a token that lives past this is not released */

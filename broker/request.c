@@ -258,6 +258,7 @@ static void request_mint_spec(const struct request *req, struct mint_spec *spec)
 		.n_delegates = req->ask.n_delegates,
 		.audience = req->ask.audience,
 		.include_email = req->ask.include_email,
+		.use_email_azp = req->ask.use_email_azp,
 		.payload = req->claims ? req->claims : req->ask.payload,
 		.payload_sha256 = request_payload_sha256(req),
 		.lifetime_s = req->decision.lifetime_s,

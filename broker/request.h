@@ -62,7 +62,7 @@ struct ask {
 	size_t n_delegates;
 	int64_t lifetime_s; /* 0: not asked */
 	const char *audience;
-	bool include_email;
+	bool include_email, use_email_azp;
 	const char *payload; /* to be signed: a blob in base64, or a JWT's claims; canonical */
 	char payload_sha256[SHA256_HEX]; /* of the blob's bytes, or of the claims */
 	int64_t exp; /* of the claims, Unix seconds; 0: they have none */

@@ -10,7 +10,8 @@
 #define MAX_SCOPE 256
 #define MAX_TEXT 1024
 #define MAX_BLOB (24 * 1024) /* in base64 */
-#define MAX_CLAIMS (6 * 1024) /* so that the JWT is one that is read (google_error.h) */
+#define MAX_CLAIMS (6 * 1024)
+#define MAX_CANONICAL 8000 /* of claims, whose numbers may have grown: so that the JWT is one that is read (google_error.c) */
 
 int ask_body(struct str body, json_t **out, struct error *err) {
 	json_error_t where;
@@ -126,6 +127,13 @@ static int ask_include_email(const json_t *value, struct ask *ask, struct error 
 	return 0;
 }
 
+static int ask_use_email_azp(const json_t *value, struct ask *ask, struct error *err) {
+	if (!json_is_boolean(value))
+		return error_set(err, ERR_INVALID, "useEmailAzp must be true or false");
+	ask->use_email_azp = json_is_true(value);
+	return 0;
+}
+
 static int ask_justification(const json_t *value, struct ask *ask, struct error *err) {
 	return ask_text(value, "justification", MAX_TEXT, &ask->justification, err);
 }
@@ -142,6 +150,26 @@ static int ask_payload(const json_t *value, struct ask *ask, struct error *err) 
 
 /* --- payloads in canonical form: what is hashed for the record is what is signed */
 
+static int put_payload(json_t *body, struct ask *ask, json_t *text, struct error *err) {
+	if (!text || json_object_set_new(body, "payload", text) < 0)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	ask->payload = json_string_value(text);
+	return 0;
+}
+
+/* Bytes again as base64. NULL: memory. */
+static json_t *base64_of(const char *bytes, size_t len) {
+	char *text = malloc(BASE64_SIZE(len));
+	json_t *json;
+
+	if (!text)
+		return NULL;
+	base64_encode(bytes, len, text);
+	json = json_stringn(text, BASE64_SIZE(len));
+	free(text);
+	return json;
+}
+
 /* Base64 of either alphabet, with or without its padding. */
 static int canonical_blob(json_t *body, struct ask *ask, struct error *err) {
 	size_t n = strlen(ask->payload), len;
@@ -155,15 +183,8 @@ static int canonical_blob(json_t *body, struct ask *ask, struct error *err) {
 	} else if (!base64_decode(text, n, blob, &len) || len == 0) {
 		error_set(err, ERR_INVALID, "payload is not base64");
 	} else {
-		free(text);
-		text = malloc(BASE64_SIZE(len) + 1);
-		if (text)
-			base64_encode(blob, len, text);
 		sha256_hex(blob, len, ask->payload_sha256);
-		r = json_object_set_new(body, "payload", text ? json_stringn(text, BASE64_SIZE(len)) : NULL);
-		ask->payload = json_string_value(json_object_get(body, "payload"));
-		if (r < 0)
-			error_set(err, ERR_INTERNAL, "out of memory");
+		r = put_payload(body, ask, base64_of(blob, len), err);
 	}
 	free(blob);
 	free(text);
@@ -201,12 +222,14 @@ static int canonical_claims(json_t *body, struct ask *ask, struct error *err) {
 	ask->exp = json_integer_value(exp);
 	text = json_dumps(claims, JSON_COMPACT);
 	json_decref(claims);
-	if (text)
-		sha256_hex(text, strlen(text), ask->payload_sha256);
-	r = json_object_set_new(body, "payload", text ? json_string(text) : NULL);
+	if (text && strlen(text) > MAX_CANONICAL) {
+		r = error_set(err, ERR_INVALID, "payload is too long: with its numbers written in full it has more than %d bytes", MAX_CANONICAL);
+	} else {
+		sha256_hex(text ? text : "", text ? strlen(text) : 0, ask->payload_sha256);
+		r = put_payload(body, ask, text ? json_string(text) : NULL, err);
+	}
 	free(text);
-	ask->payload = json_string_value(json_object_get(body, "payload"));
-	return r < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+	return r;
 }
 
 /* --- the table */
@@ -225,6 +248,7 @@ static const struct member {
 	{ "delegates", ACCESS | OPENID | SIGN, ask_delegates },
 	{ "audience", OPENID, ask_audience },
 	{ "includeEmail", OPENID, ask_include_email },
+	{ "useEmailAzp", OPENID, ask_use_email_azp },
 	{ "payload", SIGN, ask_payload },
 	{ "justification", ACCESS | OPENID | SIGN, ask_justification },
 };

@@ -76,6 +76,7 @@ static const struct member {
 	{ "delegates", "delegates", ACCESS | OPENID | SIGN, "delegates", put_delegates },
 	{ "audience", "audience", OPENID, "audience", NULL },
 	{ "includeEmail", "include_email", OPENID, "includeEmail", NULL },
+	{ "useEmailAzp", "use_email_azp", OPENID, "useEmailAzp", NULL }, /* Python and Node send it, Google's reference is silent */
 	{ "organizationNumberIncluded", "organization_number_included", OPENID, NULL, put_organization_number },
 	{ "payload", "payload", SIGN, "payload", NULL },
 };

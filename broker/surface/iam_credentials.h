@@ -4,7 +4,7 @@
  * The IAM Credentials API (iamcredentials.googleapis.com, v1), for clients whose endpoint can be set: gcloud, Node, google-auth's own kin.
  *
  *   POST /v1/projects/-/serviceAccounts/EMAIL:generateAccessToken   {scope, lifetime?, delegates?} -> {accessToken, expireTime}
- *   POST …:generateIdToken   {audience, includeEmail?, delegates?} -> {token}
+ *   POST …:generateIdToken   {audience, includeEmail?, useEmailAzp?, delegates?} -> {token}
  *   POST …:signBlob          {payload, delegates?} -> {keyId, signedBlob}
  *   POST …:signJwt           {payload, delegates?} -> {keyId, signedJwt}
  *

@@ -6,7 +6,7 @@
  *   POST /v1/token    {serviceAccount, scopes?, lifetime? ("900s" or 900), delegates?, justification?}
  *                     -> {accessToken, expireTime, expiresIn, serviceAccount, scopes, binding, boundBy, title?,
  *                         permittedUntil?, requestId, cached}
- *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, delegates?, justification?}
+ *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, useEmailAzp?, delegates?, justification?}
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
  *   GET  /v1/list     -> {principal, accounts: [what policy_listing_next() gives], truncated: true where there were more}

@@ -74,6 +74,7 @@ static void test_iam_call_asks_what_the_body_says(void **state) {
 		{ "generateAccessToken", "{'delegates':['d@p.q']}", "{'scope':['x'],'delegates':['projects/-/serviceAccounts/e@p.q','f@p.q']}",
 		  "{'scopes':['x'],'delegates':['e@p.q','f@p.q']}" },
 		{ "generateIdToken", "{}", "{'audience':'x','include_email':true}", "{'audience':'x','includeEmail':true}" },
+		{ "generateIdToken", "{}", "{'audience':'x','useEmailAzp':true}", "{'audience':'x','useEmailAzp':true}" },
 		{ "generateIdToken", "{}", "{'audience':'x','includeEmail':null,'organizationNumberIncluded':false}", "{'audience':'x'}" },
 		{ "signBlob", "{'justification':'INC-1'}", "{'payload':'AAAA'}", "{'payload':'AAAA','justification':'INC-1'}" },
 		{ "signJwt", "{}", "{'payload':'{}'}", "{'payload':'{}'}" },

@@ -109,10 +109,31 @@ static void assert_refused(int status, const char *name, const char *says) {
 	assert_int_equal(json_array_size(json_object_get(json_object_get(h.json, "error"), "details")), 1);
 }
 
+/* The claims of a JWT, as they stand in it. */
+static json_t *claims_of(const char *jwt, char sha[65]) {
+	char part[8192], bytes[8192];
+	const char *from = strchr(jwt, '.') + 1;
+	size_t n = strcspn(from, ".");
+	json_t *claims;
+	int len;
+
+	memcpy(part, from, n);
+	for (; n % 4; n++)
+		part[n] = '=';
+	part[n] = '\0';
+	for (char *c = part; *c; c++)
+		*c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
+	len = EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)part, (int)n) - (part[n - 1] == '=') - (part[n - 2] == '=');
+	sha256_hex(bytes, (size_t)len, sha);
+	claims = json_loadb(bytes, (size_t)len, 0, NULL);
+	assert_non_null(claims);
+	return claims;
+}
+
 /* --- tokens */
 
 static void test_iam_gives_what_google_gives(void **state) {
-	json_t *records, *issued;
+	json_t *records, *issued, *claims;
 	int64_t until;
 	char sha[65];
 
@@ -139,6 +160,11 @@ static void test_iam_gives_what_google_gives(void **state) {
 	assert_int_equal(json_object_size(h.json), 1);
 	assert_int_equal(post(ID, "{\"audience\":\"https://x.example\",\"include_email\":true,\"organizationNumberIncluded\":false}"), 200);
 	assert_int_equal(google_calls(&w, "generateIdToken"), 1); /* one and the same */
+	assert_int_equal(post(ID, "{\"audience\":\"https://x.example\",\"includeEmail\":true,\"useEmailAzp\":true}"), 200);
+	assert_int_equal(google_calls(&w, "generateIdToken"), 2); /* and another */
+	claims = claims_of(text("token"), sha);
+	assert_string_equal(member(claims, "azp"), SA_DEV);
+	json_decref(claims);
 }
 
 /* Whatever stands around it: what clients send, each observed or documented, is one request, and the second comes from the cache. */
@@ -428,27 +454,6 @@ static void sha256_of_base64(const char *base64, char out[65]) {
 		n--;
 	assert_true(n > 0);
 	sha256_hex(bytes, (size_t)n, out);
-}
-
-/* The claims of a JWT, as they stand in it. */
-static json_t *claims_of(const char *jwt, char sha[65]) {
-	char part[8192], bytes[8192];
-	const char *from = strchr(jwt, '.') + 1;
-	size_t n = strcspn(from, ".");
-	json_t *claims;
-	int len;
-
-	memcpy(part, from, n);
-	for (; n % 4; n++)
-		part[n] = '=';
-	part[n] = '\0';
-	for (char *c = part; *c; c++)
-		*c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
-	len = EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)part, (int)n) - (part[n - 1] == '=') - (part[n - 2] == '=');
-	sha256_hex(bytes, (size_t)len, sha);
-	claims = json_loadb(bytes, (size_t)len, 0, NULL);
-	assert_non_null(claims);
-	return claims;
 }
 
 /* Each is asked of Google, and each has its intent and its outcome on disk before it is handed over. */
