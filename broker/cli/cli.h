@@ -148,10 +148,6 @@ const char *out_color(const struct cli *cli, enum color color); /* for stdout */
 const char *out_color_err(const struct cli *cli, enum color color);
 /* Escapes control characters: nothing that somebody else wrote moves the cursor. Static text, good until the next four calls. */
 const char *out_safe(const char *text);
-/* Findings of a policy or expression as `policy check --json` prints them, notes left out (policy.c). */
-struct policy_report;
-void cli_add_findings(json_t *list, const struct policy_report *report);
-
 int out_json(const json_t *json); /* pretty on a terminal, a line else; EX_OK */
 void out_span(int64_t seconds, struct buf *out); /* "14m", "1h 30m", "45s" */
 /* Local time, as short as it is clear: "17:50", "Fri 17:50", "2027-01-04 00:00"; seconds where it is near. */
@@ -184,6 +180,11 @@ json_t *cli_token_body(struct cli *cli);
 int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
 int64_t cli_parse_time(const char *text, int64_t now);
+
+/* policy.c: a report's errors and warnings, for programs. A new reference. */
+#define POLICY_MAX_BYTES (64 << 20)
+struct policy_report;
+json_t *cli_findings_json(const struct policy_report *report);
 
 int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);

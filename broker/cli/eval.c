@@ -130,11 +130,10 @@ static json_t *first_error(const struct policy_report *report) {
 
 /* To standard output: the value or the first error, and in "findings" all that there is to say, if that is more. */
 static void tell_program(json_t *json, const struct policy_report *compiled, const struct policy_report *evaluated) {
-	json_t *findings = json_array();
+	json_t *findings = cli_findings_json(compiled), *more = evaluated ? cli_findings_json(evaluated) : NULL;
 
-	cli_add_findings(findings, compiled);
-	if (evaluated)
-		cli_add_findings(findings, evaluated);
+	json_array_extend(findings, more);
+	json_decref(more);
 	if (json_array_size(findings) > (json_object_get(json, "error") ? 1 : 0))
 		json_object_set(json, "findings", findings);
 	json_decref(findings);

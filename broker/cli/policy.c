@@ -7,8 +7,6 @@
 #include "broker/file.h"
 #include "broker/zonefile.h"
 
-#define POLICY_MAX_BYTES (64 << 20)
-
 /* What would be in the way of IAM alone is of no concern here, unless somebody asks for policies that IAM takes, too. */
 static void promote_notes(struct policy_report *report) {
 	for (size_t i = 0; i < report->n; i++)
@@ -22,7 +20,8 @@ static size_t count_warnings(const struct policy_report *report) {
 	return report->n_warnings + report->more_warnings;
 }
 
-void cli_add_findings(json_t *list, const struct policy_report *report) {
+json_t *cli_findings_json(const struct policy_report *report) {
+	json_t *list = json_array();
 
 	for (size_t i = 0; i < report->n; i++) {
 		const struct policy_finding *f = &report->findings[i];
@@ -34,6 +33,7 @@ void cli_add_findings(json_t *list, const struct policy_report *report) {
 						      (int)f->line, "column", (int)f->column, "message", f->message, "fix",
 						      f->fix));
 	}
+	return list;
 }
 
 static void print_count(const char *before, size_t n, const char *what) {
@@ -71,7 +71,7 @@ static int check_file(struct cli *cli, const char *path) {
 	struct error err = { 0 };
 	char *text = NULL;
 	size_t len = 0;
-	json_t *json, *findings;
+	json_t *json;
 	bool good;
 	int r = file_read(path, POLICY_MAX_BYTES, &text, &len, &err);
 
@@ -81,9 +81,7 @@ static int check_file(struct cli *cli, const char *path) {
 		promote_notes(&report);
 	good = r == 0 && !(cli->values[OPT_STRICT] && count_warnings(&report));
 	if (cli->json) {
-		findings = json_array();
-		cli_add_findings(findings, &report);
-		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", good, "findings", findings, "error",
+		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", good, "findings", cli_findings_json(&report), "error",
 				 r < 0 ? err.message : NULL);
 		out_json(json);
 		json_decref(json);
