@@ -62,7 +62,8 @@ const struct command commands[] = {
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
 	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
 	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
-	  "libraries find the account (and those of --also); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
+	  "libraries find the account (and those of --also), and an IAM Credentials API, whose bearer stands in the file that "
+	  "HALLPASS_HANDLE_FILE names; CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
 	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
 	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
 	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
@@ -79,7 +80,7 @@ const struct command commands[] = {
 	  "Shows each binding that concerns you and the account, the parts of its condition that were false, their values, and what would have "
 	  "to be different for a yes, the smallest change first. Without an account it is about your last request that was refused. "
 	  "A time of the past is told by the policy that was in force then. Asks Google nothing and issues nothing. Operators may ask about others, "
-	  "and see every rule with -v.", COMPLETE_ACCOUNT },
+	  "and see other rules, too, with -v.", COMPLETE_ACCOUNT },
 	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { OPT_STRICT, OPT_PORTABLE }, 2,
 	  "Parses, type-checks and runs the tests of policy files, without a broker, and warns of what loads but deserves a look "
 	  "(`hallpass policy lints` lists it). Exits with 0 when all are good, else 78.",
