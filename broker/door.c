@@ -9,16 +9,18 @@
 #include "broker/door.h"
 #include "broker/limit.h"
 #include "broker/note.h"
+#include "broker/sha256.h"
 #include "broker/surface/foreign.h"
 #include "broker/surface/metadata.h"
+#include "broker/surface/sts.h"
 #include "broker/surface/surface.h"
 #include "hallpass/cleanup.h"
 
-static const struct surface *const surfaces[] = { &surface_metadata };
+static const struct surface *const surfaces[] = { &surface_metadata, &surface_sts };
 
 /* --- who may come in */
 
-/* Somebody at the wrong door must not fill the record: one line a second for each uid stands for the rest. */
+/* Somebody at the wrong door must not fill the record. */
 static bool stranger_again(const struct door *door, const struct peer *peer) {
 	char key[40];
 
@@ -26,23 +28,32 @@ static bool stranger_again(const struct door *door, const struct peer *peer) {
 	return limiter_admit(door->front->requests->limiter, key, clock_boottime_ms(), 60, 1) != LIMIT_OK;
 }
 
+void door_note_denied(const struct door *door, const struct peer *peer, const char *reason, const char *message) {
+	struct audit_record record = {
+		.type = RECORD_DENIED,
+		.error = message,
+		.decision = "DENY",
+		.reason = reason,
+		.session = door->session[0] ? door->session : NULL,
+		.port = door->at.port,
+	};
+
+	if (peer)
+		note_peer(&record, peer);
+	if (!stranger_again(door, peer))
+		note(door->front->requests, &record);
+}
+
 static int door_admit(void *arg, const struct peer *peer, struct error *err) {
-	struct audit_record record = { .type = RECORD_DENIED, .error = err->message, .decision = "DENY" };
 	struct door *door = arg;
 
 	if (peer && (door->uid < 0 || peer->uid == door->uid))
 		return 0;
-	if (peer) {
+	if (peer)
 		error_set(err, ERR_DENIED, "this port is a session's of uid %lld, and uid %lld gets nothing here",
 			  (long long)door->uid, (long long)peer->uid);
-		note_peer(&record, peer);
-	}
 	err->code = ERR_DENIED;
-	record.reason = peer ? "NOT_YOURS" : "UNKNOWN_CALLER";
-	record.session = door->session[0] ? door->session : NULL;
-	record.port = door->at.port;
-	if (!stranger_again(door, peer))
-		note(door->front->requests, &record);
+	door_note_denied(door, peer, peer ? "NOT_YOURS" : "UNKNOWN_CALLER", err->message);
 	return -1;
 }
 
@@ -201,6 +212,65 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 	if (json_object_set_new(body, "serviceAccount", json_string(account)) == 0)
 		return body;
 	json_decref(body);
+	return NULL;
+}
+
+#define ALL_SCOPES "https://www.googleapis.com/auth/cloud-platform"
+
+static bool has_scope(const json_t *list, const char *scope) {
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (!strcmp(json_string_value(json_array_get(list, i)), scope))
+			return true;
+	return false;
+}
+
+/* Of the scopes of ours those that are asked for. A new list. */
+static json_t *both(const json_t *ours, const json_t *asked) {
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < json_array_size(ours); i++)
+		if (has_scope(asked, json_string_value(json_array_get(ours, i))))
+			json_array_append(list, json_array_get(ours, i));
+	return list;
+}
+
+int door_narrow(const struct door *door, json_t *body, json_t *scopes, struct error *err) {
+	const json_t *ours = json_object_get(door->terms, "scopes");
+	json_t *narrowed;
+
+	if (!scopes || (ours && has_scope(scopes, ALL_SCOPES))) { /* as the terms have it */
+		json_decref(scopes);
+		return 0;
+	}
+	narrowed = ours && !has_scope(ours, ALL_SCOPES) ? both(ours, scopes) : json_incref(scopes);
+	json_decref(scopes);
+	if (json_array_size(narrowed))
+		return json_object_set_new(body, "scopes", narrowed) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+	json_decref(narrowed);
+	return error_set(err, ERR_INVALID, "none of these scopes is among those that the session was opened with (--scopes)");
+}
+
+void door_note_given(struct door *door, const struct token *token, const char *account) {
+	struct given *given = &door->given[door->n_given % DOOR_GIVEN];
+
+	if (!door_account(door, account))
+		return;
+	given->account = door_account(door, account);
+	given->expires_at = token->expires_at;
+	memcpy(given->sha256, token->sha256, sizeof(given->sha256));
+	door->n_given++;
+}
+
+const char *door_whose(const struct door *door, struct str token, int64_t now, int64_t *expires_at) {
+	char sha256[65];
+
+	sha256_hex(token.p, token.n, sha256);
+	for (size_t i = 0; i < DOOR_GIVEN; i++) {
+		if (!door->given[i].account || door->given[i].expires_at <= now || strcmp(door->given[i].sha256, sha256))
+			continue;
+		*expires_at = door->given[i].expires_at;
+		return door->given[i].account;
+	}
 	return NULL;
 }
 

@@ -120,6 +120,10 @@ P4-answers-of-anybody | broker/authn/sockdiag.c | s/sender == 0 ? one_answer(dat
 P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TCP_ESTABLISHED)/)/ | broker/test_sockdiag | test_P4_sockdiag_is_not_fooled*
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
+P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0// | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-asks-for-no-handle | broker/surface/sts.c | s/!door_takes_credential(x->door, str_of(form->subject_token))/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
+P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
 P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*

@@ -219,9 +219,7 @@ static int native_ask(struct native *native, struct str body, enum policy_permis
 
 /* What a web page can send without asking first is not JSON by its type. */
 static int body_is_json(const struct http_request *request, struct error *err) {
-	struct str type = http_field(request, "content-type");
-
-	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
+	if (!http_type_is(request, "application/json"))
 		return error_set(err, ERR_INVALID, "the Content-Type must be application/json");
 	return 0;
 }

@@ -25,6 +25,9 @@
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
  *
+ * A session's port, and each TCP listener, speaks other people's protocols: the metadata server (broker/surface/metadata.h), and token
+ * exchange and introspection, POST /v1/token and /v1/introspect as forms (broker/surface/sts.h).
+ *
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
