@@ -7,10 +7,9 @@
 #include "broker/surface/oauth.h"
 #include "broker/surface/sts.h"
 #include "broker/surface/uri.h"
+#include "hallpass/api.h"
 #include "hallpass/cleanup.h"
 
-#define PATH_TOKEN "/v1/token"
-#define PATH_INTROSPECT "/v1/introspect"
 #define TYPE "urn:ietf:params:oauth:token-type:"
 #define REPLY_MAX (1 << 20)
 #define SHORT 128
@@ -166,11 +165,11 @@ static const char *read_form(struct str body, struct form *form, struct error *e
 
 /* --- an exchange */
 
-/* STS_AUDIENCE: the door's default; with an e-mail behind it: that account, where it is one of the door's. */
+/* API_AUDIENCE_LOCAL: the door's default; with an e-mail behind it: that account, where it is one of the door's. */
 static const char *account_of(const struct door *door, const char *audience) {
-	size_t n = strlen(STS_AUDIENCE);
+	size_t n = strlen(API_AUDIENCE_LOCAL);
 
-	if (strncmp(audience, STS_AUDIENCE, n))
+	if (strncmp(audience, API_AUDIENCE_LOCAL, n))
 		return NULL;
 	if (!audience[n])
 		return door_account(door, "default");
@@ -196,7 +195,7 @@ static void exchange_token(struct exchange *x, struct form *form) {
 	}
 	if (!account) {
 		refuse(x, 400, "invalid_target",
-		       "the audience is " STS_AUDIENCE ", or that, a slash and an account of this port (--also adds them)");
+		       "the audience is " API_AUDIENCE_LOCAL ", or that, a slash and an account of this port (--also adds them)");
 		return;
 	}
 	body = door_ask(x->door, PERMISSION_GET_ACCESS_TOKEN, account);
@@ -251,7 +250,7 @@ static void serve(struct exchange *x, const struct http_request *request) {
 		refuse(x, 405, "invalid_request", "tokens are exchanged by POST");
 	else if (!http_type_is(request, "application/x-www-form-urlencoded"))
 		refuse(x, 400, "invalid_request", "the Content-Type must be application/x-www-form-urlencoded");
-	else if (str_eq(request->path, STR(PATH_TOKEN)))
+	else if (str_eq(request->path, STR(API_PATH_EXCHANGE)))
 		serve_token(x, body);
 	else
 		serve_introspect(x, body);
@@ -260,7 +259,7 @@ static void serve(struct exchange *x, const struct http_request *request) {
 }
 
 static bool takes(struct str path) {
-	return str_eq(path, STR(PATH_TOKEN)) || str_eq(path, STR(PATH_INTROSPECT));
+	return str_eq(path, STR(API_PATH_EXCHANGE)) || str_eq(path, STR(API_PATH_INTROSPECT));
 }
 
 const struct surface surface_sts = { .name = "sts", .takes = takes, .serve = serve };

@@ -5,7 +5,7 @@
  * external_account whose token_url and token_info_url are ours.
  *
  *   POST /v1/token       grant_type=urn:ietf:params:oauth:grant-type:token-exchange, subject_token (what door_takes_credential() takes),
- *                        subject_token_type, audience (STS_AUDIENCE, or one of the door's accounts: STS_AUDIENCE/EMAIL),
+ *                        subject_token_type, audience (API_AUDIENCE_LOCAL, or one of the door's accounts: API_AUDIENCE_LOCAL/EMAIL),
  *                        requested_token_type?, scope?, options?
  *                        -> {access_token, expires_in, token_type, issued_token_type, scope}
  *   POST /v1/introspect  token -> {active: true, username (its account), token_type, exp}, or {active: false}
@@ -15,7 +15,5 @@
  */
 
 #include "broker/surface/surface.h"
-
-#define STS_AUDIENCE "//hallpass.invalid/local" /* Python asks Google about one with /projects/N/ in it */
 
 extern const struct surface surface_sts;

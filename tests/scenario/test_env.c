@@ -46,11 +46,11 @@ static void test_env_of_a_command(void **state) {
 	setenv("NO_GCE_CHECK", "true", 1);
 	setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent", 1);
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c",
-			     "echo \"$GCE_METADATA_HOST|$GCE_METADATA_IP|$GCE_METADATA_ROOT|$NO_PROXY|$no_proxy|$NO_GCE_CHECK$GOOGLE_APPLICATION_CREDENTIALS|"
-			     "$HALLPASS_SERVICE_ACCOUNT|$GOOGLE_CLOUD_PROJECT\"; test -s $HALLPASS_HANDLE_FILE && cd ${HALLPASS_HANDLE_FILE%/handle} && stat -c %a . *"), 0);
+			     "echo \"$GCE_METADATA_HOST|$GCE_METADATA_IP|$GCE_METADATA_ROOT|$NO_PROXY|$no_proxy|$NO_GCE_CHECK|"
+			     "$HALLPASS_AS|$GOOGLE_CLOUD_PROJECT\"; test -s $HALLPASS_HANDLE_FILE && cd ${HALLPASS_HANDLE_FILE%/handle} && stat -c %a . *"), 0);
 	assert_int_equal(sscanf(out, "127.0.0.1:%d|", &port), 1);
 	snprintf(err, sizeof(err),
-		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n", port,
+		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n600\n", port,
 		 port, port);
 	assert_string_equal(out, err);
 	unsetenv("no_proxy");
@@ -111,7 +111,7 @@ static void test_env_again_is_another_session(void **state) {
 	world_policy(&w, "version: 1\nbindings:\n  - {name: both, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "]}\n");
 	world_daemon(&w);
 	start(&w, &r, SH("eval \"$(\"$0\" env --as " SA_DEV ")\"; first=$HALLPASS_SESSION_DIR; eval \"$(\"$0\" env --as " SA_LABEL ")\"; test -e $first || echo "
-			 "first gone; test -e $HALLPASS_SESSION_DIR && echo $HALLPASS_SERVICE_ACCOUNT $NO_PROXY"));
+			 "first gone; test -e $HALLPASS_SESSION_DIR && echo $HALLPASS_AS $NO_PROXY"));
 	assert_int_equal(finish(&r), 0);
 	assert_string_equal(r.text, "first gone\n" SA_LABEL " 127.0.0.1,localhost\n");
 	records = records_wait(&w, "closed", 2);
@@ -124,13 +124,13 @@ static void test_env_prints_for_each_shell(void **state) {
 	setenv("NO_PROXY", "it's a \\ ! $x", 1);
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell", "sh"), 0);
 	assert_non_null(strstr(out, "export NO_PROXY='it'\\''s a \\ ! $x,127.0.0.1,localhost'\n"));
-	assert_non_null(strstr(out, "unset GOOGLE_APPLICATION_CREDENTIALS\n"));
+	assert_non_null(strstr(out, "unset GOOGLE_CREDENTIALS\n"));
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell", "fish"), 0);
 	assert_non_null(strstr(out, "set -gx NO_PROXY 'it\\'s a \\\\ ! $x,127.0.0.1,localhost'\n"));
-	assert_non_null(strstr(out, "set -e GOOGLE_APPLICATION_CREDENTIALS\n"));
+	assert_non_null(strstr(out, "set -e GOOGLE_CREDENTIALS\n"));
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell=csh"), 0);
 	assert_non_null(strstr(out, "setenv NO_PROXY 'it'\\''s a \\ '\\!' $x,127.0.0.1,localhost';\n"));
-	assert_non_null(strstr(out, "unsetenv GOOGLE_APPLICATION_CREDENTIALS;\n"));
+	assert_non_null(strstr(out, "unsetenv GOOGLE_CREDENTIALS;\n"));
 	unsetenv("NO_PROXY");
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell", "powershell"), 64);
 	assert_int_equal(CLI("env"), 64);
