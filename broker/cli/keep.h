@@ -28,10 +28,10 @@ int private_mkdir(const struct private *p, const char *name, struct error *err);
 void private_remove(struct private *p);
 /*
  * Another one beside it, of a name, which several may have at the same time and which stays: nothing but broken-off transfers is left in it
- * when the last of them has gone, by private_unshare() or not. alone: it is to be filled, and private_shared() lets others in.
+ * when the last of them has gone, by private_unshare() or not. alone: it is to be filled, and private_shared() lets others in, who wait.
  */
 int private_share(struct private *p, const struct private *own, const char *name, bool *alone, struct error *err);
-void private_shared(const struct private *p);
+int private_shared(const struct private *p, struct error *err);
 void private_unshare(struct private *p);
 
 /*

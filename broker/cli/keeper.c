@@ -37,8 +37,6 @@ static int begin(struct keeper *k) {
 	if (lease_begin(&k->lease, reply, &err) < 0 || control_begin(&k->control, k->body, &err) < 0 ||
 	    private_share(&k->identity, &k->private, k->lease.account, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
 		r = client_tell(k->cli, &err, NULL);
-	else
-		private_shared(&k->identity);
 	json_decref(reply);
 	return r;
 }

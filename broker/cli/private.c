@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "hallpass/cleanup.h"
 
 #define DIR_PREFIX "hallpass-run."
+#define FILLED "filled"
 #define SHARED_PREFIX "hallpass-as." /* the uid, and whose it is: on /dev/shm everybody's stand side by side */
 
 static bool is_tmpfs(const char *dir) {
@@ -57,8 +59,11 @@ static void empty_dir(int base_fd, const char *name, int dir_fd) {
 	unlinkat(base_fd, name, AT_REMOVEDIR);
 }
 
-/* What a tool wrote down of a transfer that was broken off stays, so that it can be taken up again; tokens do not. */
-static void forget(int fd) {
+/*
+ * What a tool wrote down of a transfer that was broken off stays, so that it can be taken up again; tokens do not. Where nothing is left,
+ * so does not the directory.
+ */
+static void forget(int base_fd, const char *path, int fd) {
 	static const char *const tools[] = { "gcloud", "gsutil", NULL }, *const transfers[] = { "surface_data", "tracker-files", NULL };
 
 	clear(fd, tools);
@@ -69,7 +74,9 @@ static void forget(int fd) {
 			continue;
 		clear(below, transfers);
 		close(below);
+		unlinkat(fd, tools[i], AT_REMOVEDIR);
 	}
+	unlinkat(base_fd, path, AT_REMOVEDIR);
 }
 
 /* Removes a directory of ours that nobody holds a lock on any more. */
@@ -80,7 +87,7 @@ static void sweep_one(int base_fd, const char *name, bool stays) {
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0)
-		stays ? forget(fd) : empty_dir(base_fd, name, fd);
+		stays ? forget(base_fd, name, fd) : empty_dir(base_fd, name, fd);
 	close(fd);
 }
 
@@ -178,38 +185,55 @@ static bool is_ours(int fd) {
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
 }
 
-static void open_dir(struct private *p) {
-	mkdir(p->dir, 0700);
-	p->fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+/* It is there, and filled; or it is for us alone to fill. Between opening and locking it another may remove it. */
+static bool lock_shared(struct private *p, bool *alone) {
+	struct stat st;
+
+	*alone = flock(p->fd, LOCK_EX | LOCK_NB) == 0;
+	return (*alone || flock(p->fd, LOCK_SH) == 0) && fstat(p->fd, &st) == 0 && st.st_nlink > 0 &&
+	       (*alone || faccessat(p->fd, FILLED, F_OK, 0) == 0);
+}
+
+static int open_shared(struct private *p, bool *alone) {
+	for (int tries = 0; tries < 100; tries++) {
+		mkdir(p->dir, 0700);
+		p->fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (p->fd < 0 && errno == ENOENT)
+			continue;
+		if (!is_ours(p->fd))
+			break;
+		if (lock_shared(p, alone))
+			return 0;
+		close(p->fd);
+		p->fd = -1;
+		poll(NULL, 0, 10); /* another is tidying up there, or has not filled it yet */
+	}
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+	return -1;
 }
 
 int private_share(struct private *p, const struct private *own, const char *name, bool *alone, struct error *err) {
 	snprintf(p->dir, sizeof(p->dir), "%.*s/" SHARED_PREFIX "%u.%.120s", (int)(strrchr(own->dir, '/') - own->dir), own->dir,
 		 (unsigned)geteuid(), name);
-	open_dir(p);
-	if (!is_ours(p->fd)) { /* what cannot be shared is the session's own */
-		if (p->fd >= 0)
-			close(p->fd);
-		snprintf(p->dir, sizeof(p->dir), "%.240s/as", own->dir);
-		open_dir(p);
-	}
-	*alone = p->fd >= 0 && flock(p->fd, LOCK_EX | LOCK_NB) == 0;
-	if (*alone)
-		forget(p->fd);
-	else if (p->fd < 0 || flock(p->fd, LOCK_SH) < 0)
-		return error_set(err, ERR_UNAVAILABLE, "%s: %s", p->dir, strerror(errno));
-	return 0;
+	if (open_shared(p, alone) == 0)
+		return 0;
+	snprintf(p->dir, sizeof(p->dir), "%.240s/as", own->dir); /* what cannot be shared is the session's own */
+	return open_shared(p, alone) == 0 ? 0 : error_set(err, ERR_UNAVAILABLE, "%s: %s", p->dir, strerror(errno));
 }
 
-void private_shared(const struct private *p) {
-	flock(p->fd, LOCK_SH);
+int private_shared(const struct private *p, struct error *err) {
+	if (private_write(p, FILLED, "", err) < 0)
+		return -1;
+	return flock(p->fd, LOCK_SH) < 0 ? error_set(err, ERR_UNAVAILABLE, "%s: %s", p->dir, strerror(errno)) : 0;
 }
 
 void private_unshare(struct private *p) {
 	if (p->fd < 0)
 		return;
 	if (flock(p->fd, LOCK_EX | LOCK_NB) == 0)
-		forget(p->fd);
+		forget(AT_FDCWD, p->dir, p->fd);
 	close(p->fd);
 	p->fd = -1;
 }

@@ -85,8 +85,7 @@ static void copy_wanted(struct str text, const struct unwanted *unwanted, struct
 		}
 		if (!wanted)
 			continue;
-		buf_add(out, line.p, line.n);
-		buf_addc(out, '\n');
+		buf_add(out, line.p, line.n + (end != NULL));
 	}
 }
 
@@ -234,5 +233,7 @@ int profile_write(const struct keeper *k, bool alone, struct error *err) {
 		if (write_account(k, k->cli->also[i], name, err) < 0)
 			return -1;
 	}
-	return !alone ? 0 : fill_gcloud(&k->identity, err) < 0 ? -1 : fill_boto(&k->identity, err);
+	if (!alone)
+		return 0;
+	return fill_gcloud(&k->identity, err) < 0 || fill_boto(&k->identity, err) < 0 ? -1 : private_shared(&k->identity, err);
 }

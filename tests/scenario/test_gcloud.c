@@ -7,19 +7,14 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/lib/httpstub.h"
+#include "tests/lib/offline.h"
 #include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
@@ -30,37 +25,6 @@
 static struct world w;
 static struct answer a;
 static char out[65536], err[65536], config[128];
-
-/* --- a network without a way out */
-
-static bool write_text(const char *path, const char *text) {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-/* Without root it takes a user namespace, in which we stay who we are. */
-static bool leave_network(void) {
-	char users[64], groups[64];
-
-	snprintf(users, sizeof(users), "%u %u 1", geteuid(), geteuid());
-	snprintf(groups, sizeof(groups), "%u %u 1", getegid(), getegid());
-	if (unshare(CLONE_NEWNET) == 0)
-		return true;
-	return unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 && write_text("/proc/self/setgroups", "deny") &&
-	       write_text("/proc/self/uid_map", users) && write_text("/proc/self/gid_map", groups);
-}
-
-static bool loopback_up(void) {
-	struct ifreq interface = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = ioctl(fd, SIOCSIFFLAGS, &interface);
-
-	close(fd);
-	return r == 0;
-}
 
 /* --- gcloud's environment: nothing of the user's, no questions, no way out */
 
@@ -360,7 +324,7 @@ int main(void) {
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!leave_network() || !loopback_up())
+	if (!offline())
 		print_message("note: no network namespace here; gcloud is held back by a proxy that is not there\n");
 	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
