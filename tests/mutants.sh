@@ -124,6 +124,14 @@ P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle
 P4-sts-asks-for-no-handle | broker/surface/sts.c | s/!door_takes_credential(x->door, str_of(form->subject_token))/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
 P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
 P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
+P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-credentials-handed-on | broker/cli/environment.c | s/^\t{ "GOOGLE_CREDENTIALS", .*// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-configuration-of-gcloud | broker/cli/environment.c | s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login
+P4-own-configuration-of-bq | broker/cli/environment.c | s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_bq_does_not_take_the_own_login
+P4-own-boto | broker/cli/environment.c | s/^\t{ "BOTO_PATH", .*// | scenario/test_logins | test_P4_gsutil_does_not_take_the_own_login
+P4-own-login-of-python | broker/cli/environment.c | s/^\t{ "GOOGLE_APPLICATION_CREDENTIALS", .*//; s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_python_does_not_take_the_own_login
+P4-own-login-of-node | broker/cli/environment.c | s/^\t{ "GOOGLE_APPLICATION_CREDENTIALS", .*//; s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_node_does_not_take_the_own_login
+P4-own-login-of-node-9 | broker/cli/environment.c | s/^\t{ "GOOGLE_APPLICATION_CREDENTIALS", .*// | scenario/test_logins | test_P4_node_9_does_not_take_the_own_login
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
 P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
@@ -147,6 +155,7 @@ P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||
 P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/malloc, wipe_free, wipe_realloc, strdup/malloc, free, realloc, strdup/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
+P5-tokens-of-gcloud-left | broker/cli/private.c | s/stays ? forget(base_fd, name, fd)/stays ? (void)0/ | scenario/test_logins | test_P5_run_leaves_no_tokens_of_gclouds_behind
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays

@@ -118,6 +118,22 @@ static void test_env_again_is_another_session(void **state) {
 	json_decref(records);
 }
 
+/* Whatever it was, and however often the shell became somebody else in between. */
+static void test_env_end_puts_back_what_was_before(void **state) {
+	struct running r;
+
+	(void)state;
+	world_policy(&w, "version: 1\nbindings:\n  - {name: both, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "]}\n");
+	world_daemon(&w);
+	start(&w, &r, SH("export GOOGLE_APPLICATION_CREDENTIALS=/mine.json CLOUDSDK_CORE_PROJECT=\"it's mine\" GOOGLE_OAUTH_ACCESS_TOKEN=x NO_PROXY=here; "
+			 "unset CLOUDSDK_CONFIG BOTO_PATH; env | grep -v ^_= | sort >$HALLPASS_SOCKET.before; "
+			 "eval \"$(\"$0\" env --as " SA_DEV ")\"; test -s $GOOGLE_APPLICATION_CREDENTIALS && echo [$CLOUDSDK_CORE_PROJECT$GOOGLE_OAUTH_ACCESS_TOKEN]; "
+			 "eval \"$(\"$0\" env --as " SA_LABEL ")\"; echo $HALLPASS_AS; eval \"$(\"$0\" env --end)\"; "
+			 "env | grep -v ^_= | sort | diff $HALLPASS_SOCKET.before - && echo the same"));
+	assert_int_equal(finish(&r), 0);
+	assert_string_equal(r.text, "[acme-ml]\n" SA_LABEL "\nthe same\n");
+}
+
 static void test_env_prints_for_each_shell(void **state) {
 	(void)state;
 	world_daemon(&w);
@@ -241,6 +257,7 @@ int main(void) {
 		SCENARIO(test_env_is_evaluated_by_a_shell),
 		SCENARIO(test_env_ends_with_its_shell),
 		SCENARIO(test_env_again_is_another_session),
+		SCENARIO(test_env_end_puts_back_what_was_before),
 		SCENARIO(test_env_prints_for_each_shell),
 		SCENARIO(test_run_survives_a_restart_of_the_broker),
 		SCENARIO(test_run_says_that_its_port_is_lost),

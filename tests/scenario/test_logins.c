@@ -210,16 +210,12 @@ static void test_run_keeps_accounts_apart(void **state) {
 /* Nobody tidies up after a SIGKILL but the next one, whoever he works as. */
 static void test_P5_run_leaves_no_tokens_of_gclouds_behind(void **state) {
 	char dir[300];
-	struct running r;
 
 	(void)state;
 	world_daemon(&w);
-	start_session(&r, SA_DEV, "cd ${CLOUDSDK_CONFIG%/gcloud}; pwd; stat -f -c %T .; stat -c %a . gcloud; echo ya29.x >gcloud/access_tokens.db");
-	assert_int_equal(sscanf(r.text, "%299s", dir), 1);
-	assert_non_null(strstr(r.text, "\ntmpfs\n700\n700\n"));
-	kill(r.pid, SIGKILL);
-	finish(&r);
-	json_decref(records_wait(&w, "closed", 1));
+	RUN_AS(SA_DEV, "cd ${CLOUDSDK_CONFIG%/gcloud}; pwd; stat -f -c %T .; stat -c %a . gcloud; echo ya29.x >gcloud/access_tokens.db; kill -9 $PPID");
+	assert_int_equal(sscanf(out, "%299s", dir), 1);
+	assert_non_null(strstr(out, "\ntmpfs\n700\n700\n"));
 	assert_int_equal(access(dir, F_OK), 0);
 	assert_int_equal(RUN_AS(SA_LABEL, "ls -d ${CLOUDSDK_CONFIG%/gcloud}"), 0);
 	assert_int_equal(access(dir, F_OK), -1);
@@ -304,7 +300,7 @@ static void test_P4_gcloud_does_not_take_the_own_login(void **state) {
 }
 
 /* With nothing but the file, as gcloud and bq take it, whose token they renew by themselves. */
-static void test_P4_gcloud_exchanges_and_introspects(void **state) {
+static void test_run_file_is_exchanged_and_introspected_by_gcloud(void **state) {
 	(void)state;
 	need("gcloud", "command -v gcloud");
 	assert_brokered("unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$GOOGLE_APPLICATION_CREDENTIALS; "
@@ -381,7 +377,7 @@ int main(void) {
 		SCENARIO(test_run_shares_nothing_with_others),
 		SCENARIO(test_run_hands_on_the_brokers_ca),
 		SCENARIO(test_P4_gcloud_does_not_take_the_own_login),
-		SCENARIO(test_P4_gcloud_exchanges_and_introspects),
+		SCENARIO(test_run_file_is_exchanged_and_introspected_by_gcloud),
 		SCENARIO(test_P4_gsutil_does_not_take_the_own_login),
 		SCENARIO(test_P4_bq_does_not_take_the_own_login),
 		SCENARIO(test_P4_python_does_not_take_the_own_login),

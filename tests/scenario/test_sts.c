@@ -222,7 +222,11 @@ static void test_P4_sts_is_the_sessions_uids_alone(void **state) {
 		print_message("skipped: being somebody else needs root\n");
 		skip();
 	}
-	begin(DEV);
+	/* By the policy he may, too. */
+	snprintf(w.config_more, sizeof(w.config_more), "peers: [{uid: 4711, principal: \"user:other@example.com\"}, {uid: 0, principal: \"" ME "\"}]\n");
+	world_policy(&w, "version: 1\nbindings:\n  - {name: all, members: [allAuthenticated], serviceAccounts: [" SA_DEV "]}\n");
+	world_daemon(&w);
+	session_begin(&w, DEV, &s);
 	pid = fork();
 	if (pid == 0) {
 		if (setgid(4711) < 0 || setuid(4711) < 0)
