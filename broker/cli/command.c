@@ -61,17 +61,19 @@ const struct command commands[] = {
 	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
 	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
-	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
-	  "libraries find the account (and those of --also); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
-	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
-	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
-	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
+	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, and "
+	  "GOOGLE_APPLICATION_CREDENTIALS a file by which Google's client libraries get tokens there for the account (those of --also have "
+	  "ACCOUNT.json beside it); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs with a token, replaced before each "
+	  "expiry. CLOUDSDK_CONFIG and BOTO_PATH give gcloud and gsutil the user's settings without his logins. CLOUDSDK_CORE_PROJECT and "
+	  "GOOGLE_CLOUD_PROJECT name the account's project, HALLPASS_AS the account, HALLPASS_HANDLE_FILE a file with what programs must "
+	  "show at the port where they must show something; NO_PROXY gains loopback; variables that name other credentials do not reach "
+	  "the command. Signals are passed on; the exit code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
 	  "close, and when the broker comes back after it was gone.",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
-	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
+	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\", which puts the shell's variables back as they were.", NULL },
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,

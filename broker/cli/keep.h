@@ -34,6 +34,12 @@ int private_share(struct private *p, const struct private *own, const char *name
 int private_shared(const struct private *p, struct error *err);
 void private_unshare(struct private *p);
 
+/* settings.c: a file of settings without these. The list ends in {NULL, NULL}; key NULL: the whole section. Pure. */
+struct unwanted {
+	const char *section, *key;
+};
+void settings_copy(struct str text, const struct unwanted *unwanted, struct buf *out);
+
 /*
  * profile.c: the files that programs are pointed at. In the session's directory an external_account file for each of its accounts,
  * "credentials.json" the default's; in the account's, for as long as anybody works as it, gcloud's own directory and gsutil's, with

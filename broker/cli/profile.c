@@ -11,21 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "broker/cli/keep.h"
-#include "hallpass/ascii.h"
 #include "hallpass/cleanup.h"
 
 #define SETTINGS_MAX (1 << 18)
 #define MAX_BOTO 8
 
-/* What says who one is, or where to ask for it, is not copied. key NULL: the whole section. */
-struct unwanted {
-	const char *section, *key;
-};
-
+/* What says who one is, or where to ask for it, is not copied. */
 static const struct unwanted of_gcloud[] = {
 	{ "auth", NULL },
 	{ "core", "account" },
@@ -40,54 +34,7 @@ static const struct unwanted of_boto[] = {
 	{ NULL, NULL },
 };
 
-/* --- settings: sections of lines, as Python's configparser reads them */
-
-static struct str trimmed(struct str s) {
-	while (s.n && strchr(" \t\r", s.p[s.n - 1]))
-		s.n--;
-	while (s.n && strchr(" \t", *s.p))
-		s.p++, s.n--;
-	return s;
-}
-
-static bool is_unwanted(struct str section, struct str key, const struct unwanted *unwanted) {
-	for (; unwanted->section; unwanted++)
-		if (str_eq(section, str_of(unwanted->section)) &&
-		    (!unwanted->key || (key.n == strlen(unwanted->key) && !strncasecmp(key.p, unwanted->key, key.n))))
-			return true;
-	return false;
-}
-
-static struct str key_of(struct str line) {
-	size_t n = 0;
-
-	while (n < line.n && line.p[n] != '=' && line.p[n] != ':')
-		n++;
-	return trimmed((struct str){ line.p, n });
-}
-
-/* A line that begins with a blank goes on with the one before. */
-static void copy_wanted(struct str text, const struct unwanted *unwanted, struct buf *out) {
-	struct str section = { "", 0 };
-	bool wanted = true;
-
-	while (text.n) {
-		const char *end = memchr(text.p, '\n', text.n);
-		struct str line = { text.p, end ? (size_t)(end - text.p) : text.n }, bare = trimmed(line);
-
-		text.p += line.n + (end != NULL);
-		text.n -= line.n + (end != NULL);
-		if (line.n && line.p[0] == '[' && bare.p[bare.n - 1] == ']') {
-			section = (struct str){ bare.p + 1, bare.n - 2 };
-			wanted = !is_unwanted(section, STR(""), unwanted);
-		} else if (bare.n && line.p[0] != ' ' && line.p[0] != '\t') {
-			wanted = !is_unwanted(section, key_of(line), unwanted);
-		}
-		if (!wanted)
-			continue;
-		buf_add(out, line.p, line.n + (end != NULL));
-	}
-}
+/* --- settings */
 
 /* False: there is no such file, or it is no file that anybody has written settings into. */
 static bool read_settings(int dir, const char *name, struct buf *out) {
@@ -112,7 +59,7 @@ static int copy_settings(int dir, const char *name, const struct unwanted *unwan
 	int r = 0;
 
 	if (read_settings(dir, name, &text)) {
-		copy_wanted((struct str){ text.data, text.len }, unwanted, &kept);
+		settings_copy((struct str){ text.data, text.len }, unwanted, &kept);
 		r = private_write_bytes(to, as, (struct str){ kept.data, kept.len }, err);
 	}
 	buf_fini(&text);
