@@ -11,12 +11,13 @@
 #include "broker/note.h"
 #include "broker/sha256.h"
 #include "broker/surface/foreign.h"
+#include "broker/surface/iam_credentials.h"
 #include "broker/surface/metadata.h"
 #include "broker/surface/sts.h"
 #include "broker/surface/surface.h"
 #include "hallpass/cleanup.h"
 
-static const struct surface *const surfaces[] = { &surface_metadata, &surface_sts };
+static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials, &surface_sts };
 
 /* --- who may come in */
 
@@ -28,20 +29,17 @@ static bool stranger_again(const struct door *door, const struct peer *peer) {
 	return limiter_admit(door->front->requests->limiter, key, clock_boottime_ms(), 60, 1) != LIMIT_OK;
 }
 
-void door_note_denied(const struct door *door, const struct peer *peer, const char *reason, const char *message) {
-	struct audit_record record = {
-		.type = RECORD_DENIED,
-		.error = message,
-		.decision = "DENY",
-		.reason = reason,
-		.session = door->session[0] ? door->session : NULL,
-		.port = door->at.port,
-	};
+/* peer NULL: nobody knows who it is. */
+static void note_stranger(const struct door *door, const struct peer *peer, const char *reason, const struct error *err) {
+	struct audit_record record = { .type = RECORD_DENIED, .error = err->message, .decision = "DENY", .reason = reason };
 
+	if (stranger_again(door, peer))
+		return;
 	if (peer)
 		note_peer(&record, peer);
-	if (!stranger_again(door, peer))
-		note(door->front->requests, &record);
+	record.session = door->session[0] ? door->session : NULL;
+	record.port = door->at.port;
+	note(door->front->requests, &record);
 }
 
 static int door_admit(void *arg, const struct peer *peer, struct error *err) {
@@ -53,7 +51,7 @@ static int door_admit(void *arg, const struct peer *peer, struct error *err) {
 		error_set(err, ERR_DENIED, "this port is a session's of uid %lld, and uid %lld gets nothing here",
 			  (long long)door->uid, (long long)peer->uid);
 	err->code = ERR_DENIED;
-	door_note_denied(door, peer, peer ? "NOT_YOURS" : "UNKNOWN_CALLER", err->message);
+	note_stranger(door, peer, peer ? "NOT_YOURS" : "UNKNOWN_CALLER", err);
 	return -1;
 }
 
@@ -205,7 +203,7 @@ const char *door_account(const struct door *door, const char *name) {
 json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account) {
 	json_t *body = door->terms ? json_copy(door->terms) : json_object();
 
-	if (permission == PERMISSION_GET_OPEN_ID_TOKEN) { /* it has neither */
+	if (permission != PERMISSION_GET_ACCESS_TOKEN) { /* nothing else has them */
 		json_object_del(body, "scopes");
 		json_object_del(body, "lifetime");
 	}
@@ -213,41 +211,6 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 		return body;
 	json_decref(body);
 	return NULL;
-}
-
-#define ALL_SCOPES "https://www.googleapis.com/auth/cloud-platform"
-
-static bool has_scope(const json_t *list, const char *scope) {
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (!strcmp(json_string_value(json_array_get(list, i)), scope))
-			return true;
-	return false;
-}
-
-/* Of the scopes of ours those that are asked for. A new list. */
-static json_t *both(const json_t *ours, const json_t *asked) {
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < json_array_size(ours); i++)
-		if (has_scope(asked, json_string_value(json_array_get(ours, i))))
-			json_array_append(list, json_array_get(ours, i));
-	return list;
-}
-
-int door_narrow(const struct door *door, json_t *body, json_t *scopes, struct error *err) {
-	const json_t *ours = json_object_get(door->terms, "scopes");
-	json_t *narrowed;
-
-	if (!scopes || (ours && has_scope(scopes, ALL_SCOPES))) { /* as the terms have it */
-		json_decref(scopes);
-		return 0;
-	}
-	narrowed = ours && !has_scope(ours, ALL_SCOPES) ? both(ours, scopes) : json_incref(scopes);
-	json_decref(scopes);
-	if (json_array_size(narrowed))
-		return json_object_set_new(body, "scopes", narrowed) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
-	json_decref(narrowed);
-	return error_set(err, ERR_INVALID, "none of these scopes is among those that the session was opened with (--scopes)");
 }
 
 void door_note_given(struct door *door, const struct token *token, const char *account) {
@@ -278,4 +241,18 @@ bool door_takes_credential(const struct door *door, struct str text) {
 	if (!door->session[0])
 		return text.n > 0;
 	return door->handle.data && text.n == door->handle.len && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0;
+}
+
+int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err) {
+	if (door_takes_credential(door, text))
+		return 0;
+	if (!door->session[0])
+		return error_set(err, ERR_UNAUTHENTICATED, "a credential must be sent here, and any will do: who asks, the kernel says");
+	error_set(err, ERR_UNAUTHENTICATED,
+		  "%s session's handle: send what stands in the file that HALLPASS_HANDLE_FILE names (for gcloud, set "
+		  "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE to it)",
+		  text.n ? "the credential is not this" : "no credential was sent, and it must be this");
+	if (text.n)
+		note_stranger(door, peer, "BAD_CREDENTIAL", err);
+	return -1;
 }

@@ -53,7 +53,7 @@ struct door {
 	json_t *names;			     /* owner of the accounts' texts */
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
 	int64_t used_ms;		     /* boottime: when somebody came last */
-	uint64_t tokens;		     /* that it gave */
+	uint64_t tokens;		     /* that it gave, signatures included */
 	struct given given[DOOR_GIVEN];	     /* the last of them, in a ring */
 	size_t n_given;
 };
@@ -78,19 +78,14 @@ const char *door_account(const struct door *door, const char *name);
 /* The body of an ask (surface/ask.h) for an account on the door's terms, for a surface to add to. NULL: memory. */
 json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account);
 /*
- * Puts scopes that a request names (taken; NULL: none) into such a body, as far as the door's terms go: a session that was opened for
- * less gives no more. cloud-platform stands for all that the session has. ERR_INVALID: none of them is among its scopes.
- */
-int door_narrow(const struct door *door, json_t *body, json_t *scopes, struct error *err);
-/*
  * Whether text will do where a protocol carries a credential of its own (a bearer, a subject token), besides the kernel's word. At a
  * session's door it must be the session's handle, and the answer takes as long whatever is in it. At the configuration's, which is
  * every user's whom `peers:` knows and has nothing to hand to one of them, it must be there and may be anything: there the kernel's
  * word is all that counts, and a page in a browser can send no such field by itself.
  */
 bool door_takes_credential(const struct door *door, struct str text);
-/* For the record: somebody got nothing here. One a second for each uid stands for the rest. peer NULL: the kernel names nobody. */
-void door_note_denied(const struct door *door, const struct peer *peer, const char *reason, const char *message);
+/* The same with words, and with a record of who brought another: ERR_UNAUTHENTICATED. text.n = 0: none came. */
+int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err);
 
 /* A token that it gave for one of its accounts: kept as a hash, the last few of them, for who asks later whose it is. */
 void door_note_given(struct door *door, const struct token *token, const char *account);

@@ -65,9 +65,10 @@ const struct command commands[] = {
 	  "GOOGLE_APPLICATION_CREDENTIALS a file by which Google's client libraries get tokens there for the account (those of --also have "
 	  "ACCOUNT.json beside it); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs with a token, replaced before each "
 	  "expiry. CLOUDSDK_CONFIG and BOTO_PATH give gcloud and gsutil the user's settings without his logins. CLOUDSDK_CORE_PROJECT and "
-	  "GOOGLE_CLOUD_PROJECT name the account's project, HALLPASS_AS the account, HALLPASS_HANDLE_FILE a file with what programs must "
-	  "show at the port where they must show something; NO_PROXY gains loopback; variables that name other credentials do not reach "
-	  "the command. Signals are passed on; the exit code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
+	  "GOOGLE_CLOUD_PROJECT name the account's project, HALLPASS_AS the account, HALLPASS_HANDLE_FILE a file with the handle that "
+	  "the port's token exchange and its IAM Credentials API want to see; NO_PROXY gains loopback; variables that name other "
+	  "credentials do not reach the command. Signals are passed on; the exit code is the command's. Session and file end with it. A "
+	  "line on standard error warns when the policy's window is about to "
 	  "close, and when the broker comes back after it was gone.",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,

@@ -9,6 +9,7 @@
 #include "broker/log.h"
 #include "broker/secret.h"
 #include "broker/status.h"
+#include "broker/surface/ask.h"
 #include "broker/surface/metadata.h"
 #include "broker/surface/metadata_tree.h"
 #include "broker/surface/oauth.h"
@@ -121,7 +122,7 @@ static void serve_token(struct exchange *x, const char *account, struct str quer
 	if (r < 0)
 		error_set(&err, ERR_INVALID, "scopes does not decode");
 	else if (r > 0)
-		r = door_narrow(x->door, body, oauth_scopes(scopes), &err);
+		r = ask_narrow(body, oauth_scopes(scopes), &err);
 	if (r < 0) {
 		json_decref(body);
 		refuse(x, 400, "invalid_request", err.message, "");

@@ -46,7 +46,7 @@ static void drop_repeated(struct opening *o) {
 	o->n_also = n;
 }
 
-static int read_opening(const json_t *body, struct opening *o, struct error *err) {
+static int read_opening(json_t *body, struct opening *o, struct error *err) {
 	static const char *const extras[] = { API_ALSO, API_PORT, NULL };
 
 	if (!body)

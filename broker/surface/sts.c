@@ -4,6 +4,7 @@
 #include "broker/clock.h"
 #include "broker/secret.h"
 #include "broker/status.h"
+#include "broker/surface/ask.h"
 #include "broker/surface/oauth.h"
 #include "broker/surface/sts.h"
 #include "broker/surface/uri.h"
@@ -176,21 +177,15 @@ static const char *account_of(const struct door *door, const char *audience) {
 	return audience[n] == '/' ? door_account(door, audience + n + 1) : NULL;
 }
 
-static void refuse_subject(struct exchange *x) {
-	static const char why[] = "the subject_token is not this session's handle: it stands in the file that HALLPASS_HANDLE_FILE names, "
-				  "and is another one in each session; start the program from `hallpass run` or `hallpass env`";
-
-	door_note_denied(x->door, conn_peer(x->conn), "WRONG_HANDLE", why);
-	refuse(x, 400, "invalid_grant", why);
-}
-
 static void exchange_token(struct exchange *x, struct form *form) {
 	const char *account = account_of(x->door, form->audience);
 	struct error err;
 	json_t *body;
 
-	if (!door_takes_credential(x->door, str_of(form->subject_token))) {
-		refuse_subject(x);
+	if (door_check_credential(x->door, conn_peer(x->conn), str_of(form->subject_token), &err) < 0) {
+		refuse(x, 400, "invalid_grant",
+		       "the subject_token is not this session's handle: it stands in the file that HALLPASS_HANDLE_FILE names, and is another "
+		       "one in each session; start the program from `hallpass run` or `hallpass env`");
 		return;
 	}
 	if (!account) {
@@ -199,7 +194,7 @@ static void exchange_token(struct exchange *x, struct form *form) {
 		return;
 	}
 	body = door_ask(x->door, PERMISSION_GET_ACCESS_TOKEN, account);
-	if (door_narrow(x->door, body, oauth_scopes(form->scope), &err) < 0) {
+	if (ask_narrow(body, oauth_scopes(form->scope), &err) < 0) {
 		json_decref(body);
 		refuse(x, 400, "invalid_scope", err.message);
 	} else if (exchange_ask(x, PERMISSION_GET_ACCESS_TOKEN, body, on_token, &err) < 0) {

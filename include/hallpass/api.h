@@ -6,7 +6,7 @@
  *   POST /v1/token    {serviceAccount, scopes?, lifetime? ("900s" or 900), delegates?, justification?}
  *                     -> {accessToken, expireTime, expiresIn, serviceAccount, scopes, binding, boundBy, title?,
  *                         permittedUntil?, requestId, cached}
- *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, delegates?, justification?}
+ *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, useEmailAzp?, delegates?, justification?}
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
  *   GET  /v1/list     -> {principal, accounts: [what policy_listing_next() gives], truncated: true where there were more}
@@ -33,8 +33,8 @@
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
  * UPSTREAM_REFUSED (Google says no, and will until somebody changes something), UPSTREAM_FAILED, DEADLINE_EXCEEDED,
  * INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NOTHING_DENIED, POLICY_NOT_KEPT, NAME_SERVICE, NOT_FOUND, UNAVAILABLE,
- * INTERNAL, MALFORMED_REQUEST (no
- * HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
+ * INTERNAL, BAD_CREDENTIAL and CREDENTIALS_MISSING (a bearer that is not the session's handle), JWT_OUTLIVES_PERMISSION (its exp),
+ * MALFORMED_REQUEST (no HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
  * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
 

@@ -204,7 +204,7 @@ static void test_P4_sts_takes_the_sessions_handle_alone(void **state) {
 	exchange(s.handle, "0");
 	assert_refused(400, "invalid_grant", "not this session's handle");
 	records = records_wait(&w, "denied", 1);
-	assert_string_equal(json_string_value(json_object_get(records_last(records, "denied"), "reason")), "WRONG_HANDLE");
+	assert_string_equal(json_string_value(json_object_get(records_last(records, "denied"), "reason")), "BAD_CREDENTIAL");
 	assert_string_equal(json_string_value(json_object_get(records_last(records, "denied"), "session")), s.id);
 	json_decref(records);
 	assert_int_equal(exchange(s.handle, ""), 200);
