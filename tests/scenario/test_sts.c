@@ -137,6 +137,9 @@ static void test_sts_gives_the_accounts_of_its_port(void **state) {
 
 /* A session that was opened for less gives no more, by whatever protocol; what a client asks for by habit is what there is. */
 static void test_sts_narrows_scopes_to_those_of_the_session(void **state) {
+	char bearer[200];
+	json_t *records;
+
 	(void)state;
 	begin("{\"serviceAccount\": \"" SA_DEV "\", \"scopes\": [\"" READ_ONLY "\", \"openid\"]}");
 	assert_int_equal(exchange(s.handle, ""), 200);
@@ -150,6 +153,12 @@ static void test_sts_narrows_scopes_to_those_of_the_session(void **state) {
 	http_answer_fini(&h);
 	md(&s, "instance/service-accounts/default/token?scopes=email", &h);
 	assert_int_equal(h.status, 400);
+	snprintf(bearer, sizeof(bearer), "Content-Type: application/json\r\nAuthorization: Bearer %s\r\n", s.handle);
+	assert_int_equal(post("/v1/projects/-/serviceAccounts/" SA_DEV ":generateAccessToken", bearer, "{\"scope\": [\"email\"]}"), 400);
+	assert_int_equal(post("/v1/projects/-/serviceAccounts/" SA_DEV ":generateAccessToken", bearer, "{\"scope\": [\"email\", \"openid\"]}"), 200);
+	records = records_wait(&w, "issued", 4);
+	assert_int_equal(json_array_size(json_object_get(records_last(records, "issued"), "scopes")), 1);
+	json_decref(records);
 }
 
 static void test_sts_refuses_forms_that_are_none(void **state) {
