@@ -99,7 +99,8 @@ static const struct variable {
 	{ "CLOUDSDK_CONFIG", account_file, "gcloud", false },
 	{ "CLOUDSDK_CORE_ACCOUNT", account, NULL, false },
 	{ "CLOUDSDK_CORE_PROJECT", project, NULL, false },
-	{ "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", session_file, "token", false },
+	/* The same file, and not the one with a token: that would win, and gcloud would never look into it again. */
+	{ "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", session_file, "credentials.json", false },
 	{ "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", fixed, "true", true },
 	{ "BOTO_PATH", boto_files, "boto", false },
 	/* A broker that trusts a certificate of its own stands behind a proxy that the programs have before them, too. */
@@ -112,10 +113,11 @@ static const struct variable {
 	{ "HALLPASS_AS", account, NULL, false },
 	{ "HALLPASS_HANDLE_FILE", session_file, "handle", false },
 	{ "HALLPASS_SOCKET", socket_named, NULL, false },
+	{ "HALLPASS_TOKEN_FILE", session_file, "token", false },
 	/* Other credentials, which would win over ours or be taken where ours is not understood. */
 	{ "BOTO_CONFIG", nothing, NULL, false },
 	{ "CLOUDSDK_AUTH_ACCESS_TOKEN", nothing, NULL, false },
-	{ "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", nothing, NULL, false },
+	{ "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", nothing, NULL, false },
 	{ "CLOUDSDK_AUTH_DISABLE_CREDENTIALS", nothing, NULL, false },
 	{ "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", nothing, NULL, false },
 	{ "GCLOUD_KEYFILE_JSON", nothing, NULL, false },

@@ -66,7 +66,7 @@ static void test_env_is_evaluated_by_a_shell(void **state) {
 	world_daemon(&w);
 	start(&w, &r, SH("eval \"$(\"$0\" env --as " SA_DEV ")\"; echo host $GCE_METADATA_HOST; dir=$HALLPASS_SESSION_DIR; test -s $dir/token && echo "
 			 "token there; sleep 0.2; test -s $dir/token && echo still; eval \"$(\"$0\" env --end)\"; echo ended "
-			 "[$GCE_METADATA_HOST$HALLPASS_SESSION_DIR$NO_PROXY$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE$HALLPASS_HANDLE_FILE]; test -e $dir || echo gone; \"$0\" env --end; echo code $?"));
+			 "[$GCE_METADATA_HOST$HALLPASS_SESSION_DIR$NO_PROXY$HALLPASS_TOKEN_FILE$HALLPASS_HANDLE_FILE]; test -e $dir || echo gone; \"$0\" env --end; echo code $?"));
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "host 127.0.0.1:"));
 	assert_non_null(strstr(r.text, "token there\nstill\nended []\ngone\n"));

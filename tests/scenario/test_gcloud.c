@@ -112,7 +112,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	need_gcloud();
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "gcloud auth print-access-token && gcloud config get-value project", NULL),
+				 "t=$(gcloud auth print-access-token); echo $t; gcloud config get-value project; ! grep -rlaF \"$t\" ${CLOUDSDK_CONFIG%/gcloud}", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 	assert_string_equal(out + strcspn(out, "\n"), "\nacme-ml\n");
@@ -123,7 +123,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	assert_member(last, "sha256", sha);
 	assert_member(last, "holder", SA_DEV);
 	json_decref(tokens);
-	/* P5: gcloud got it from the file, and keeps nothing of it. */
+	/* P5: gcloud exchanged the handle for it, and keeps nothing of it, here or in its own directory (above). */
 	snprintf(command, sizeof(command), "rm %s/cli.out; ! grep -rlaF '%.100s' %s", w.dir, out, w.dir);
 	assert_int_equal(system(command), 0);
 	world_stop(&w, SIGTERM);
@@ -132,7 +132,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	json_decref(records);
 }
 
-/* Without the token file it finds the session's metadata server, by itself, and its account there. */
+/* Without a file it finds the session's metadata server, by itself, and its account there. */
 static void test_gcloud_takes_the_metadata_server(void **state) {
 	json_t *records;
 
@@ -143,7 +143,7 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 			 "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\n");
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
+				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
 				 "gcloud auth print-identity-token --audiences=https://x.example", NULL),
 			 0);
 	assert_int_equal(strncmp(out, SA_DEV "\nya29.standin-", strlen(SA_DEV) + 14), 0);
@@ -161,7 +161,7 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth print-access-token", NULL),
+				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth print-access-token", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 }
@@ -214,7 +214,8 @@ static void test_google_auth_takes_the_metadata_server(void **state) {
 		skip();
 	}
 	world_daemon(&w);
-	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "python3", "-c", program, NULL), 0);
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "env", "-u",
+				 "GOOGLE_APPLICATION_CREDENTIALS", "python3", "-c", program, NULL), 0);
 	assert_string_equal(out, "google.auth.compute_engine.credentials acme-ml " SA_DEV " ya29.standin- True\n");
 }
 
