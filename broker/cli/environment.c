@@ -210,10 +210,14 @@ static const char *was(struct str before, const char *name) {
 	return NULL;
 }
 
-/* Where nothing was written down, what we have taken away may have come back since. */
+/* Whether it can be nobody's but ours: where nothing was written down of before, all else may be the user's own. */
+static bool is_surely_ours(const struct variable *v) {
+	return v->value == place || v->value == session_file || v->value == account_file || v->value == boto_files || v->value == account;
+}
+
 void environment_undo(struct str before, environment_fn *set, void *arg) {
 	for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
-		if (before.n || variables[i].value != nothing)
+		if (before.n || is_surely_ours(&variables[i]))
 			set(arg, variables[i].name, was(before, variables[i].name));
 	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++)
 		take_hosts_away(proxies[i], set, arg);

@@ -134,6 +134,19 @@ static void test_env_end_puts_back_what_was_before(void **state) {
 	assert_string_equal(r.text, "[acme-ml]\n" SA_LABEL "\nthe same\n");
 }
 
+/* The session is gone already, and with it what was before: what may be the user's own stays. */
+static void test_env_end_without_a_session_takes_away_what_is_ours(void **state) {
+	struct running r;
+
+	(void)state;
+	world_daemon(&w);
+	start(&w, &r, SH("export SSL_CERT_FILE=/mine.pem; eval \"$(\"$0\" env --as " SA_DEV ")\"; \"$0\" env --end >/dev/null; ls $HALLPASS_TOKEN_FILE 2>&1 | grep -c such; "
+			 "eval \"$(\"$0\" env --end)\"; echo [$GCE_METADATA_HOST$GOOGLE_APPLICATION_CREDENTIALS$CLOUDSDK_CONFIG$HALLPASS_AS$HALLPASS_SESSION_DIR] "
+			 "$SSL_CERT_FILE ${HALLPASS_SOCKET##*.}"));
+	assert_int_equal(finish(&r), 0);
+	assert_string_equal(r.text, "1\n[] /mine.pem sock\n");
+}
+
 static void test_env_prints_for_each_shell(void **state) {
 	(void)state;
 	world_daemon(&w);
@@ -258,6 +271,7 @@ int main(void) {
 		SCENARIO(test_env_ends_with_its_shell),
 		SCENARIO(test_env_again_is_another_session),
 		SCENARIO(test_env_end_puts_back_what_was_before),
+		SCENARIO(test_env_end_without_a_session_takes_away_what_is_ours),
 		SCENARIO(test_env_prints_for_each_shell),
 		SCENARIO(test_run_survives_a_restart_of_the_broker),
 		SCENARIO(test_run_says_that_its_port_is_lost),
