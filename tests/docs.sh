@@ -19,7 +19,7 @@ while IFS= read -r name; do
 	grep -qE "^\| \`hallpass $name[ \`]" README.md || missing "README.md does not tell of the command $name"
 done < <("$build/hallpass" help | sed -nE 's/^  ([a-z-]+( [a-z]+)?) .*/\1/p')
 # And what programs are given.
-for name in $(sed -n '/} variables\[\]/,/^};/p' broker/cli/environment.c | grep -oE '^\s*\{ "[A-Z_]+"' | tr -d '{ "\t'); do
+for name in $(sed -n '/} variables\[\]/,/^};/p' broker/cli/environment.c | sed -nE 's/^\s*(\{ |[A-Z]+\()"([A-Z_]+)".*/\2/p'); do
 	grep -qE "^\|.*\`$name\`" README.md || missing "README.md does not tell of the variable $name"
 done
 # The policy's reference has every key of the tables, and every attribute of a condition.

@@ -133,13 +133,13 @@ P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->do
 P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
 P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
 P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
-P4-own-credentials-handed-on | broker/cli/environment.c | s/^\t{ "GOOGLE_CREDENTIALS", .*// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
-P4-own-configuration-of-gcloud | broker/cli/environment.c | s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login
-P4-own-configuration-of-bq | broker/cli/environment.c | s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_bq_does_not_take_the_own_login
-P4-own-boto | broker/cli/environment.c | s/^\t{ "BOTO_PATH", .*// | scenario/test_logins | test_P4_gsutil_does_not_take_the_own_login
-P4-own-login-of-python | broker/cli/environment.c | s/^\t{ "GOOGLE_APPLICATION_CREDENTIALS", .*//; s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_python_does_not_take_the_own_login
-P4-own-login-of-node | broker/cli/environment.c | s/^\t{ "GOOGLE_APPLICATION_CREDENTIALS", .*//; s/^\t{ "CLOUDSDK_CONFIG", .*// | scenario/test_logins | test_P4_node_does_not_take_the_own_login
-P4-own-login-of-node-9 | broker/cli/environment.c | s/^\t{ "GOOGLE_APPLICATION_CREDENTIALS", .*// | scenario/test_logins | test_P4_node_9_does_not_take_the_own_login
+P4-own-credentials-handed-on | broker/cli/environment.c | s/OTHER("GOOGLE_CREDENTIALS")/OTHER("NOBODY")/ | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-configuration-of-gcloud | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login
+P4-own-configuration-of-bq | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_bq_does_not_take_the_own_login
+P4-own-boto | broker/cli/environment.c | s/"BOTO_PATH"/"NOBODY"/ | scenario/test_logins | test_P4_gsutil_does_not_take_the_own_login
+P4-own-login-of-python | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/; s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_python_does_not_take_the_own_login
+P4-own-login-of-node | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/; s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_node_does_not_take_the_own_login
+P4-own-login-of-node-9 | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/ | scenario/test_logins | test_P4_node_9_does_not_take_the_own_login
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
 P4-any-handle | broker/door.c | s/CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0/true/ | scenario/test_iam_credentials | test_P4_iam_takes*
 P4-bearer-not-looked-at | broker/surface/iam_credentials.c | s/door_check_credential(x->door, conn_peer(x->conn), bearer, \&err) < 0/false/ | scenario/test_iam_credentials | test_P4_iam_takes*

@@ -89,56 +89,70 @@ static enum what socket_named(const struct keeper *k, const char *text, struct b
 
 /* --- all of them */
 
+#define OTHER(name) { name, nothing, NULL, false, "Not set: another credential." }
+#define HINDRANCE(name) { name, nothing, NULL, false, "Not set: it keeps clients from asking." }
+
 static const struct variable {
 	const char *name;
 	enum what (*value)(const struct keeper *k, const char *text, struct buf *out);
 	const char *text;
 	bool users_wins; /* what is set already stays */
+	const char *sentence; /* for the manual page */
 } variables[] = {
 	/* All three, or one client or another asks the machine's own metadata server, which on a cloud's machine is a real one. */
-	{ "GCE_METADATA_HOST", place, NULL, false },
-	{ "GCE_METADATA_IP", place, NULL, false },
-	{ "GCE_METADATA_ROOT", place, NULL, false },
+	{ "GCE_METADATA_HOST", place, NULL, false,
+	  "The session's port on loopback: a metadata server. All three, since clients differ in which they read." },
+	{ "GCE_METADATA_IP", place, NULL, false, "The same." },
+	{ "GCE_METADATA_ROOT", place, NULL, false, "The same." },
 	/* Go and older Node.js look for the user's own login where nothing else names a file. */
-	{ "GOOGLE_APPLICATION_CREDENTIALS", session_file, "credentials.json", false },
-	{ "GOOGLE_CLOUD_PROJECT", project, NULL, false },
+	{ "GOOGLE_APPLICATION_CREDENTIALS", session_file, "credentials.json", false,
+	  "A file by which Google's client libraries get tokens at the port; beside it ACCOUNT.json for each of --also." },
+	{ "GOOGLE_CLOUD_PROJECT", project, NULL, false, "The account's project, or --project." },
 	/* gcloud's tokens and accounts never cross over to another account's; and its logs hold what it prints, tokens, too (P5). */
-	{ "CLOUDSDK_CONFIG", account_file, "gcloud", false },
-	{ "CLOUDSDK_CORE_ACCOUNT", account, NULL, false },
-	{ "CLOUDSDK_CORE_PROJECT", project, NULL, false },
+	{ "CLOUDSDK_CONFIG", account_file, "gcloud", false,
+	  "gcloud's directory for this account, on tmpfs: the user's configurations without account and credentials." },
+	{ "CLOUDSDK_CORE_ACCOUNT", account, NULL, false, "The account." },
+	{ "CLOUDSDK_CORE_PROJECT", project, NULL, false, "The account's project, or --project." },
 	/* The same file, and not the one with a token: that would win, and gcloud would never look into it again. */
-	{ "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", session_file, "credentials.json", false },
-	{ "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", fixed, "true", true },
-	{ "BOTO_PATH", boto_files, "boto", false },
+	{ "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", session_file, "credentials.json", false,
+	  "The file of GOOGLE_APPLICATION_CREDENTIALS, for gcloud, which renews its token by it." },
+	{ "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", fixed, "true", true,
+	  "true, unless it is set: gcloud logs what it prints." },
+	{ "BOTO_PATH", boto_files, "boto", false,
+	  "gsutil's settings: the user's without credentials, and the account's." },
 	/* A broker that trusts a certificate of its own stands behind a proxy that the programs have before them, too. */
-	{ "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", ca_file, NULL, true },
-	{ "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", ca_file, NULL, true },
-	{ "NODE_EXTRA_CA_CERTS", ca_file, NULL, true },
-	{ "REQUESTS_CA_BUNDLE", ca_file, NULL, true },
-	{ "SSL_CERT_FILE", ca_file, NULL, true },
+	{ "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", ca_file, NULL, true,
+	  "The broker's upstream.caFile, where it has one; what is set already stays." },
+	{ "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", ca_file, NULL, true, "The same." },
+	{ "NODE_EXTRA_CA_CERTS", ca_file, NULL, true, "The same." },
+	{ "REQUESTS_CA_BUNDLE", ca_file, NULL, true, "The same." },
+	{ "SSL_CERT_FILE", ca_file, NULL, true, "The same." },
 	/* For hallpass itself, and programs that know of it. */
-	{ "HALLPASS_AS", account, NULL, false },
-	{ "HALLPASS_HANDLE_FILE", session_file, "handle", false },
-	{ "HALLPASS_SOCKET", socket_named, NULL, false },
-	{ "HALLPASS_TOKEN_FILE", session_file, "token", false },
+	{ "HALLPASS_AS", account, NULL, false, "The account." },
+	{ "HALLPASS_HANDLE_FILE", session_file, "handle", false,
+	  "A file with the handle that the port's token exchange and its IAM Credentials API want to see." },
+	{ "HALLPASS_SOCKET", socket_named, NULL, false,
+	  "The broker's socket, where --socket named it." },
+	{ "HALLPASS_TOKEN_FILE", session_file, "token", false,
+	  "A file with a token, mode 0600, replaced before each expiry." },
 	/* Other credentials, which would win over ours or be taken where ours is not understood. */
-	{ "BOTO_CONFIG", nothing, NULL, false },
-	{ "CLOUDSDK_AUTH_ACCESS_TOKEN", nothing, NULL, false },
-	{ "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", nothing, NULL, false },
-	{ "CLOUDSDK_AUTH_DISABLE_CREDENTIALS", nothing, NULL, false },
-	{ "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", nothing, NULL, false },
-	{ "GCLOUD_KEYFILE_JSON", nothing, NULL, false },
-	{ "GOOGLE_BACKEND_CREDENTIALS", nothing, NULL, false },
-	{ "GOOGLE_BACKEND_IMPERSONATE_SERVICE_ACCOUNT", nothing, NULL, false },
-	{ "GOOGLE_CLOUD_KEYFILE_JSON", nothing, NULL, false },
-	{ "GOOGLE_CREDENTIALS", nothing, NULL, false },
-	{ "GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", nothing, NULL, false },
-	{ "GOOGLE_OAUTH_ACCESS_TOKEN", nothing, NULL, false },
+	OTHER("BOTO_CONFIG"),
+	OTHER("CLOUDSDK_AUTH_ACCESS_TOKEN"),
+	OTHER("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"),
+	OTHER("CLOUDSDK_AUTH_DISABLE_CREDENTIALS"),
+	OTHER("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"),
+	OTHER("GCLOUD_KEYFILE_JSON"),
+	OTHER("GOOGLE_BACKEND_CREDENTIALS"),
+	OTHER("GOOGLE_BACKEND_IMPERSONATE_SERVICE_ACCOUNT"),
+	OTHER("GOOGLE_CLOUD_KEYFILE_JSON"),
+	OTHER("GOOGLE_CREDENTIALS"),
+	OTHER("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"),
+	OTHER("GOOGLE_OAUTH_ACCESS_TOKEN"),
 	/* What keeps clients from asking ours. */
-	{ "CLOUDSDK_CORE_CHECK_GCE_METADATA", nothing, NULL, false },
-	{ "CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL", nothing, NULL, false },
-	{ "GCE_METADATA_MTLS_MODE", nothing, NULL, false },
-	{ "NO_GCE_CHECK", nothing, NULL, false },
+	HINDRANCE("CLOUDSDK_CORE_CHECK_GCE_METADATA"),
+	HINDRANCE("CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL"),
+	HINDRANCE("GCE_METADATA_MTLS_MODE"),
+	HINDRANCE("NO_GCE_CHECK"),
 };
 
 /* With a proxy in the environment Python and Node ask it for loopback, too: ours stands behind what is there. */
@@ -186,6 +200,13 @@ void environment_each(const struct keeper *k, environment_fn *set, void *arg) {
 	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++)
 		add_hosts(proxies[i], set, arg);
 	buf_fini(&value);
+}
+
+void environment_describe(void (*one)(const char *name, const char *sentence)) {
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
+		one(variables[i].name, variables[i].sentence);
+	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++)
+		one(proxies[i], "Gains " OUR_HOSTS ".");
 }
 
 /* --- and back again */
