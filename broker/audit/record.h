@@ -36,6 +36,7 @@
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   also port      of a session: its further accounts, its TCP port
+ *   relayed        true: that port is a relay's, in a container say
  *   tokens         how many tokens a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
@@ -79,6 +80,7 @@ struct audit_record {
 	const char *const *also;
 	size_t n_also;
 	int port;
+	bool relayed;
 	bool counts_tokens; /* prints "tokens", 0 as well */
 	uint64_t tokens;
 	const char *const *asked_scopes;

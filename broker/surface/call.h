@@ -53,4 +53,5 @@ bool call_is_operators(const struct call *call);
 
 /* native_sessions.c */
 void answer_session_open(struct call *call);
+void answer_session_enter(struct call *call);
 void answer_session_end(struct call *call);

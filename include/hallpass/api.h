@@ -18,9 +18,11 @@
  *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
- *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
+ *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}
  *                     -> {session, port, handle, serviceAccount, also}: a metadata server on 127.0.0.1:port for the caller's
  *                     uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     relayed: true: port is where the caller's relay listens (in a container, say), and nobody does here
+ *   POST /v1/sessions/ID -> {session}: from the next request on this connection speaks what the session's port does; for a relay
  *   DELETE /v1/sessions/ID -> {session, tokens}
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
@@ -59,6 +61,7 @@
 
 #define API_ALSO "also"
 #define API_PORT "port"
+#define API_RELAYED "relayed"
 #define API_SESSION "session"
 #define API_HANDLE "handle"
 #define API_TOKENS "tokens"
