@@ -121,6 +121,10 @@ P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TC
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
+P4-everybody-at-a-relay | broker/cli/relay.c | s/if (relay->uids\[i\] == peer->uid)/if (true)/ | scenario/test_relay | test_P4_a_relay_takes_its_own*
+P4-pages-by-a-relay | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_relay | test_P4_a_relay_takes_no_web_page
+P4-everybody-enters-a-session | broker/surface/native_sessions.c | s/!strcmp(session_principal(session), call->caller.principal)/true/ | scenario/test_relay | test_P4_nobody_enters*
+P4-every-uid-enters-a-session | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_relay | test_P4_nobody_enters*
 P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-port-is-ours | broker/surface/foreign.c | s/return at == (ours.i..loopback ? port : 80);/return true;/ | broker/test_foreign | test_P4_foreign*

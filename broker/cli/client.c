@@ -201,6 +201,19 @@ static int parse_answer(const struct buf *in, const char **body, struct error *e
 	return atoi(in->data + 9);
 }
 
+int client_whole_answer(const struct buf *in, const char **body) {
+	const char *end = in->len ? strstr(in->data, "\r\n\r\n") : NULL, *length = in->len ? strcasestr(in->data, "\r\nContent-Length:") : NULL;
+
+	if (in->len >= 9 && strncmp(in->data, "HTTP/1.1 ", 9))
+		return -1;
+	if (!end)
+		return 0;
+	if (!length || length > end)
+		return -1;
+	*body = end + 4;
+	return in->len - (size_t)(*body - in->data) < (size_t)atoll(length + 17) ? 0 : atoi(in->data + 9);
+}
+
 /* Google's error shape back into an error. */
 int client_error(int status, const json_t *reply, struct error *err) {
 	static const struct {

@@ -44,6 +44,8 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
+	[OPT_LISTEN] = { "listen", 0, "ADDRESS", "where to listen: 127.0.0.1:PORT or [::1]:PORT", NULL },
+	[OPT_UID] = { "uid", 0, "UIDS", "whose connections to take, comma-separated, or any; else one's own alone", "any" },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -72,6 +74,13 @@ const struct command commands[] = {
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
 	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
+	{ "relay", "--listen 127.0.0.1:PORT --as ACCOUNT", "be the metadata server of a container", 0, 0, false, cmd_relay,
+	  { TOKEN_OPTS, OPT_ALSO, OPT_LISTEN, OPT_UID }, 8,
+	  "For where the broker's socket can be had and its ports on loopback cannot: in a container, into which the socket's directory is "
+	  "mounted, or in WSL for programs of Windows. Opens a session with the broker, listens at the address, and brings each connection over the "
+	  "socket; there it is this user's, by the kernel's word. Whoever has that uid in this network may connect, nobody else, "
+	  "unless --uid names others: they get what this user gets. --uid any asks the kernel nothing, for where it cannot say. Programs find it by GCE_METADATA_HOST, "
+	  "GCE_METADATA_IP and GCE_METADATA_ROOT. The session ends with the relay; when the broker is started anew, so is the session.", NULL },
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,

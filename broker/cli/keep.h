@@ -53,12 +53,15 @@ void lease_end(struct lease *lease);
 enum control_state { CONTROL_DOWN, CONTROL_OPENING, CONTROL_OPEN, CONTROL_ENDED };
 struct control {
 	struct cli *cli;
-	const struct private *private;
+	const struct private *private; /* for the handle; NULL: nobody wants it */
+	bool relayed; /* port is ours, set before it is opened */
 	json_t *body; /* of the request for a session */
 	enum control_state state;
 	int fd; /* -1: none */
 	struct buf in;
 	int port; /* 0: it was never open */
+	char session[40]; /* its id, where it is open */
+	unsigned times; /* how often it was opened: each time it is another session */
 	int64_t retry_ms, at_ms; /* DOWN: the next attempt; OPENING: the last moment for an answer */
 	bool told;
 };
