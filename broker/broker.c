@@ -388,6 +388,14 @@ struct sessions *broker_sessions(struct broker *b) {
 	return b->sessions;
 }
 
+struct fetcher *broker_fetcher(struct broker *b) {
+	return b->fetcher;
+}
+
+struct source *broker_source(struct broker *b) {
+	return b->source;
+}
+
 struct reloader *broker_reloader(struct broker *b) {
 	return b->reloader;
 }

@@ -28,6 +28,8 @@ void broker_free(struct broker *broker); /* takes NULL */
 struct event_base *broker_base(struct broker *broker);
 struct request_world *broker_requests(struct broker *broker);
 struct sessions *broker_sessions(struct broker *broker);
+struct fetcher *broker_fetcher(struct broker *broker);
+struct source *broker_source(struct broker *broker); /* in use now: a reload may bring another */
 
 /* Where configuration and policy are taken up anew; each attempt is recorded. */
 struct reloader *broker_reloader(struct broker *broker);

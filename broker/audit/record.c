@@ -22,6 +22,7 @@ static const char *const record_names[] = {
 	[RECORD_RELOAD] = "reload",	[RECORD_START] = "start",	  [RECORD_STOP] = "stop",
 	[RECORD_RECOVERED] = "recovered", [RECORD_LATE] = "late",
 	[RECORD_OPENED] = "opened",	[RECORD_CLOSED] = "closed",
+	[RECORD_DOCTOR] = "doctor",
 };
 
 struct writing {

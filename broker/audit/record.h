@@ -63,6 +63,7 @@ enum record_type {
 	RECORD_LATE,
 	RECORD_OPENED, /* a session began */
 	RECORD_CLOSED, /* it ended: reason says why, tokens how many it gave */
+	RECORD_DOCTOR, /* Google was asked whether the accounts in also could be had; no token was */
 	N_RECORD_TYPES
 };
 

@@ -112,6 +112,16 @@ int client_dial(const struct cli *cli, struct error *err) {
 	return fd;
 }
 
+int client_place(const struct cli *cli, char *path, size_t size) {
+	struct place place = { 0 };
+	struct error err;
+
+	if (place_find(cli, &place, &err) < 0)
+		return -1;
+	snprintf(path, size, "%s", place.un.sun_path);
+	return 0;
+}
+
 /* --- asking */
 
 static void write_all(int fd, const char *data, size_t n) {

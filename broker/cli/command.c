@@ -32,7 +32,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
 	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT", COMPLETE_ACCOUNT },
 	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent and others",
-			 "intent issued denied failed abandoned unknown reload start stop recovered late opened closed" },
+			 "intent issued denied failed abandoned unknown reload start stop recovered late opened closed doctor" },
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
@@ -113,6 +113,12 @@ const struct command commands[] = {
 	  "Prints your principal and what the kernel said of you.", NULL },
 	{ "status", "", "show how the broker is", 0, 0, false, cmd_status, { 0 }, 0,
 	  "Prints the policy in force, the credential, the state of the record, and counters.", NULL },
+	{ "doctor", "[ACCOUNT …]", "look after the whole chain, and say what to do", 0, API_DOCTOR_ACCOUNTS, false, cmd_doctor, { 0 }, 0,
+	  "One line for each check, ok, warn or FAIL (note: it could not be seen, or is merely worth knowing), and below it what to do. Here: whether the broker answers and who it takes you for, "
+	  "clocks, variables and files by which programs would get past it. In the broker: whether the record can be kept, whether Google is reached and by which proxy "
+	  "and certificates, whether the credential is good, and of each account (those that are named, else those that the policy gives you, the first 16) whether Google "
+	  "lets the broker use it and who else may; no token is made for that. Exits with 0 when nothing FAILs, 69 without a broker, else 70.",
+	  COMPLETE_ACCOUNT },
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
 	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },

@@ -84,6 +84,13 @@ void environment_each(const struct keeper *k, environment_fn *set, void *arg) {
 	}
 }
 
+bool environment_takes_away(const char *name) {
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strcmp(others[i], name))
+			return true;
+	return false;
+}
+
 void environment_undo(environment_fn *set, void *arg) {
 	static const char *const ours[] = { "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_CORE_DISABLE_FILE_LOGGING",
 					    "HALLPASS_SERVICE_ACCOUNT", "CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT" };

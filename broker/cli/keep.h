@@ -93,6 +93,8 @@ void keeper_leave(struct keeper *keeper);
 /* environment.c: what programs are told by. value NULL: it must not be set. */
 typedef void environment_fn(void *arg, const char *name, const char *value);
 void environment_each(const struct keeper *keeper, environment_fn *set, void *arg);
+/* Whether it is one that names another credential than ours, and does not reach the program. */
+bool environment_takes_away(const char *name);
 /* The same names, as they should be when the session is over. */
 void environment_undo(environment_fn *set, void *arg);
 

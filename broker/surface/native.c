@@ -434,6 +434,7 @@ static const struct route routes[] = {
 	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false, true },
 	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true, false },
 	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true, false },
+	{ HTTP_POST, API_PATH_DOCTOR, run_question, answer_doctor, false, true },
 	{ HTTP_POST, API_PATH_SESSIONS, run_session, answer_session_open, false, true },
 	{ HTTP_POST, API_PATH_SESSIONS "/", run_session, answer_session_enter, false, false },
 	{ HTTP_DELETE, API_PATH_SESSIONS "/", run_question, answer_session_end, false, false },
@@ -532,6 +533,7 @@ static void on_gone(void *arg, struct conn *conn) {
 	why_cancel(take(&call->why));
 	reload_cancel(take(&call->reload_wait));
 	listing_cancel(take(&call->listing));
+	doctor_cancel(take(&call->doctor));
 	if (call->request)
 		request_abandon(call->request);
 	call_free(call);
