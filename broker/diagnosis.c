@@ -101,10 +101,27 @@ void diagnose_clock(struct finding *finding, const char *date, int64_t asked_at,
 	finding_say(finding, off > REFUSED_SKEW_S ? HEALTH_FAIL : off > allowance_s ? HEALTH_WARN : HEALTH_OK,
 		    "the broker's clock is %lld s %s Google's%s", (long long)off, google < asked_at ? "ahead of" : "behind",
 		    off > REFUSED_SKEW_S ? ", which takes no assertion of a key that is more than 5 minutes off"
-		    : off > allowance_s	 ? ", more than limits.clockAllowance: tokens may outlive their permission by the rest"
+		    : off > allowance_s	 ? ", more than limits.clockAllowance: windows close at the wrong moment, and tokens may be refused"
 					 : "");
 	if (off > allowance_s)
 		finding_remedy(finding, "set the broker's clock, and keep it right: timedatectl set-ntp true");
+}
+
+/* One word for a shell, whatever is in it: people paste these lines. */
+static void add_word(struct buf *out, const char *word) {
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@:/,=";
+
+	if (!word[strspn(word, plain)]) {
+		buf_adds(out, word);
+		return;
+	}
+	buf_addc(out, '\'');
+	for (; *word; word++)
+		if (*word == '\'')
+			buf_adds(out, "'\\''");
+		else
+			buf_addc(out, *word);
+	buf_addc(out, '\'');
 }
 
 /* --- the credential */
@@ -114,27 +131,31 @@ static void add_login(struct buf *out, const struct patient *patient) {
 	static const char well_known[] = "application_default_credentials.json";
 	const char *file = source_file(patient->source), *slash = file ? strrchr(file, '/') : NULL, *home = getenv("HOME");
 	bool standard = slash && !strcmp(slash + 1, well_known);
-	char usual[512];
+	char usual[512], *dir = slash ? strndup(file, (size_t)(slash - file)) : NULL;
 
 	snprintf(usual, sizeof(usual), "%s/.config/gcloud/%s", home ? home : "", well_known);
 	if (!patient->as_broker)
 		buf_addf(out, "as the broker's user (uid %lld): ", (long long)patient->broker_uid);
-	if (patient->for_operator && standard && strcmp(file, usual))
-		buf_addf(out, "CLOUDSDK_CONFIG=%.*s ", (int)(slash - file), file);
+	if (patient->for_operator && dir && standard && strcmp(file, usual)) {
+		buf_adds(out, "CLOUDSDK_CONFIG=");
+		add_word(out, dir);
+		buf_addc(out, ' ');
+	}
 	buf_adds(out, "gcloud auth application-default login");
 	if (!strcmp(source_kind(patient->source), "impersonated_service_account") && source_email(patient->source))
 		buf_addf(out, " --impersonate-service-account=%s", source_email(patient->source));
 	if (patient->for_operator && file && !standard)
 		buf_addf(out, " (and copy what it writes to %s)", file);
 	buf_adds(out, " && hallpass reload");
+	free(dir);
 }
 
-/* The error without the file's name, which it begins with. */
+/* The error without the credential's name, which it begins with: that was said, or is not to be. */
 static const char *trouble_shown(const struct patient *patient, const struct error *err) {
 	const char *describe = source_describe(patient->source), prefix[] = "credential ";
 	size_t n = strlen(prefix), m = strlen(describe);
 
-	if (!patient->for_operator && !strncmp(err->message, prefix, n) && !strncmp(err->message + n, describe, m) &&
+	if (!strncmp(err->message, prefix, n) && !strncmp(err->message + n, describe, m) &&
 	    !strncmp(err->message + n + m, ": ", 2))
 		return err->message + n + m + 2;
 	return err->message;
@@ -180,23 +201,6 @@ void diagnose_credential(struct finding *finding, const struct patient *patient,
 }
 
 /* --- the account */
-
-/* One word for a shell, whatever is in it: people paste these lines. */
-static void add_word(struct buf *out, const char *word) {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@:/,=";
-
-	if (!word[strspn(word, plain)]) {
-		buf_adds(out, word);
-		return;
-	}
-	buf_addc(out, '\'');
-	for (; *word; word++)
-		if (*word == '\'')
-			buf_adds(out, "'\\''");
-		else
-			buf_addc(out, *word);
-	buf_addc(out, '\'');
-}
 
 /* As IAM writes the credential. Not known: a word that nobody mistakes for one. */
 static void add_member(struct buf *out, const struct patient *patient) {

@@ -28,6 +28,7 @@ P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ |
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
+P1-a-doctor-mints | broker/doctor.c | s/call_iam(probe, "testIamPermissions", bearer, body.data)/call_iam(probe, "generateAccessToken", bearer, "{\\"scope\\":[\\"https:\/\/www.googleapis.com\/auth\/cloud-platform\\"]}")/ | scenario/test_doctor | test_P1_a_doctor_makes_no_token
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
 P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->abandoned)/ | scenario/test_promises | test_P1_a_client_that_leaves_is_still_recorded
 P1-released-before-its-sync | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*

@@ -82,6 +82,16 @@ static void session_end_of(const json_t *r, struct buf *out) {
 	buf_addf(out, " gave %lld token%s", (long long)tokens, tokens == 1 ? "" : "s");
 }
 
+static void looked_at(const json_t *r, struct buf *out) {
+	const json_t *accounts = json_object_get(r, "also");
+
+	buf_adds(out, "looked at ");
+	for (size_t i = 0; i < json_array_size(accounts); i++)
+		buf_addf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(accounts, i)));
+	if (!json_array_size(accounts))
+		buf_adds(out, "no account");
+}
+
 static void detail_of(const json_t *r, struct buf *out) {
 	json_int_t life = json_integer_value(json_object_get(r, "lifetime"));
 	bool issuing = !strcmp(text_of(r, "type"), "issued") || !strcmp(text_of(r, "type"), "intent");
@@ -94,6 +104,8 @@ static void detail_of(const json_t *r, struct buf *out) {
 		buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
 	} else if (!strcmp(text_of(r, "type"), "opened")) {
 		session_of(r, out);
+	} else if (!strcmp(text_of(r, "type"), "doctor")) {
+		looked_at(r, out);
 	} else if (!strcmp(text_of(r, "type"), "closed")) {
 		session_end_of(r, out);
 	} else if (!strcmp(text_of(r, "type"), "denied") && *text_of(r, "reason")) {
