@@ -162,6 +162,7 @@ P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-reloads-on-the-loop | broker/errand.c | s/e->started = pthread_create(.*/e->started = false;/ | scenario/test_reload_beside | test_P7_a_reload_keeps_nobody_waiting
 P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*
+P7-names-asked-on-the-loop | broker/authn/strangers.c | s/errands_start(errands, &s->errand);/(void)errands; look_up(s); tell(s);/ | broker/test_strangers | test_P7_strangers*
 EOF
 }
 
