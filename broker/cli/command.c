@@ -68,7 +68,8 @@ const struct command commands[] = {
 	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
 	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
 	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
-	  "close, and when the broker comes back after it was gone.",
+	  "close, and when the broker comes back after it was gone. In a container, where the broker's ports are another network's, the port is `hallpass run`'s own, "
+	  "and what comes there goes over the broker's socket (see relay).",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,

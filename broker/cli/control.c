@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "broker/cli/keep.h"
+#include "broker/loopback.h"
 
 #define ANSWER_MAX 65536
 #define ANSWER_MS 30000
@@ -66,6 +67,7 @@ static void tell_port(struct control *c, int port) {
 static int opened(struct control *c, const json_t *reply, struct error *err) {
 	const char *handle = json_string_value(json_object_get(reply, API_HANDLE));
 	const char *id = json_string_value(json_object_get(reply, API_SESSION));
+	uint64_t network = (uint64_t)json_integer_value(json_object_get(reply, API_NETWORK));
 	int port = (int)json_integer_value(json_object_get(reply, API_PORT));
 
 	if (!handle || !id || port < 1)
@@ -77,6 +79,7 @@ static int opened(struct control *c, const json_t *reply, struct error *err) {
 	/* Where it is not the same, the one that programs were told of is wanted again the next time. */
 	if (!c->port)
 		c->port = port;
+	c->elsewhere = network && loopback_network() && network != loopback_network();
 	snprintf(c->session, sizeof(c->session), "%s", id);
 	c->times++;
 	c->told = false;

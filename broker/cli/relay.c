@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "broker/cli/link.h"
 #include "broker/loopback.h"
@@ -205,13 +207,13 @@ static int watched_signals(void) {
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-enum { POLL_SIGNALS, POLL_CONTROL, POLL_LISTENER, POLL_LINKS };
+enum { POLL_END, POLL_CONTROL, POLL_LISTENER, POLL_LINKS };
 #define MAX_POLLS (POLL_LINKS + LINK_POLLS * MAX_LINKS)
 
-static int fill_polls(const struct relay *relay, int signals, struct pollfd *polls) {
+static int fill_polls(const struct relay *relay, int end, struct pollfd *polls) {
 	int timeout = control_timeout_ms(&relay->control);
 
-	polls[POLL_SIGNALS] = (struct pollfd){ signals, POLLIN, 0 };
+	polls[POLL_END] = (struct pollfd){ end, POLLIN, 0 };
 	polls[POLL_CONTROL] = (struct pollfd){ control_fd(&relay->control), POLLIN, 0 };
 	polls[POLL_LISTENER] = (struct pollfd){ relay->n_links < MAX_LINKS ? relay->fd : -1, POLLIN, 0 };
 	for (size_t i = 0; i < relay->n_links; i++)
@@ -228,16 +230,16 @@ static void turn_links(struct relay *relay, const struct pollfd *polls) {
 	relay->n_links = kept;
 }
 
-/* Until a signal ends it, or the broker the session. */
-static int serve(struct relay *relay, int signals) {
+/* Until something is to be read where its end is told, or the broker ends the session. */
+static int serve(struct relay *relay, int end) {
 	static struct pollfd polls[MAX_POLLS];
 
 	while (relay->control.state != CONTROL_ENDED) {
-		int timeout = fill_polls(relay, signals, polls);
+		int timeout = fill_polls(relay, end, polls);
 
 		if (poll(polls, (nfds_t)(POLL_LINKS + LINK_POLLS * relay->n_links), timeout) < 0)
 			continue;
-		if (polls[POLL_SIGNALS].revents)
+		if (polls[POLL_END].revents)
 			return API_EXIT_OK;
 		control_turn(&relay->control, polls[POLL_CONTROL].revents != 0);
 		turn_links(relay, polls);
@@ -254,6 +256,51 @@ static void relay_end(struct relay *relay) {
 	if (relay->fd >= 0)
 		close(relay->fd);
 	json_decref(relay->body);
+}
+
+/* --- for `run` and `env`, in a process of its own */
+
+/* What a terminal sends is for the command; the leash tells of the end. */
+static void serve_leashed(struct relay *relay, int leash, bool hidden) {
+	static const int ignored[] = { SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTOU, SIGPIPE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	if (hidden)
+		keep_leave_terminal();
+	serve(relay, leash);
+	relay_end(relay);
+	_exit(0);
+}
+
+int relay_fork(struct cli *cli, const json_t *body, const struct private *private, bool hidden, struct relayed *out, struct error *err) {
+	struct relay relay = { .cli = cli, .body = json_incref((json_t *)body), .at = { .family = AF_INET }, .fd = -1, .uids = { geteuid() }, .n_uids = 1,
+			       .control = { .fd = -1, .private = private } };
+	int ends[2] = { -1, -1 }, r = begin(&relay, err);
+
+	if (r == 0 && pipe2(ends, O_CLOEXEC) < 0)
+		r = error_set(err, ERR_UNAVAILABLE, "no pipe: %s", strerror(errno));
+	out->pid = r == 0 ? fork() : -1;
+	if (out->pid == 0) {
+		close(ends[1]);
+		serve_leashed(&relay, ends[0], hidden);
+	}
+	if (r == 0 && out->pid < 0)
+		r = error_set(err, ERR_UNAVAILABLE, "no process: %s", strerror(errno));
+	out->port = relay.at.port;
+	out->leash = ends[1];
+	if (ends[0] >= 0)
+		close(ends[0]);
+	relay_end(&relay);
+	return r;
+}
+
+void relay_unleash(struct relayed *relayed) {
+	if (relayed->leash < 0)
+		return;
+	close(relayed->leash);
+	relayed->leash = -1;
+	waitpid(relayed->pid, NULL, 0); /* where it is our child; else nobody waits */
 }
 
 int cmd_relay(struct cli *cli) {

@@ -81,12 +81,16 @@ static json_t *terms_of(const json_t *body) {
 }
 
 static json_t *describe(const struct door *door) {
-	json_t *also = json_array();
+	uint64_t network = door->relayed ? 0 : loopback_network();
+	json_t *also = json_array(), *json;
 
 	for (size_t i = 1; i < door->n_accounts; i++)
 		json_array_append_new(also, json_string(door->accounts[i]));
-	return json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE, door->handle,
+	json = json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE, door->handle,
 			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also);
+	if (network)
+		json_object_set_new(json, API_NETWORK, json_integer((json_int_t)network));
+	return json;
 }
 
 void answer_session_open(struct call *call) {

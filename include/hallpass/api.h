@@ -23,8 +23,9 @@
  *                     whether Google can be reached, the credential is good, and Google lets the broker use these accounts. No token
  *                     is made. Each of its calls to Google counts as a request
  *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}
- *                     -> {session, port, handle, serviceAccount, also}: a metadata server on 127.0.0.1:port for the caller's
+ *                     -> {session, port, network?, handle, serviceAccount, also}: a metadata server on 127.0.0.1:port for the caller's
  *                     uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     network? tells whose loopback that is (the inode of /proc/self/ns/net): in a container it is another
  *                     relayed: true: port is where the caller's relay listens (in a container, say), and nobody does here
  *   POST /v1/sessions/ID -> {session}: from the next request on this connection speaks what the session's port does; for a relay
  *   DELETE /v1/sessions/ID -> {session, tokens}
@@ -71,6 +72,7 @@
 #define API_ALSO "also"
 #define API_PORT "port"
 #define API_RELAYED "relayed"
+#define API_NETWORK "network"
 #define API_SESSION "session"
 #define API_HANDLE "handle"
 #define API_TOKENS "tokens"

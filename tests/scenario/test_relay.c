@@ -340,6 +340,63 @@ static void test_relay_tells_of_a_policy_that_says_no(void **state) {
 	assert_int_equal(get(TOKEN), 403);
 }
 
+#define ASK_PORT "curl -s -H Metadata-Flavor:Google http://$GCE_METADATA_HOST/computeMetadata/v1/"
+
+/* Where the broker's ports are another network's, `run` has a relay of its own, as long as its command. */
+static void test_relay_comes_with_run(void **state) {
+	struct running r;
+	json_t *records;
+	int command;
+
+	(void)state;
+	enter_container();
+	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sh", "-c",
+					     ASK_PORT TOKEN "; test -s ${CLOUDSDK_AUTH_ACCESS_TOKEN_FILE%/token}/handle && echo handle; exit 7", NULL });
+	assert_int_equal(finish(&r), 7);
+	assert_non_null(strstr(r.text, "\"access_token\":\"ya29.standin-"));
+	assert_non_null(strstr(r.text, "handle\n"));
+	records = records_wait(&w, "closed", 2);
+	assert_int_equal(records_count(records, "opened"), 2); /* the first was out of reach */
+	assert_true(json_is_true(json_object_get(records_last(records, "opened"), "relayed")));
+	assert_int_equal(json_integer_value(json_object_get(records_last(records, "closed"), "tokens")), 1);
+	json_decref(records);
+	/* However it ends: the relay hears of it by its leash. */
+	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sh", "-c", "echo up $$ .; exec sleep 60", NULL });
+	assert_true(wait_for(&r, " ."));
+	assert_int_equal(sscanf(r.text, "up %d", &command), 1);
+	kill(r.pid, SIGKILL);
+	records = records_wait(&w, "closed", 4);
+	json_decref(records);
+	assert_int_equal(kill(command, SIGKILL), 0); /* it was there to the end, and held nothing up */
+	close(r.fd);
+	waitpid(r.pid, NULL, 0);
+}
+
+static void test_relay_comes_with_env(void **state) {
+	struct running r;
+
+	(void)state;
+	enter_container();
+	start(&w, &r, (const char *const[]){ "/bin/sh", "-c", "eval \"$(\"$0\" env --as " SA_DEV ")\"; " ASK_PORT "instance/service-accounts/default/email; "
+							     "eval \"$(\"$0\" env --end)\"; echo .", program("hallpass"), NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_string_equal(r.text, SA_DEV ".\n");
+	json_decref(records_wait(&w, "closed", 2));
+}
+
+/* In the broker's own network nothing of the kind. */
+static void test_relay_is_not_made_where_ports_are_in_reach(void **state) {
+	json_t *records;
+
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(run_cli(&w, NULL, 0, NULL, 0, "run", "--as", SA_DEV, "--", "true", NULL), 0);
+	records = records_wait(&w, "closed", 1);
+	assert_int_equal(records_count(records, "opened"), 1);
+	assert_null(json_object_get(records_last(records, "opened"), "relayed"));
+	json_decref(records);
+}
+
 /* google-auth, where Python has it. */
 static void test_relay_serves_google_auth(void **state) {
 	static const char line[] =
@@ -375,6 +432,9 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_P4_nobody_enters_the_session_of_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_says_what_is_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_tells_of_a_policy_that_says_no, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_comes_with_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_comes_with_env, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_is_not_made_where_ports_are_in_reach, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_serves_google_auth, setup, teardown),
 	};
 
