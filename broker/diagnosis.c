@@ -7,8 +7,9 @@
 #include "broker/diagnosis.h"
 #include "broker/source/google_error.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/utf8.h"
 
-#define TEXT_MAX 4096
+#define TEXT_MAX (256 * 1024) /* more than any answer is read of */
 #define TOKEN_CREATOR "roles/iam.serviceAccountTokenCreator"
 #define REFUSED_SKEW_S 300 /* Google takes no assertion that is further away */
 #define SHOWN_OTHERS 8
@@ -28,13 +29,19 @@ void finding_fini(struct finding *finding) {
 	buf_fini(&finding->remedy);
 }
 
-/* Of formatted text that may be longer than any line of ours. */
+/* What others say, an environment, a server, need not be UTF-8; JSON must. */
 static void set_text(struct buf *out, const char *fmt, va_list ap) {
 	char *text = NULL;
+	size_t n, len;
 
 	buf_reset(out);
-	if (vasprintf(&text, fmt, ap) >= 0)
-		buf_adds(out, text);
+	if (vasprintf(&text, fmt, ap) < 0)
+		return;
+	n = strlen(text);
+	for (size_t i = 0; i < n; i += len ? len : 1) {
+		len = utf8_length((const unsigned char *)text + i, n - i);
+		buf_add(out, len ? text + i : "?", len ? len : 1);
+	}
 	free(text);
 }
 

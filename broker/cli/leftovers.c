@@ -40,10 +40,17 @@ static const struct variable {
 	{ "GCE_METADATA_MTLS_MODE", "strict", "Python takes no metadata server without certificates of its own" },
 };
 
+/* Where it is a session's own: what `env` told this shell, or `run` this command. */
+static bool is_ours(const char *value) {
+	const char *account = getenv("HALLPASS_SERVICE_ACCOUNT");
+
+	return strstr(value, OUR_FILES) || (account && !strcmp(value, account));
+}
+
 static bool matters(const struct variable *v) {
 	const char *value = getenv(v->name);
 
-	return value && *value && (!v->only || !strcasecmp(value, v->only)) && !strstr(value, OUR_FILES);
+	return value && *value && (!v->only || !strcasecmp(value, v->only)) && !is_ours(value);
 }
 
 static size_t check_variables(json_t *checks) {

@@ -160,6 +160,17 @@ static void test_diagnosis_of_clocks(void **state) {
 	}
 }
 
+/* An environment's proxy may be any bytes. */
+static void test_diagnosis_is_json_whatever_is_in_it(void **state) {
+	struct patient patient = login(*state, NULL, true);
+	struct fetch_result result = heard(404, "");
+
+	patient.way = "through the proxy \xff\xc3 (HTTPS_PROXY)";
+	finding_init(&f, "upstream", NULL);
+	diagnose_upstream(&f, &patient, "https://h/", &result, 12);
+	assert_finding(HEALTH_OK, "through the proxy ?? (HTTPS_PROXY)", "");
+}
+
 static void test_diagnosis_of_the_way(void **state) {
 	static const struct {
 		enum fetch_trouble trouble;
@@ -262,6 +273,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_impersonation_without_an_answer, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_others, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_clocks, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_diagnosis_is_json_whatever_is_in_it, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_the_way, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_credentials, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_names_each_kind_of_credential, bed_setup, bed_teardown),
