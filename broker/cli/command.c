@@ -63,18 +63,21 @@ const struct command commands[] = {
 	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
 	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
-	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
-	  "libraries find the account (and those of --also); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
-	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
-	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
-	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
+	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, and "
+	  "GOOGLE_APPLICATION_CREDENTIALS a file by which Google's client libraries get tokens there for the account (those of --also have "
+	  "ACCOUNT.json beside it), CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE the same for gcloud; HALLPASS_TOKEN_FILE names a file of mode "
+	  "0600 on tmpfs with a token, replaced before each expiry. CLOUDSDK_CONFIG and BOTO_PATH give gcloud and gsutil the user's settings without his logins. CLOUDSDK_CORE_PROJECT and "
+	  "GOOGLE_CLOUD_PROJECT name the account's project, HALLPASS_AS the account, HALLPASS_HANDLE_FILE a file with the handle that "
+	  "the port's token exchange and its IAM Credentials API want to see; NO_PROXY gains loopback; variables that name other "
+	  "credentials do not reach the command. Signals are passed on; the exit code is the command's. Session and file end with it. A "
+	  "line on standard error warns when the policy's window is about to "
 	  "close, and when the broker comes back after it was gone. In a container, where the broker's ports are another network's, the port is `hallpass run`'s own, "
 	  "and what comes there goes over the broker's socket (see relay).",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
-	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
+	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\", which puts the shell's variables back as they were.", NULL },
 	{ "relay", "--listen 127.0.0.1:PORT --as ACCOUNT", "be the metadata server of a container", 0, 0, false, cmd_relay,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_LISTEN, OPT_UID }, 8,
 	  "For where the broker's socket can be had and its ports on loopback cannot: in a container, into which the socket's directory is "

@@ -48,6 +48,7 @@ static int begin_session(struct keeper *k, struct error *err) {
 static int begin(struct keeper *k) {
 	json_t *reply = NULL;
 	struct error err = { 0 };
+	bool alone;
 	int r;
 
 	if (private_make(&k->private, &err) < 0)
@@ -55,14 +56,15 @@ static int begin(struct keeper *k) {
 	r = client_call(k->cli, API_PATH_TOKEN, json_incref(k->body), &reply);
 	if (r != API_EXIT_OK)
 		return r;
-	if (lease_begin(&k->lease, reply, &err) < 0 || begin_session(k, &err) < 0)
+	if (lease_begin(&k->lease, reply, &err) < 0 || begin_session(k, &err) < 0 ||
+	    private_share(&k->identity, &k->private, k->lease.account, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
 		r = client_tell(k->cli, &err, NULL);
 	json_decref(reply);
 	return r;
 }
 
 int keeper_begin(struct keeper *k, struct cli *cli, bool hidden) {
-	*k = (struct keeper){ .cli = cli, .hidden = hidden, .relayed = { .leash = -1 }, .private = { .fd = -1 }, .lease = { .news = -1 },
+	*k = (struct keeper){ .cli = cli, .hidden = hidden, .relayed = { .leash = -1 }, .private = { .fd = -1 }, .identity = { .fd = -1 }, .lease = { .news = -1 },
 			      .control = { .fd = -1 } };
 	if (!cli->values[OPT_AS])
 		return help_usage_error(cli->command, "as whom? --as ACCOUNT; see `hallpass list`");
@@ -91,6 +93,8 @@ void keeper_turn(struct keeper *k, const struct pollfd polls[KEEPER_POLLS]) {
 
 void keeper_leave(struct keeper *k) {
 	control_end(&k->control);
+	if (k->identity.fd >= 0)
+		close(k->identity.fd);
 	if (k->relayed.leash >= 0)
 		close(k->relayed.leash);
 	if (k->private.fd >= 0)
@@ -101,6 +105,7 @@ void keeper_leave(struct keeper *k) {
 void keeper_end(struct keeper *k) {
 	lease_end(&k->lease);
 	relay_unleash(&k->relayed);
+	private_unshare(&k->identity);
 	private_remove(&k->private);
 	keeper_leave(k);
 }

@@ -42,7 +42,7 @@ static const struct variable {
 
 /* Where it is a session's own: what `env` told this shell, or `run` this command. */
 static bool is_ours(const char *value) {
-	const char *account = getenv("HALLPASS_SERVICE_ACCOUNT");
+	const char *account = getenv("HALLPASS_AS");
 
 	return strstr(value, OUR_FILES) || (account && !strcmp(value, account));
 }

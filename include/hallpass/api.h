@@ -6,7 +6,7 @@
  *   POST /v1/token    {serviceAccount, scopes?, lifetime? ("900s" or 900), delegates?, justification?}
  *                     -> {accessToken, expireTime, expiresIn, serviceAccount, scopes, binding, boundBy, title?,
  *                         permittedUntil?, requestId, cached}
- *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, delegates?, justification?}
+ *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, useEmailAzp?, delegates?, justification?}
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
  *   GET  /v1/list     -> {principal, accounts: [what policy_listing_next() gives], truncated: true where there were more}
@@ -23,8 +23,8 @@
  *                     whether Google can be reached, the credential is good, and Google lets the broker use these accounts. No token
  *                     is made. Each of its calls to Google counts as a request
  *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}
- *                     -> {session, port, network?, handle, serviceAccount, also}: a metadata server on 127.0.0.1:port for the caller's
- *                     uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     -> {session, port, network?, handle, serviceAccount, also, caFile? (upstream.caFile)}: a door on 127.0.0.1:port for the
+ *                     caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
  *                     network? tells whose loopback that is (the inode of /proc/self/ns/net): in a container it is another
  *                     relayed: true: port is where the caller's relay listens (in a container, say), and nobody does here
  *   POST /v1/sessions/ID -> {session}: from the next request on this connection speaks what the session's port does; for a relay
@@ -32,13 +32,16 @@
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
  *
+ * A session's port, and each TCP listener, speaks other people's protocols: the metadata server (broker/surface/metadata.h), and token
+ * exchange and introspection, POST /v1/token and /v1/introspect as forms (broker/surface/sts.h).
+ *
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
  * UPSTREAM_REFUSED (Google says no, and will until somebody changes something), UPSTREAM_FAILED, DEADLINE_EXCEEDED,
  * INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NOTHING_DENIED, POLICY_NOT_KEPT, NAME_SERVICE, NOT_FOUND, UNAVAILABLE,
- * INTERNAL, MALFORMED_REQUEST (no
- * HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
+ * INTERNAL, BAD_CREDENTIAL and CREDENTIALS_MISSING (a bearer that is not the session's handle), JWT_OUTLIVES_PERMISSION (its exp),
+ * MALFORMED_REQUEST (no HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
  * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
 
@@ -53,6 +56,11 @@
 #define API_PATH_SESSIONS "/v1/sessions"
 #define API_PATH_VERSION "/v1/version"
 #define API_PATH_HEALTHZ "/healthz"
+
+/* At a session's port: */
+#define API_PATH_EXCHANGE "/v1/token"
+#define API_PATH_INTROSPECT "/v1/introspect"
+#define API_AUDIENCE_LOCAL "//hallpass.invalid/local" /* Python asks Google about one with /projects/N/ in it */
 
 #define API_SERVICE_ACCOUNT "serviceAccount"
 #define API_SCOPES "scopes"
@@ -75,6 +83,7 @@
 #define API_NETWORK "network"
 #define API_SESSION "session"
 #define API_HANDLE "handle"
+#define API_CA_FILE "caFile"
 #define API_TOKENS "tokens"
 
 #define API_ACCESS_TOKEN "accessToken"

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 #include "broker/door.h"
+#include "broker/sha256.h"
 #include "hallpass/cleanup.h"
 
 #define A "a@p.iam.gserviceaccount.com"
@@ -43,26 +44,59 @@ static void test_door_asks_on_its_terms(void **state) {
 	json_decref(door.terms);
 }
 
-static void test_door_has_one_handle_or_none(void **state) {
-	struct door door = { .session = "" };
-	char handle[DOOR_HANDLE];
+static void test_door_of_a_session_takes_its_handle_alone(void **state) {
+	struct door door = { .session = "0123456789abcdef" };
+	char handle[DOOR_HANDLE + 1] = "";
 
 	(void)state;
-	assert_false(door_handle_is(&door, STR("")));
-	memset(door.handle, 'a', DOOR_HANDLE - 1);
-	memcpy(handle, door.handle, sizeof(handle));
-	assert_true(door_handle_is(&door, str_of(handle)));
-	assert_false(door_handle_is(&door, (struct str){ handle, DOOR_HANDLE - 2 }));
-	assert_false(door_handle_is(&door, STR("")));
-	handle[DOOR_HANDLE - 2] = 'b';
-	assert_false(door_handle_is(&door, str_of(handle)));
+	assert_false(door_takes_credential(&door, STR(""))); /* none was made: nothing fits */
+	memset(handle, 'a', DOOR_HANDLE);
+	assert_int_equal(secret_set(&door.handle, handle, DOOR_HANDLE), 0);
+	assert_true(door_takes_credential(&door, str_of(handle)));
+	assert_false(door_takes_credential(&door, (struct str){ handle, DOOR_HANDLE - 1 }));
+	assert_false(door_takes_credential(&door, STR("")));
+	handle[DOOR_HANDLE - 1] = 'b';
+	assert_false(door_takes_credential(&door, str_of(handle)));
+	secret_fini(&door.handle);
+}
+
+static void test_door_of_the_configuration_takes_any_credential_but_none(void **state) {
+	const struct door door = { .session = "" };
+
+	(void)state;
+	assert_true(door_takes_credential(&door, STR("whatever")));
+	assert_false(door_takes_credential(&door, STR("")));
+}
+
+/* Of the last few that it gave. */
+static void test_door_knows_whose_its_tokens_are(void **state) {
+	struct door door = { .accounts = { "a@p.iam.gserviceaccount.com", "b@p.iam.gserviceaccount.com" }, .n_accounts = 2 };
+	struct token token = { .expires_at = 1000 };
+	int64_t expires_at = 0;
+	char text[16];
+
+	(void)state;
+	assert_null(door_whose(&door, STR("t0"), 0, &expires_at));
+	for (int i = 0; i <= DOOR_GIVEN; i++) {
+		snprintf(text, sizeof(text), "t%d", i);
+		sha256_hex(text, strlen(text), token.sha256);
+		door_note_given(&door, &token, door.accounts[i % 2]);
+	}
+	assert_null(door_whose(&door, STR("t0"), 0, &expires_at)); /* the oldest made room */
+	assert_string_equal(door_whose(&door, STR("t1"), 999, &expires_at), "b@p.iam.gserviceaccount.com");
+	assert_int_equal(expires_at, 1000);
+	assert_null(door_whose(&door, STR("t1"), 1000, &expires_at));
+	door_note_given(&door, &token, "another@p.iam.gserviceaccount.com"); /* which it is not asked about */
+	assert_string_equal(door_whose(&door, STR("t1"), 999, &expires_at), "b@p.iam.gserviceaccount.com");
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_door_knows_whose_its_tokens_are),
 		cmocka_unit_test(test_door_knows_its_accounts_and_no_other),
 		cmocka_unit_test(test_door_asks_on_its_terms),
-		cmocka_unit_test(test_door_has_one_handle_or_none),
+		cmocka_unit_test(test_door_of_a_session_takes_its_handle_alone),
+		cmocka_unit_test(test_door_of_the_configuration_takes_any_credential_but_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

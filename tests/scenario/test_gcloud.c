@@ -7,19 +7,14 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/lib/httpstub.h"
+#include "tests/lib/offline.h"
 #include "tests/lib/session.h"
 #include "tests/lib/netns.h"
 #include "tests/lib/world.h"
@@ -118,7 +113,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	need_gcloud();
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "gcloud auth print-access-token && gcloud config get-value project", NULL),
+				 "t=$(gcloud auth print-access-token); echo $t; gcloud config get-value project; ! grep -rlaF \"$t\" ${CLOUDSDK_CONFIG%/gcloud}", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 	assert_string_equal(out + strcspn(out, "\n"), "\nacme-ml\n");
@@ -129,7 +124,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	assert_member(last, "sha256", sha);
 	assert_member(last, "holder", SA_DEV);
 	json_decref(tokens);
-	/* P5: gcloud got it from the file, and keeps nothing of it. */
+	/* P5: gcloud exchanged the handle for it, and keeps nothing of it, here or in its own directory (above). */
 	snprintf(command, sizeof(command), "rm %s/cli.out; ! grep -rlaF '%.100s' %s", w.dir, out, w.dir);
 	assert_int_equal(system(command), 0);
 	world_stop(&w, SIGTERM);
@@ -138,7 +133,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	json_decref(records);
 }
 
-/* Without the token file it finds the session's metadata server, by itself, and its account there. */
+/* Without a file it finds the session's metadata server, by itself, and its account there. */
 static void test_gcloud_takes_the_metadata_server(void **state) {
 	json_t *records;
 
@@ -149,7 +144,7 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 			 "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\n");
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
+				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
 				 "gcloud auth print-identity-token --audiences=https://x.example", NULL),
 			 0);
 	assert_int_equal(strncmp(out, SA_DEV "\nya29.standin-", strlen(SA_DEV) + 14), 0);
@@ -167,9 +162,43 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth print-access-token", NULL),
+				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth print-access-token", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+}
+
+/*
+ * Impersonation, pointed at the session's IAM Credentials API: gcloud sends the handle and nothing else, and each account that the policy
+ * gives is had by its name. Lifetimes, ID tokens, signatures; and a no is the policy's sentence.
+ */
+static void test_gcloud_impersonates_through_the_session(void **state) {
+	static const char setting[] = "export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$HALLPASS_HANDLE_FILE "
+				      "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS=http://$GCE_METADATA_HOST/; mkdir -p $CLOUDSDK_CONFIG && cd $CLOUDSDK_CONFIG || exit; ";
+	char script[2048];
+	json_t *records;
+
+	(void)state;
+	need_gcloud();
+	world_policy(&w, "version: 1\nbindings:\n  - {name: all, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "], maxLifetime: 1h, "
+			 "permissions: [getAccessToken, getOpenIdToken, signBlob, signJwt]}\n");
+	world_daemon(&w);
+	snprintf(script, sizeof(script),
+		 "%s as=--impersonate-service-account=" SA_LABEL "; gcloud auth print-access-token $as && gcloud auth print-access-token $as --lifetime=600 && "
+		 "gcloud auth print-identity-token $as --audiences=https://x.example --include-email && printf hallpass >blob && printf '{\"sub\":\"x\"}' >claims && "
+		 "gcloud iam service-accounts sign-blob --iam-account=" SA_DEV " blob blob.sig && test -s blob.sig && "
+		 "gcloud iam service-accounts sign-jwt --iam-account=" SA_DEV " claims jwt && cut -c 1-3 jwt && "
+		 "! gcloud auth print-access-token --impersonate-service-account=" SA_PROD, setting);
+	if (run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c", script, NULL) != 0)
+		fail_msg("%s%s", out, err);
+	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+	assert_non_null(strstr(out, "\neyJ"));
+	print_message("%s", err + (strlen(err) > 600 ? strlen(err) - 600 : 0));
+	assert_non_null(strstr(err, "no binding lets " ME " use " SA_PROD));
+	records = world_records(&w, NULL, 0);
+	assert_member(records_last(records, "issued"), "surface", "iamCredentials");
+	assert_member(records_last(records, "issued"), "permission", "iam.serviceAccounts.signJwt");
+	assert_int_equal(google_calls(&w, "signBlob"), 1);
+	json_decref(records);
 }
 
 /* google-auth as Python programs use it, where it is installed. */
@@ -186,7 +215,8 @@ static void test_google_auth_takes_the_metadata_server(void **state) {
 		skip();
 	}
 	world_daemon(&w);
-	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "python3", "-c", program, NULL), 0);
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "env", "-u",
+				 "GOOGLE_APPLICATION_CREDENTIALS", "python3", "-c", program, NULL), 0);
 	assert_string_equal(out, "google.auth.compute_engine.credentials acme-ml " SA_DEV " ya29.standin- True\n");
 }
 
@@ -322,6 +352,7 @@ int main(void) {
 		SCENARIO(test_gcloud_prints_the_brokered_token),
 		SCENARIO(test_gcloud_takes_the_metadata_server),
 		SCENARIO(test_gcloud_goes_without_an_id_token),
+		SCENARIO(test_gcloud_impersonates_through_the_session),
 		SCENARIO(test_google_auth_takes_the_metadata_server),
 		SCENARIO(test_gcloud_login_serves_as_credential),
 		SCENARIO(test_gcloud_impersonating_login_serves_as_credential),
@@ -330,7 +361,7 @@ int main(void) {
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!leave_network() || !loopback_up())
+	if (!offline())
 		print_message("note: no network namespace here; gcloud is held back by a proxy that is not there\n");
 	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
