@@ -351,7 +351,7 @@ static void test_relay_comes_with_run(void **state) {
 	(void)state;
 	enter_container();
 	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sh", "-c",
-					     ASK_PORT TOKEN "; test -s ${CLOUDSDK_AUTH_ACCESS_TOKEN_FILE%/token}/handle && echo handle; exit 7", NULL });
+					     ASK_PORT TOKEN "; test -s ${HALLPASS_HANDLE_FILE:-${CLOUDSDK_AUTH_ACCESS_TOKEN_FILE%/token}/handle} && echo handle; exit 7", NULL });
 	assert_int_equal(finish(&r), 7);
 	assert_non_null(strstr(r.text, "\"access_token\":\"ya29.standin-"));
 	assert_non_null(strstr(r.text, "handle\n"));
