@@ -11,7 +11,7 @@
 #include "hallpass/cleanup.h"
 
 #define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record */
-#define JWT_DEFAULT_LIFE 3600 /* seconds that Google gives a JWT without an exp; ours gets so many, or fewer */
+#define JWT_DEFAULT_LIFE 3600 /* seconds, or fewer, for claims without an exp: a JWT that never ends is not made */
 
 struct request {
 	struct request_world *world;

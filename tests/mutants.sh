@@ -23,6 +23,7 @@ P1-reply-before-record | broker/request.c | s/issuance ? &req->entry : NULL/NULL
 P1-signatures-before-their-record | broker/request.c | s/bool issuance = req->token \&\& !req->abandoned;/bool issuance = req->token \&\& !req->abandoned \&\& !mint_signs(req->ask.permission);/ | scenario/test_order | test_P1_each_signature*
 P1-signing-without-an-intent | broker/mint.c | s/^\tminter->n_flights++;/&\n\tflight->intended = true;\n\tflight_ask_credential(flight);/; s/^\tassert(flight->state == INTENDING && !flight->intended);/\treturn;/ | scenario/test_order | test_P1_each_signature*
 P1-signing-without-a-journal | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_iam_credentials | test_P1_without_a_record*
+P1-signatures-left-behind-not-recorded | broker/mint.c | s/if (TAILQ_EMPTY(&flight->waiting) && flight->intended)/if (0)/ | scenario/test_iam_credentials | test_P1_a_signature_that*
 P1-payloads-not-recorded | broker/request.c | /^static void request_record/,/^}/s/\.payload_sha256 = .*// | scenario/test_iam_credentials | test_P1_a_signature*
 P1-reply-before-record-killed | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_the_broker_is_killed_at_random
 P1-reply-before-record-syscall | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_killed_at_each_*

@@ -113,8 +113,10 @@ static void tell_begin(const struct relay *relay) {
 static int begin(struct relay *relay, struct error *err) {
 	if (!relay->anybody && sockdiag_check(err) < 0)
 		return error_wrap(err, "who connects cannot be told here (--uid any does without)");
-	if (loopback_listen(&relay->at, &relay->fd, err) < 0)
+	if (loopback_listen(&relay->at, &relay->fd, err) < 0) {
+		err->code = ERR_INTERNAL; /* not the broker's trouble, and not one that passes */
 		return -1;
+	}
 	relay->control.cli = relay->cli;
 	relay->control.relayed = true;
 	relay->control.port = relay->at.port;

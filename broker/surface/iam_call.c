@@ -99,6 +99,7 @@ static bool names_scopes(const json_t *value) {
 
 static int translate(const struct iam_call *call, const json_t *body, json_t *ask, struct error *err) {
 	const struct member *member;
+	unsigned seen = 0;
 	const char *name;
 	json_t *value;
 
@@ -108,6 +109,9 @@ static int translate(const struct iam_call *call, const json_t *body, json_t *as
 			return error_set(err, ERR_INVALID,
 					 "Invalid JSON payload received. Unknown name \"%.60s\": Cannot find field. (%s has no such member.)",
 					 name, call->method);
+		if (seen & 1u << (member - members))
+			return error_set(err, ERR_INVALID, "%s stands twice, in both of its spellings", member->name);
+		seen |= 1u << (member - members);
 		/* null is as good as not there */
 		if (!json_is_null(value) && put(member, ask, value, err) < 0)
 			return err->code ? -1 : error_set(err, ERR_INTERNAL, "out of memory");
@@ -120,12 +124,13 @@ static int translate(const struct iam_call *call, const json_t *body, json_t *as
 
 /* --- the query, and the name */
 
-/* Parameters that each of Google's APIs takes. Another name would be a member in the wrong place, and would be lost. */
+/* Parameters that each of Google's APIs takes, some with a $. Another name would be a member in the wrong place, and would be lost. */
 static bool is_common_parameter(struct str name) {
-	static const char *const names[] = { "alt",	     "$alt",	 "prettyPrint", "$prettyPrint",	  "fields", "key",    "quotaUser",
-					     "$fields",	     "$.xgafv",	 "userIp",	"uploadType",	  "upload_protocol", "callback",
-					     "%24alt",	     "%24.xgafv", "$userProject", "%24prettyPrint", "%24fields", "%24userProject" };
+	static const char *const names[] = { "alt", "prettyPrint", "fields",	  "key",	     "quotaUser", "userProject",
+					     ".xgafv", "userIp",      "uploadType", "upload_protocol", "callback" };
+	size_t dollar = name.p[0] == '$' ? 1 : name.n > 3 && !memcmp(name.p, "%24", 3) ? 3 : 0;
 
+	name = (struct str){ name.p + dollar, name.n - dollar };
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (str_eq(name, str_of(names[i])))
 			return true;

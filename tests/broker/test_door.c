@@ -40,6 +40,7 @@ static void test_door_asks_on_its_terms(void **state) {
 	assert_asks(&door, PERMISSION_GET_ACCESS_TOKEN,
 		    "{\"serviceAccount\": \"" B "\", \"scopes\": [\"x\"], \"lifetime\": \"60s\", \"justification\": \"INC-7\"}");
 	assert_asks(&door, PERMISSION_GET_OPEN_ID_TOKEN, "{\"serviceAccount\": \"" B "\", \"justification\": \"INC-7\"}");
+	assert_asks(&door, PERMISSION_SIGN_JWT, "{\"serviceAccount\": \"" B "\", \"justification\": \"INC-7\"}");
 	assert_int_equal(json_object_size(door.terms), 3); /* they stay as they are */
 	json_decref(door.terms);
 }

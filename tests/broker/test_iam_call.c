@@ -123,6 +123,8 @@ static void test_iam_call_reads_the_query(void **state) {
 		{ "lifetime=60s", "Unknown name \"lifetime\"", false },
 		{ "access_token=ya29", "Unknown name \"access_token\"", false }, /* a credential has no place there */
 		{ "x", "Unknown name \"x\"", false },
+		{ "$", "Unknown name \"$\"", false },
+		{ "%24", "Unknown name \"%24\"", false },
 	};
 
 	(void)state;
@@ -137,6 +139,16 @@ static void test_iam_call_reads_the_query(void **state) {
 		if (cases[i].refusal)
 			assert_non_null(strstr(err.message, cases[i].refusal));
 	}
+}
+
+static void test_iam_call_takes_one_spelling(void **state) {
+	json_t *ask = json_object();
+	struct error err;
+
+	(void)state;
+	assert_int_equal(read_call("generateIdToken", "", "{\"audience\":\"x\",\"includeEmail\":false,\"include_email\":true}", ask, &err), -1);
+	assert_non_null(strstr(err.message, "includeEmail stands twice"));
+	json_decref(ask);
 }
 
 /* What is refused on the wire: tests/scenario/test_iam_credentials.c. */
@@ -160,6 +172,7 @@ int main(void) {
 		cmocka_unit_test(test_iam_call_finds_the_method),
 		cmocka_unit_test(test_iam_call_asks_what_the_body_says),
 		cmocka_unit_test(test_iam_call_reads_the_query),
+		cmocka_unit_test(test_iam_call_takes_one_spelling),
 		cmocka_unit_test(test_iam_call_refuses_what_is_not_a_body),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -504,6 +504,39 @@ static void test_P1_without_a_record_nothing_is_signed(void **state) {
 	assert_int_equal(google_calls(&w, "signJwt"), 0);
 }
 
+/* A client that leaves gets nothing, and nobody else does; that it was signed stands in the record. */
+static void test_P1_a_signature_that_nobody_waited_for_is_recorded(void **state) {
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	json_t *records, *issued;
+	char request[600];
+	int fd, n;
+
+	(void)state;
+	begin(POLICY_ALL);
+	google_script(&w, "{\"endpoint\": \"signBlob\", \"times\": 1, \"latency_ms\": 2000}");
+	in.sin_port = htons((uint16_t)s.port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	n = snprintf(request, sizeof(request),
+		     "POST " BLOB " HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n"
+		     "{\"payload\":\"AAAA\"}", s.host, s.handle);
+	assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+	json_decref(records_wait(&w, "intent", 1)); /* so that Google is being asked, and takes its time */
+	close(fd);
+	json_decref(records_wait(&w, "abandoned", 1));
+	records = records_wait(&w, "issued", 1);
+	issued = records_last(records, "issued");
+	assert_true(json_is_false(json_object_get(issued, "delivered")));
+	assert_int_equal(strlen(member(issued, "payload")), 64);
+	assert_int_equal(strlen(member(issued, "token")), 64);
+	assert_string_equal(member(issued, "flight"), member(records_last(records, "intent"), "flight"));
+	assert_string_equal(member(issued, "flight"), member(records_last(records, "abandoned"), "flight"));
+	assert_null(json_object_get(issued, "lifetime"));
+	json_decref(records);
+	assert_int_equal(post(BLOB, "{\"payload\":\"AAAA\"}"), 200); /* not what was left over: another call */
+	assert_int_equal(google_calls(&w, "signBlob"), 2);
+}
+
 /* A JWT ends with its permission: an exp within it stays, none gets one, and one beyond it is refused before Google is asked. */
 static void test_P2_a_jwt_ends_with_its_permission(void **state) {
 	char body[300], sha[65];
@@ -590,6 +623,7 @@ int main(void) {
 		SCENARIO(test_iam_on_a_configured_port),
 		SCENARIO(test_P1_a_signature_stands_in_the_record),
 		SCENARIO(test_P1_without_a_record_nothing_is_signed),
+		SCENARIO(test_P1_a_signature_that_nobody_waited_for_is_recorded),
 		SCENARIO(test_P2_a_jwt_ends_with_its_permission),
 		SCENARIO(test_P5_iam_keeps_no_payload_signature_or_handle),
 	};
