@@ -97,7 +97,7 @@ bool door_takes_credential(const struct door *door, struct str text);
 /* The same with words, and with a record of who brought another: ERR_UNAUTHENTICATED. text.n = 0: none came. */
 int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err);
 
-/* A token that it gave for one of its accounts: kept as a hash, the last few of them, for who asks later whose it is. */
+/* An access token that it gave for one of its accounts: kept as a hash, the last few of them, for who asks later whose it is. */
 void door_note_given(struct door *door, const struct token *token, const char *account);
 /* NULL: none of its own, or no longer good. */
 const char *door_whose(const struct door *door, struct str token, int64_t now, int64_t *expires_at);

@@ -1,5 +1,6 @@
 /* What programs are told by. See keep.h; the table `variables` is all of it. */
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,10 +75,16 @@ static enum what ca_file(const struct keeper *k, const char *text, struct buf *o
 	return *k->control.ca_file && access(k->control.ca_file, R_OK) == 0 ? SET : LEAVE;
 }
 
+/* Whole, since the command may go elsewhere. */
 static enum what socket_named(const struct keeper *k, const char *text, struct buf *out) {
+	const char *named = k->cli->values[OPT_SOCKET];
+	char whole[PATH_MAX];
+
 	(void)text;
-	buf_adds(out, k->cli->values[OPT_SOCKET] ? k->cli->values[OPT_SOCKET] : "");
-	return out->len ? SET : LEAVE;
+	if (!named)
+		return LEAVE;
+	buf_adds(out, realpath(named, whole) ? whole : named);
+	return SET;
 }
 
 /* --- all of them */

@@ -57,7 +57,8 @@ static void on_outcome(const struct request_outcome *outcome, void *arg) {
 	x->request = NULL;
 	if (outcome->token) {
 		x->door->tokens++;
-		door_note_given(x->door, outcome->token, outcome->ask->target);
+		if (outcome->ask->permission == PERMISSION_GET_ACCESS_TOKEN)
+			door_note_given(x->door, outcome->token, outcome->ask->target);
 	}
 	x->then.outcome(x, outcome);
 }

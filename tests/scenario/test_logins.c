@@ -207,6 +207,21 @@ static void test_run_keeps_accounts_apart(void **state) {
 	assert_string_equal(out, "./gcloud/surface_data/storage/t\n./gsutil/tracker-files/t\n"); /* transfers can go on */
 }
 
+/* Whoever comes while others come and go finds it filled, and the last one leaves nothing. */
+static void test_run_may_begin_while_another_ends(void **state) {
+	static const char line[] = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \"$0\" run --as " SA_DEV
+				   " -- sh -c 'test -s $CLOUDSDK_CONFIG/configurations/config_work && test -s ${BOTO_PATH##*:} && echo filled' & "
+				   "[ $((i % 5)) = 0 ] && wait; done; wait; ls $XDG_RUNTIME_DIR";
+	struct running r;
+
+	(void)state;
+	world_daemon(&w);
+	start(&w, &r, (const char *const[]){ "/bin/sh", "-c", line, program("hallpass"), NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_int_equal(occurrences(r.text, "filled\n"), 20);
+	assert_int_equal(r.n, 20 * strlen("filled\n"));
+}
+
 /* Nobody tidies up after a SIGKILL but the next one, whoever he works as. */
 static void test_P5_run_leaves_no_tokens_of_gclouds_behind(void **state) {
 	char dir[300];
@@ -242,7 +257,8 @@ static void test_run_shares_nothing_with_others(void **state) {
 	assert_non_null(strstr(out, "gcloud\n"));
 }
 
-static void test_run_hands_on_the_brokers_ca(void **state) {
+static void test_run_hands_on_the_brokers_ca_and_socket(void **state) {
+	struct running r;
 	char more[200];
 
 	(void)state;
@@ -254,6 +270,13 @@ static void test_run_hands_on_the_brokers_ca(void **state) {
 	assert_int_equal(RUN_AS(SA_DEV, "echo ${SSL_CERT_FILE##*/} ${NODE_EXTRA_CA_CERTS##*/} ${CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE##*/} $REQUESTS_CA_BUNDLE"), 0);
 	unsetenv("REQUESTS_CA_BUNDLE");
 	assert_string_equal(out, "ca.pem ca.pem ca.pem mine\n");
+	/* And a socket that was named, wherever the command goes. */
+	start(&w, &r, (const char *const[]){ "/bin/sh", "-c",
+					     "p=$(realpath \"$0\"); cd $HOME && s=./${HALLPASS_SOCKET#$HOME/} && export HALLPASS_SOCKET=/nonexistent && "
+					     "exec $p run --socket $s --as " SA_DEV " -- sh -c \"cd / && $p whoami\"",
+					     program("hallpass"), NULL });
+	assert_int_equal(finish(&r), 0);
+	assert_non_null(strstr(r.text, ME));
 }
 
 /* --- the real ones, each where it is installed */
@@ -387,9 +410,10 @@ int main(void) {
 		SCENARIO(test_run_names_a_file_that_libraries_exchange),
 		SCENARIO(test_P4_run_leaves_the_users_logins_behind),
 		SCENARIO(test_run_keeps_accounts_apart),
+		SCENARIO(test_run_may_begin_while_another_ends),
 		SCENARIO(test_P5_run_leaves_no_tokens_of_gclouds_behind),
 		SCENARIO(test_run_shares_nothing_with_others),
-		SCENARIO(test_run_hands_on_the_brokers_ca),
+		SCENARIO(test_run_hands_on_the_brokers_ca_and_socket),
 		SCENARIO(test_P4_gcloud_does_not_take_the_own_login),
 		SCENARIO(test_run_gives_gcloud_what_it_can_renew),
 		SCENARIO(test_P4_gsutil_does_not_take_the_own_login),
