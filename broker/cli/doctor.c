@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "broker/authn/sockdiag.h"
 #include "broker/cli/checks.h"
 #include "broker/cli/keep.h"
+#include "broker/loopback.h"
 #include "hallpass/cleanup.h"
 
 #define INDENT 20 /* of what stands behind a check's name */
@@ -158,12 +160,27 @@ static void check_clock(json_t *checks, int64_t theirs, int64_t asked_at) {
 			   (long long)off, theirs < asked_at ? "ahead of" : "behind");
 }
 
+/* In a container `run` and `env` are the port themselves, for which the kernel there has to tell who connects. */
+static void check_network(json_t *checks, uint64_t theirs) {
+	uint64_t ours = loopback_network();
+	struct error err;
+
+	if (!theirs || !ours || theirs == ours)
+		return;
+	if (sockdiag_check(&err) == 0)
+		checks_add(checks, "network", "ok", NULL, "the broker's ports are on another network than yours, so `hallpass run` and `hallpass env` are the port themselves");
+	else
+		checks_add(checks, "network", "fail", "hallpass relay --listen 127.0.0.1:PORT --as ACCOUNT --uid any", "the broker's ports are on another network than yours, and here %s",
+			   err.message);
+}
+
 static void ask_broker(json_t *checks, struct cli *cli, json_t *accounts) {
 	json_t *body = json_pack("{s:O}", API_SERVICE_ACCOUNTS, accounts), *reply = NULL;
 	int64_t asked_at = (int64_t)time(NULL);
 	struct error err = { 0 };
 
 	if (client_try(cli, API_PATH_DOCTOR, body, &reply, &err) == 0) {
+		check_network(checks, (uint64_t)json_integer_value(json_object_get(reply, API_NETWORK)));
 		check_clock(checks, json_integer_value(json_object_get(reply, API_TIME)), asked_at);
 		json_array_extend(checks, json_object_get(reply, API_CHECKS));
 	} else {

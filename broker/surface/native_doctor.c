@@ -3,6 +3,7 @@
 #include "broker/broker.h"
 #include "broker/clock.h"
 #include "broker/doctor.h"
+#include "broker/loopback.h"
 #include "broker/surface/ask.h"
 #include "broker/surface/call.h"
 #include "hallpass/api.h"
@@ -12,7 +13,8 @@ static void on_examined(json_t *checks, void *arg) {
 	struct call *call = arg;
 
 	call->doctor = NULL;
-	call_reply_json(call, json_pack("{s:I, s:o}", API_TIME, (json_int_t)clock_now().s, API_CHECKS, checks));
+	call_reply_json(call, json_pack("{s:I, s:I, s:o}", API_TIME, (json_int_t)clock_now().s, API_NETWORK,
+					(json_int_t)loopback_network(), API_CHECKS, checks));
 }
 
 /* An empty body is one without accounts. */

@@ -19,7 +19,7 @@
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   POST /v1/doctor   {serviceAccounts? (up to 16)}
- *                     -> {time (the broker's, Unix seconds), checks: [{id, serviceAccount?, status (ok, warn, fail, note), text, remedy?}]}:
+ *                     -> {time (the broker's, Unix seconds), network (as below; 0: unknown), checks: [{id, serviceAccount?, status (ok, warn, fail, note), text, remedy?}]}:
  *                     whether Google can be reached, the credential is good, and Google lets the broker use these accounts. No token
  *                     is made. Each of its calls to Google counts as a request
  *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}

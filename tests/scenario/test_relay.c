@@ -384,6 +384,15 @@ static void test_relay_comes_with_env(void **state) {
 	json_decref(records_wait(&w, "closed", 2));
 }
 
+static void test_relay_is_known_to_the_doctor(void **state) {
+	char out[16384];
+
+	(void)state;
+	enter_container();
+	assert_int_equal(run_cli(&w, out, sizeof(out), NULL, 0, "doctor", SA_DEV, NULL), 0);
+	assert_non_null(strstr(out, "ok   network        the broker's ports are on another network than yours"));
+}
+
 /* In the broker's own network nothing of the kind. */
 static void test_relay_is_not_made_where_ports_are_in_reach(void **state) {
 	json_t *records;
@@ -434,6 +443,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_relay_tells_of_a_policy_that_says_no, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_comes_with_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_comes_with_env, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_is_known_to_the_doctor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_is_not_made_where_ports_are_in_reach, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_serves_google_auth, setup, teardown),
 	};
