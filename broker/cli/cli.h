@@ -54,6 +54,9 @@ enum opt {
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
 	OPT_SET,
+	OPT_YES,
+	OPT_DRY_RUN,
+	OPT_REMOVE,
 	N_OPTS
 };
 
@@ -82,7 +85,7 @@ struct command {
 	enum opt opts[12];
 	size_t n_opts;
 	const char *text;     /* more, for the man page */
-	const char *operands; /* for completion, like opt_def's values */
+	const char *operands; /* for completion, like opt_def's values; COMPLETE_ACCOUNT: an operand is the account meant */
 };
 
 struct command_group {
@@ -94,6 +97,8 @@ extern const struct command commands[];
 extern const size_t n_commands;
 extern const struct command_group command_groups[];
 extern const size_t n_command_groups;
+/* The name by which another program starts a command, a symbolic link to us; NULL: it has none. */
+const char *command_link(const struct command *command);
 
 struct cli {
 	const struct command *command;
@@ -108,6 +113,7 @@ struct cli {
 	char **rest; /* `run`: the command, NULL-terminated */
 	bool json, color, color_err;
 	bool spinner;	/* while waiting for the broker: only where a person looks at standard error */
+	int deadline_ms; /* for an answer of the broker; 0: a minute */
 	rlim_t core;	/* what the limit of core files was; ours is none, since tokens pass through us */
 };
 
@@ -139,6 +145,9 @@ int client_try(struct cli *cli, const char *path, const json_t *body, json_t **r
 int client_dial(const struct cli *cli, struct error *err);
 int client_send(int fd, const char *path, const json_t *body, bool keep, struct error *err);
 int client_error(int status, const json_t *reply, struct error *err);
+/* What kind of failure it is, in a word or two ("denied"), and what it is to the shell; for those who tell in their own way. */
+const char *client_kind(const struct error *err);
+int client_exit(const struct error *err);
 /* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
 int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 
@@ -185,6 +194,11 @@ int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
 int cmd_run(struct cli *cli);
 int cmd_env(struct cli *cli);
+int cmd_kubectl_credential(struct cli *cli);
+int cmd_docker_credential(struct cli *cli);
+int cmd_git_credential(struct cli *cli);
+int cmd_gcp_executable(struct cli *cli);
+int cmd_setup(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_whoami(struct cli *cli);

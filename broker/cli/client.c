@@ -21,6 +21,10 @@
 #define OWN_SOCKET "/hallpass/hallpass.sock" /* below XDG_RUNTIME_DIR */
 #define SYSTEM_SOCKET "/run/hallpass/hallpass.sock"
 
+static int deadline_ms(const struct cli *cli) {
+	return cli->deadline_ms ? cli->deadline_ms : DEADLINE_MS;
+}
+
 static int64_t now_ms(void) {
 	struct timespec ts;
 
@@ -100,6 +104,8 @@ int client_dial(const struct cli *cli, struct error *err) {
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set(err, ERR_UNAVAILABLE, "no socket: %s", strerror(errno));
+	/* A broker that accepts nobody is waited for no longer than one that does not answer. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_sec = deadline_ms(cli) / 1000 }, sizeof(struct timeval));
 	if (connect(fd, (struct sockaddr *)&place.un, sizeof(place.un)) < 0) {
 		no_broker(&place, errno, err);
 		close(fd);
@@ -166,8 +172,8 @@ static int read_answer(const struct cli *cli, int fd, struct buf *in, struct err
 		char *at;
 		ssize_t n;
 
-		if (waited > DEADLINE_MS) {
-			r = error_set(err, ERR_TIMEOUT, "the broker did not answer within %d s", DEADLINE_MS / 1000);
+		if (waited > deadline_ms(cli)) {
+			r = error_set(err, ERR_TIMEOUT, "the broker did not answer within %d s", deadline_ms(cli) / 1000);
 			break;
 		}
 		if (poll(&p, 1, 100) <= 0) {
@@ -276,6 +282,14 @@ static const struct told *told_of(enum error_code code, const json_t *reply) {
 	while (i + 1 < ARRAY_SIZE(tolds) && tolds[i].code != code)
 		i++;
 	return &tolds[i];
+}
+
+const char *client_kind(const struct error *err) {
+	return told_of(err->code, NULL)->kind;
+}
+
+int client_exit(const struct error *err) {
+	return (int)told_of(err->code, NULL)->exit;
 }
 
 static const char *denied_hint(const struct cli *cli, char *text, size_t size) {

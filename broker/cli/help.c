@@ -78,8 +78,8 @@ static json_t *command_json(const struct command *c) {
 		json_array_append_new(opts, opt_json(c->opts[i]));
 	for (size_t i = 0; i < help_n_global_opts; i++)
 		json_array_append_new(opts, opt_json(help_global_opts[i]));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", c->name, "args", c->args, "sentence", c->sentence, "text",
-			 c->text, "options", opts);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:o}", "name", c->name, "args", c->args, "sentence", c->sentence, "text",
+			 c->text, "link", command_link(c), "options", opts);
 }
 
 static int help_json(const struct topic *topic) {
