@@ -8,6 +8,7 @@
 #include "hallpass/cleanup.h"
 
 #define CONTEXT 3
+#define MAX_CELLS ((size_t)16 << 20)
 
 struct lines {
 	struct str *line; /* without their ends */
@@ -39,34 +40,45 @@ static bool same(const struct lines *a, size_t i, const struct lines *b, size_t 
 	return str_eq(a->line[i], b->line[j]) && open_a == open_b;
 }
 
-/* How many lines of each are to be left behind until they are alike again: as few as can be. */
-static void resync(const struct lines *a, size_t i, const struct lines *b, size_t j, size_t *drop, size_t *add) {
-	size_t left = a->n - i + b->n - j;
+/*
+ * For each pair of places the length of what is common behind them (LCS), between what is the same at both ends. Where that were too large a
+ * table, NULL: all between is dropped and added.
+ */
+static uint16_t *common_behind(const struct lines *a, const struct lines *b, size_t from, size_t to_a, size_t to_b) {
+	size_t rows = to_a - from + 1, columns = to_b - from + 1;
+	uint16_t *table = rows < UINT16_MAX && rows * columns <= MAX_CELLS ? calloc(rows * columns, sizeof(*table)) : NULL;
 
-	for (size_t sum = 1; sum <= left; sum++)
-		for (*drop = sum > b->n - j ? sum - (b->n - j) : 0; *drop <= sum && *drop <= a->n - i; ++*drop) {
-			*add = sum - *drop;
-			if (i + *drop == a->n && j + *add == b->n)
-				return;
-			if (i + *drop < a->n && j + *add < b->n && same(a, i + *drop, b, j + *add))
-				return;
+	for (size_t i = rows - 1; table && i-- > 0;)
+		for (size_t j = columns - 1; j-- > 0;) {
+			uint16_t down = table[(i + 1) * columns + j], right = table[i * columns + j + 1];
+
+			table[i * columns + j] = same(a, from + i, b, from + j) ? (uint16_t)(table[(i + 1) * columns + j + 1] + 1)
+									      : down > right ? down : right;
 		}
+	return table;
 }
 
 static size_t compare(const struct lines *a, const struct lines *b, struct op *ops) {
-	size_t i = 0, j = 0, n = 0, drop, add;
+	size_t from = 0, to_a = a->n, to_b = b->n, i = 0, j = 0, n = 0;
+	uint16_t *table;
 
+	while (from < a->n && from < b->n && same(a, from, b, from))
+		from++;
+	while (to_a > from && to_b > from && same(a, to_a - 1, b, to_b - 1))
+		to_a--, to_b--;
+	table = common_behind(a, b, from, to_a, to_b);
 	while (i < a->n || j < b->n) {
-		if (i < a->n && j < b->n && same(a, i, b, j)) {
+		size_t columns = to_b - from + 1, at = (i - from) * columns + j - from;
+		bool between = i >= from && j >= from && (i < to_a || j < to_b);
+
+		if (!between || (table && i < to_a && j < to_b && same(a, i, b, j)))
 			ops[n++] = (struct op){ OP_KEEP, i++, j++ };
-			continue;
-		}
-		resync(a, i, b, j, &drop, &add);
-		while (drop--)
+		else if (i < to_a && (j == to_b || !table || table[at + columns] >= table[at + 1]))
 			ops[n++] = (struct op){ OP_DROP, i++, j };
-		while (add--)
+		else
 			ops[n++] = (struct op){ OP_ADD, i, j++ };
 	}
+	free(table);
 	return n;
 }
 
@@ -94,11 +106,7 @@ static void print_line(const struct cli *cli, const struct lines *of, size_t i, 
 	char text[2048];
 
 	snprintf(text, sizeof(text), "%.*s", (int)n, line.p);
-	for (char *tab = strchr(text, '\t'); tab && tab == text + strspn(text, "\t"); tab = strchr(text, '\t'))
-		break;
-	printf("%s%c", out_color(cli, looks[kind].color), looks[kind].sign);
-	for (const char *c = text; *c == '\t'; c++)
-		putchar('\t');
+	printf("%s%c%.*s", out_color(cli, looks[kind].color), looks[kind].sign, (int)strspn(text, "\t"), text); /* tabs are layout, not mischief */
 	printf("%s%s%s\n", out_safe(text + strspn(text, "\t")), n < line.n ? " …" : "", out_color(cli, COLOR_NONE));
 	if (of->open && i + 1 == of->n)
 		puts("\\ No newline at end of file");
@@ -145,8 +153,8 @@ void diff_print(const struct cli *cli, const struct setup_file *file) {
 	split(file->after.data ? file->after.data : "", file->gone ? 0 : file->after.len, &b);
 	ops = calloc(a.n + b.n + 1, sizeof(*ops));
 	if (a.line && b.line && ops) {
-		printf("%s--- %s\n+++ %s%s\n", out_color(cli, COLOR_BOLD), file->before ? out_safe(file->path) : "/dev/null",
-		       file->gone ? "/dev/null" : out_safe(file->path), out_color(cli, COLOR_NONE));
+		printf("%s--- %s\n+++ %s%s\n", out_color(cli, COLOR_BOLD), file->before ? setup_shown(file->path) : "/dev/null",
+		       file->gone ? "/dev/null" : setup_shown(file->path), out_color(cli, COLOR_NONE));
 		print_hunks(cli, &a, &b, ops, compare(&a, &b, ops));
 	}
 	free(ops);

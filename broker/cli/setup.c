@@ -130,10 +130,10 @@ static int tell_json(const struct setup *s, bool written) {
 }
 
 static void tell_written(const struct setup *s) {
-	for (size_t i = 0; i < s->n_files; i++)
+	for (size_t i = s->n_files; i-- > 0;)
 		if (setup_file_changes(&s->files[i]))
 			printf("%s%s%s %s\n", out_color(s->cli, COLOR_GREEN), s->files[i].gone ? "removed" : "wrote", out_color(s->cli, COLOR_NONE),
-			       out_safe(s->files[i].path));
+			       setup_shown(s->files[i].path));
 }
 
 static int carry_out(struct setup *s) {
@@ -141,13 +141,12 @@ static int carry_out(struct setup *s) {
 	int r;
 
 	if (!changes(s)) {
-		tell_notes(s);
 		if (s->cli->json)
 			return tell_json(s, false);
-		printf("nothing to change: %s\n", s->remove ? "there is nothing of hallpass's" : "it is set up");
+		printf("nothing to change: %s\n", s->idle.len ? s->idle.data : s->remove ? "there is nothing of hallpass's" : "it is set up");
 		return API_EXIT_OK;
 	}
-	for (size_t i = 0; !s->cli->json && i < s->n_files; i++)
+	for (size_t i = s->n_files; !s->cli->json && i-- > 0;) /* the client's own first */
 		if (setup_file_changes(&s->files[i]))
 			diff_print(s->cli, &s->files[i]);
 	if (s->cli->values[OPT_DRY_RUN])
@@ -170,7 +169,7 @@ static int plan(struct setup *s, const struct client *client, struct error *err)
 }
 
 int cmd_setup(struct cli *cli) {
-	struct setup s = { .cli = cli, .remove = cli->values[OPT_REMOVE] != NULL, .notes = BUF_INIT(65536) };
+	struct setup s = { .cli = cli, .remove = cli->values[OPT_REMOVE] != NULL, .notes = BUF_INIT(65536), .idle = BUF_INIT(4096) };
 	const struct client *client = clients;
 	struct error err = { 0 };
 	int r;
@@ -181,6 +180,7 @@ int cmd_setup(struct cli *cli) {
 	for (size_t i = 0; i < s.n_files; i++)
 		setup_file_fini(&s.files[i]);
 	buf_fini(&s.notes);
+	buf_fini(&s.idle);
 	json_decref(s.memory);
 	return r;
 }

@@ -32,6 +32,7 @@ struct setup {
 	size_t n_files;
 	json_t *memory; /* read from, and written to, by the plans that need one */
 	struct buf notes; /* lines for the person, for when it is done */
+	struct buf idle;  /* why there is nothing to do; empty: because it is done */
 };
 
 /* --- setup_file.c: files in and out */
@@ -44,6 +45,8 @@ int setup_file_write(const struct setup_file *file, struct error *err);
 void setup_file_fini(struct setup_file *file);
 /* A path below HOME, or below what a variable names. -1: neither is set. */
 int setup_path(char out[PATH_MAX], const char *variable, const char *below_variable, const char *below_home, struct error *err);
+/* A path as people write it, ~/…: static text, escaped, like out_safe()'s. */
+const char *setup_shown(const char *path);
 /* Replaces n bytes of a text at an offset. */
 void setup_splice(struct buf *text, size_t at, size_t n, const char *with, size_t n_with);
 

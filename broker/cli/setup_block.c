@@ -85,6 +85,15 @@ static int next_block(const struct setup_file *file, size_t from, struct block *
 	return 0;
 }
 
+/* What goes with the last of our blocks is said by the first of them. */
+static void bequeath(struct setup_file *file, size_t at, const char *what) {
+	struct buf *text = &file->after;
+	struct block b = { 0 };
+
+	if (at < text->len && read_begin(&b, text->data + at, line_end(text, at) - at) && !b.line_end && !b.file)
+		setup_splice(text, at + strlen(BEGIN) + strlen(b.name), 0, what, strlen(what));
+}
+
 /* Behind a line that goes on in the next one nothing can be added. */
 static int check_end(const struct setup_file *file, struct error *err) {
 	size_t n = file->after.len;
@@ -96,21 +105,13 @@ static int check_end(const struct setup_file *file, struct error *err) {
 	return 0;
 }
 
-/* Whether the file is ours to remove with the last of its blocks: the first of them says so. */
-static bool is_ours(const struct setup_file *file) {
-	struct block b = { 0 };
-	struct error err;
-
-	return !file->before || (next_block(file, 0, &b, &err) > 0 && b.file);
-}
-
 static int append(struct setup_file *file, const char *name, const char *lines, struct error *err) {
 	struct buf *text = &file->after;
-	bool ours = is_ours(file), open = text->len && text->data[text->len - 1] != '\n';
+	bool open = text->len && text->data[text->len - 1] != '\n';
 
 	if (check_end(file, err) < 0)
 		return -1;
-	buf_addf(text, "%s" BEGIN "%s%s >>>\n", open ? "\n" : "", name, open ? AND_LINE_END : ours ? AND_FILE : "");
+	buf_addf(text, "%s" BEGIN "%s%s >>>\n", open ? "\n" : "", name, open ? AND_LINE_END : !file->before && !text->len ? AND_FILE : "");
 	buf_addf(text, "%s" END "%s <<<\n", lines, name);
 	return 0;
 }
@@ -131,6 +132,8 @@ static void take_out(struct setup_file *file, const struct block *b) {
 	size_t at = b->at - (b->line_end && b->end == file->after.len && b->at > 0);
 
 	setup_splice(&file->after, at, b->end - at, "", 0);
+	if (b->line_end || b->file)
+		bequeath(file, at, b->line_end ? AND_LINE_END : AND_FILE);
 	if (b->file && !file->after.len)
 		file->gone = true;
 }

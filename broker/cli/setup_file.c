@@ -22,6 +22,17 @@ int setup_path(char out[PATH_MAX], const char *variable, const char *below_varia
 	return 0;
 }
 
+const char *setup_shown(const char *path) {
+	const char *home = getenv("HOME");
+	size_t n = home ? strlen(home) : 0;
+	char shown[PATH_MAX];
+
+	if (n < 2 || strncmp(path, home, n) || path[n] != '/')
+		return out_safe(path);
+	snprintf(shown, sizeof(shown), "~%s", path + n);
+	return out_safe(shown);
+}
+
 void setup_splice(struct buf *text, size_t at, size_t n, const char *with, size_t n_with) {
 	struct buf out = BUF_INIT(text->max);
 

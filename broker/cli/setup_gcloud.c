@@ -47,18 +47,22 @@ static int find_listener(const struct setup *s, const json_t *status, struct lis
 	return 0;
 }
 
+#define NO_NEED "`hallpass run --as ACCOUNT -- gcloud …` needs no setup; a gcloud without it needs a port of the broker's"
+#define HOW "add {tcp: \"127.0.0.1:8585\", serviceAccounts: [%s]} to `listeners:` in %s, beside its socket, and restart it"
+
+/* 1: there is a listener; 0: none, and that is told as no failure where no account was asked for. */
 static int ask_broker(struct setup *s, struct listener *out, struct error *err) {
+	const char *as = s->cli->values[OPT_AS], *config;
 	json_t *status = NULL;
-	const char *config;
 	int r = client_try(s->cli, API_PATH_STATUS, NULL, &status, err);
 
-	if (r == 0 && !find_listener(s, status, out)) {
+	if (r == 0 && !(r = find_listener(s, status, out))) {
 		config = json_string_value(json_object_get(status, "config"));
-		r = error_set(err, ERR_REFUSED,
-			      "`hallpass run --as ACCOUNT -- gcloud …` needs no setup; a gcloud without it needs a port of the broker's%s%s: add "
-			      "{tcp: \"127.0.0.1:8585\", serviceAccounts: [%s]} to `listeners:` in %s, beside its socket, and restart it",
-			      s->cli->values[OPT_AS] ? " for " : "", s->cli->values[OPT_AS] ? s->cli->values[OPT_AS] : "",
-			      s->cli->values[OPT_AS] ? s->cli->values[OPT_AS] : "ACCOUNT", config ? config : "hallpassd.yaml");
+		config = config ? config : "hallpassd.yaml";
+		if (as)
+			r = error_set(err, ERR_REFUSED, NO_NEED " for %s: " HOW, as, as, config);
+		else
+			buf_addf(&s->idle, NO_NEED ": " HOW, "ACCOUNT", config);
 	}
 	json_decref(status);
 	return r;
@@ -99,13 +103,32 @@ static int put_configuration(struct setup *s, struct setup_file *file, const str
 
 static int put(struct setup *s, struct setup_file *credential, struct setup_file *configuration, struct error *err) {
 	struct listener l;
+	int r = ask_broker(s, &l, err);
 
-	if (ask_broker(s, &l, err) < 0)
-		return -1;
+	if (r <= 0)
+		return r;
 	buf_addf(&s->notes,
 		 "`gcloud --configuration=hallpass …` works as %s; `gcloud config configurations activate hallpass` makes that the rule\n", l.account);
 	put_credential(credential, &l);
 	return put_configuration(s, configuration, &l, credential->path, err);
+}
+
+/* Where gcloud has written the file anew, without our comments, the line that matters goes. */
+static int take_out(struct setup_file *credential, struct setup_file *configuration, struct error *err) {
+	struct buf *text = &configuration->after;
+	char *at, *end;
+
+	if (setup_block_remove(configuration, BLOCK, false, err) < 0)
+		return -1;
+	credential->gone = true;
+	at = text->len ? strstr(text->data, credential->path) : NULL;
+	if (!at)
+		return 0;
+	end = at + strcspn(at, "\n");
+	while (at > text->data && at[-1] != '\n')
+		at--;
+	setup_splice(text, (size_t)(at - text->data), (size_t)(end - at) + (*end == '\n'), "", 0);
+	return 0;
 }
 
 int setup_gcloud(struct setup *s, struct error *err) {
@@ -117,8 +140,5 @@ int setup_gcloud(struct setup *s, struct error *err) {
 	    setup_path(path, "CLOUDSDK_CONFIG", "configurations/config_hallpass", ".config/gcloud/configurations/config_hallpass", err) < 0 ||
 	    !(configuration = setup_file_open(s, path, 0600, err)))
 		return -1;
-	if (!s->remove)
-		return put(s, credential, configuration, err);
-	credential->gone = true;
-	return setup_block_remove(configuration, BLOCK, false, err);
+	return s->remove ? take_out(credential, configuration, err) : put(s, credential, configuration, err);
 }
