@@ -65,6 +65,8 @@ static int place_find(const struct cli *cli, struct place *place, struct error *
 static int no_broker(const struct place *place, int why, struct error *err) {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
+	if (why == EAGAIN)
+		return error_set(err, ERR_TIMEOUT, "the broker at %s takes nobody in", place->un.sun_path);
 	if (why == EACCES)
 		return error_set(err, ERR_UNAUTHENTICATED, "the permissions of %s keep you out", place->un.sun_path);
 	if (place->guessed && !strcmp(place->un.sun_path, SYSTEM_SOCKET) && runtime)
@@ -97,6 +99,7 @@ static int server_check(int fd, const char *path, struct error *err) {
 
 int client_dial(const struct cli *cli, struct error *err) {
 	struct place place = { 0 };
+	struct timeval patience;
 	int fd;
 
 	if (place_find(cli, &place, err) < 0)
@@ -105,7 +108,8 @@ int client_dial(const struct cli *cli, struct error *err) {
 	if (fd < 0)
 		return error_set(err, ERR_UNAVAILABLE, "no socket: %s", strerror(errno));
 	/* A broker that accepts nobody is waited for no longer than one that does not answer. */
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_sec = deadline_ms(cli) / 1000 }, sizeof(struct timeval));
+	patience = (struct timeval){ .tv_sec = deadline_ms(cli) / 1000, .tv_usec = deadline_ms(cli) % 1000 * 1000 };
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&place.un, sizeof(place.un)) < 0) {
 		no_broker(&place, errno, err);
 		close(fd);
