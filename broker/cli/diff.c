@@ -14,6 +14,7 @@ struct lines {
 	struct str *line; /* without their ends */
 	size_t n;
 	bool open; /* the last has no end */
+	bool ours; /* nobody else's secret is among them */
 };
 
 enum op_kind { OP_KEEP, OP_DROP, OP_ADD };
@@ -22,8 +23,8 @@ struct op {
 	size_t a, b; /* the lines that it is about, or stands before */
 };
 
-static void split(const char *text, size_t n, struct lines *out) {
-	*out = (struct lines){ .line = calloc(n + 1, sizeof(struct str)) };
+static void split(const char *text, size_t n, bool ours, struct lines *out) {
+	*out = (struct lines){ .line = calloc(n + 1, sizeof(struct str)), .ours = ours };
 	for (size_t at = 0; out->line && at < n;) {
 		const char *end = memchr(text + at, '\n', n - at);
 		size_t len = end ? (size_t)(end - text) - at : n - at;
@@ -82,18 +83,20 @@ static size_t compare(const struct lines *a, const struct lines *b, struct op *o
 	return n;
 }
 
-/* Other people's secrets stand in these files, near what we change: names are shown, values are not. */
+/* Other people's secrets stand in these files, near what we change: their names are shown, their values are not. */
 static size_t shown_length(struct str line) {
-	static const char *const words[] = { "auth", "token", "password", "passwd", "secret", "-data", "_key", "apikey" };
-	size_t name = 0;
+	static const char *const words[] = { "auth", "token", "password", "passwd", "secret", "-data", "_key", "apikey", "extraheader" };
+	size_t shown = line.n;
 
-	while (name < line.n && line.p[name] != ':' && line.p[name] != '=')
-		name++;
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		for (size_t at = 0; at + strlen(words[i]) <= name; at++)
-			if (!strncasecmp(line.p + at, words[i], strlen(words[i])))
-				return name < line.n ? name + 1 : name;
-	return line.n;
+		for (size_t at = 0; at + strlen(words[i]) <= shown; at++) {
+			if (strncasecmp(line.p + at, words[i], strlen(words[i])))
+				continue;
+			while (at < shown && line.p[at] != ':' && line.p[at] != '=')
+				at++;
+			shown = at < shown ? at + 1 : shown;
+		}
+	return shown;
 }
 
 static void print_line(const struct cli *cli, const struct lines *of, size_t i, enum op_kind kind) {
@@ -102,7 +105,7 @@ static void print_line(const struct cli *cli, const struct lines *of, size_t i, 
 		enum color color;
 	} looks[] = { [OP_KEEP] = { ' ', COLOR_NONE }, [OP_DROP] = { '-', COLOR_RED }, [OP_ADD] = { '+', COLOR_GREEN } };
 	struct str line = of->line[i];
-	size_t n = kind == OP_KEEP ? shown_length(line) : line.n;
+	size_t n = of->ours ? line.n : shown_length(line);
 	char text[2048];
 
 	snprintf(text, sizeof(text), "%.*s", (int)n, line.p);
@@ -149,8 +152,8 @@ void diff_print(const struct cli *cli, const struct setup_file *file) {
 	struct lines a, b;
 	struct op *ops;
 
-	split(file->before ? file->before : "", file->before ? file->n_before : 0, &a);
-	split(file->after.data ? file->after.data : "", file->gone ? 0 : file->after.len, &b);
+	split(file->before ? file->before : "", file->before ? file->n_before : 0, file->ours, &a);
+	split(file->after.data ? file->after.data : "", file->gone ? 0 : file->after.len, file->ours, &b);
 	ops = calloc(a.n + b.n + 1, sizeof(*ops));
 	if (a.line && b.line && ops) {
 		printf("%s--- %s\n+++ %s%s\n", out_color(cli, COLOR_BOLD), file->before ? setup_shown(file->path) : "/dev/null",

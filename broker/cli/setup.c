@@ -43,13 +43,14 @@ int setup_check_account(const struct setup *setup, struct error *err) {
 
 static int open_memory(struct setup *s, struct error *err) {
 	char path[MEMORY_PATH_MAX];
-	const struct setup_file *file;
+	struct setup_file *file;
 
 	if (memory_path(path, err) < 0)
 		return -1;
 	file = setup_file_open(s, path, 0600, err);
 	if (!file)
 		return -1;
+	file->ours = true;
 	s->memory = memory_parse(path, file->before, err);
 	return s->memory ? 0 : -1;
 }

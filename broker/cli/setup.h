@@ -22,6 +22,7 @@ struct setup_file {
 	size_t n_before;
 	struct buf after;
 	bool gone; /* none is to be there */
+	bool ours; /* nobody but us writes into it */
 };
 
 #define SETUP_MAX_FILES 3
@@ -76,7 +77,7 @@ void setup_json_each(const struct buf *text, size_t object, void (*each)(void *a
 
 /* --- diff.c */
 
-/* A unified diff on standard output, in colour where wanted. Lines around it that may hold a secret are shown without it. */
+/* A unified diff on standard output, in colour where wanted. What may be a secret is not shown. */
 void diff_print(const struct cli *cli, const struct setup_file *file);
 
 /* --- setup_CLIENT.c. -1: err says why there is no plan. */

@@ -140,5 +140,6 @@ int setup_gcloud(struct setup *s, struct error *err) {
 	    setup_path(path, "CLOUDSDK_CONFIG", "configurations/config_hallpass", ".config/gcloud/configurations/config_hallpass", err) < 0 ||
 	    !(configuration = setup_file_open(s, path, 0600, err)))
 		return -1;
+	credential->ours = true;
 	return s->remove ? take_out(credential, configuration, err) : put(s, credential, configuration, err);
 }

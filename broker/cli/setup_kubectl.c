@@ -170,9 +170,7 @@ static int add_user(struct plan *p, struct error *err) {
 	colon = users->key->offset + strlen("users:");
 	if (strncmp(p->file->before + colon - 1, ":", 1))
 		return cannot(p, users, "users is written in another way", err);
-	line = colon + strcspn(p->file->before + colon, "\n#");
-	while (line > colon && p->file->before[line - 1] == ' ')
-		line--;
+	line = colon + strcspn(p->file->before + colon, "\n"); /* a comment, too */
 	snprintf(text, sizeof(text), "\n%.*s", (int)strlen(item) - 1, item);
 	json_object_set_new(p->before, "users", json_stringn(p->file->before + colon, line - colon));
 	return edit(p, colon, line - colon, text, err);
