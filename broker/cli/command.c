@@ -84,6 +84,24 @@ const struct command commands[] = {
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
 	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
+	{ "setup docker", "[REGISTRY …]", "let docker log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Names hallpass in docker's config.json for registries (gcr.io and its regions, where none is named; a host of *.pkg.dev), and keeps the "
+	  "account of --as for each. " SETUP_TEXT, "gcr.io us.gcr.io eu.gcr.io asia.gcr.io" },
+	{ "setup gcloud", "", "let gcloud work without hallpass run", 0, 0, false, cmd_setup, { OPT_AS, OPT_PROJECT, SETUP_OPTS }, 5,
+	  "Within `hallpass run` gcloud needs no setup. This is for a gcloud without it, and needs a TCP listener of the broker's for the account: writes a configuration of "
+	  "gcloud's, by the name of hallpass, that gets its tokens there, and leaves all others alone. " SETUP_TEXT, NULL },
+	{ "setup git", "[HOST …]", "let git log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Makes hallpass the one credential helper, in your own git configuration, for https://source.developers.google.com (or the hosts named): no other "
+	  "helper then sees, or keeps, a token. " SETUP_TEXT, "source.developers.google.com" },
+	{ "setup kubectl", "[CONTEXT …]", "let kubectl log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Adds a user to the kubeconfig whose credentials hallpass gives, and makes the contexts named (the current one, where none is) be that user. "
+	  SETUP_TEXT, NULL },
+	{ "setup shell", "[SHELL]", "completion, a prompt and `become` for your shell", 0, 1, false, cmd_setup, { SETUP_OPTS }, 3,
+	  "Writes into the start-up file of bash, zsh or fish ($SHELL's kind, where none is named): completion; `become ACCOUNT`, which makes the shell work as "
+	  "a service account, and `become` alone, which ends that; and the account's name in the prompt for as long. " SETUP_TEXT, "bash zsh fish" },
+	{ "setup terraform", "[SHELL]", "let terraform work without hallpass run", 0, 1, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Terraform takes Google's credentials from the environment: this writes a function into the start-up file of bash, zsh or fish that runs it, and OpenTofu, in a "
+	  "session of its own, unless the shell has one. " SETUP_TEXT, "bash zsh fish" },
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
@@ -108,39 +126,6 @@ const struct command commands[] = {
 	  "accepts the finding.", NULL },
 	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
 	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
-	{ "kubectl-credential", "", "be kubectl's credential plugin", 0, 0, false, cmd_kubectl_credential, { TOKEN_OPTS }, 5,
-	  "Answers kubectl with an ExecCredential of the version that it asks for, and when it ends. kubectl starts it, by an `exec` entry that "
-	  "`hallpass setup kubectl` writes. " WHICH_ACCOUNT, NULL },
-	{ "docker-credential", "OPERATION", "be docker's credential helper", 1, 1, false, cmd_docker_credential, { TOKEN_OPTS }, 5,
-	  "Answers docker's get for gcr.io and *.pkg.dev, and for no other registry; store and erase change nothing, list is empty. docker starts it as "
-	  "docker-credential-hallpass, for the registries that `hallpass setup docker` names. " WHICH_ACCOUNT_HOST, NULL },
-	{ "git-credential", "OPERATION", "be git's credential helper", 1, 1, false, cmd_git_credential, { TOKEN_OPTS }, 5,
-	  "Answers git's get for Google's hosts of git repositories and *.pkg.dev, over https alone; of others it says nothing, and store and erase "
-	  "change nothing. git starts it as git-credential-hallpass, where `hallpass setup git` says so. " WHICH_ACCOUNT_HOST, NULL },
-	{ "gcp-executable", "", "be the executable of an external_account file", 0, 0, false, cmd_gcp_executable,
-	  { OPT_AS, OPT_REASON, OPT_DELEGATE }, 3,
-	  "Gives Google's client libraries a subject token, as the executable source of an external_account file: with the audience "
-	  "//hallpass.invalid/… the session's handle, inside `hallpass run` and `hallpass env`; with any other audience an ID token for it, signed by "
-	  "Google, for a workload identity pool that takes them. What goes wrong is an answer, too, and told by the library. "
-	  "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE is never written: a token lies on no disk. " WHICH_ACCOUNT, NULL },
-	{ "setup docker", "[REGISTRY …]", "let docker log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
-	  "Names hallpass in docker's config.json for registries (gcr.io and its regions, where none is named; a host of *.pkg.dev), and keeps the "
-	  "account of --as for each. " SETUP_TEXT, NULL },
-	{ "setup gcloud", "", "let gcloud work without hallpass run", 0, 0, false, cmd_setup, { OPT_AS, OPT_PROJECT, SETUP_OPTS }, 5,
-	  "Within `hallpass run` gcloud needs no setup. This is for a gcloud without it, and needs a TCP listener of the broker's for the account: writes a configuration of "
-	  "gcloud's, by the name of hallpass, that gets its tokens there, and leaves all others alone. " SETUP_TEXT, NULL },
-	{ "setup git", "[HOST …]", "let git log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
-	  "Makes hallpass the one credential helper, in your own git configuration, for https://source.developers.google.com (or the hosts named): no other "
-	  "helper then sees, or keeps, a token. " SETUP_TEXT, NULL },
-	{ "setup kubectl", "[CONTEXT …]", "let kubectl log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
-	  "Adds a user to the kubeconfig whose credentials hallpass gives, and makes the contexts named (the current one, where none is) be that user. "
-	  SETUP_TEXT, NULL },
-	{ "setup shell", "[SHELL]", "completion, a prompt and `become` for your shell", 0, 1, false, cmd_setup, { SETUP_OPTS }, 3,
-	  "Writes into the start-up file of bash, zsh or fish ($SHELL's kind, where none is named): completion; `become ACCOUNT`, which makes the shell work as "
-	  "a service account, and `become` alone, which ends that; and the account's name in the prompt for as long. " SETUP_TEXT, "bash zsh fish" },
-	{ "setup terraform", "[SHELL]", "let terraform work without hallpass run", 0, 1, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
-	  "Terraform takes Google's credentials from the environment: this writes a function into the start-up file of bash, zsh or fish that runs it, and OpenTofu, in a "
-	  "session of its own, unless the shell has one. " SETUP_TEXT, "bash zsh fish" },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -151,6 +136,21 @@ const struct command commands[] = {
 	  "Prints the policy in force, the credential, the state of the record, and counters.", NULL },
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
+	{ "kubectl-credential", "", "be kubectl's credential plugin", 0, 0, false, cmd_kubectl_credential, { TOKEN_OPTS }, 5,
+	  "Answers kubectl with an ExecCredential of the version that it asks for, and when it ends. kubectl starts it, by an `exec` entry that "
+	  "`hallpass setup kubectl` writes. " WHICH_ACCOUNT, NULL },
+	{ "docker-credential", "OPERATION", "be docker's credential helper", 1, 1, false, cmd_docker_credential, { TOKEN_OPTS }, 5,
+	  "Answers docker's get for gcr.io and *.pkg.dev, and for no other registry; store and erase change nothing, list is empty. docker starts it as "
+	  "docker-credential-hallpass, for the registries that `hallpass setup docker` names. " WHICH_ACCOUNT_HOST, "get store erase list version" },
+	{ "git-credential", "OPERATION", "be git's credential helper", 1, 1, false, cmd_git_credential, { TOKEN_OPTS }, 5,
+	  "Answers git's get for Google's hosts of git repositories and *.pkg.dev, over https alone; of others it says nothing, and store and erase "
+	  "change nothing. git starts it as git-credential-hallpass, where `hallpass setup git` says so. " WHICH_ACCOUNT_HOST, "get store erase" },
+	{ "gcp-executable", "", "be the executable of an external_account file", 0, 0, false, cmd_gcp_executable,
+	  { OPT_AS, OPT_REASON, OPT_DELEGATE }, 3,
+	  "Gives Google's client libraries a subject token, as the executable source of an external_account file: with the audience "
+	  "//hallpass.invalid/… the session's handle, inside `hallpass run` and `hallpass env`; with any other audience an ID token for it, signed by "
+	  "Google, for a workload identity pool that takes them. What goes wrong is an answer, too, and told by the library. "
+	  "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE is never written: a token lies on no disk. " WHICH_ACCOUNT, NULL },
 	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },
 	{ "help", "[COMMAND …]", "print help", 0, 2, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
 	  "Prints help on a command, or on all; the manual page and shell completion come from the same table.", COMPLETE_COMMAND },

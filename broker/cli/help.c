@@ -58,7 +58,7 @@ static void help_list(const struct topic *topic) {
 	       topic->group ? " " : "");
 	for (size_t i = 0; i < n_commands; i++)
 		if (topic_has(topic, &commands[i]))
-			printf("  %-13s %s\n", commands[i].name, commands[i].sentence);
+			printf("  %-19s %s\n", commands[i].name, commands[i].sentence);
 	putchar('\n');
 	out_folded(stdout, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
 }
@@ -173,7 +173,7 @@ static void man_page(void) {
 	puts(".El\n.Pp\nThe commands:\n.Bl -tag -width Ds");
 	for (size_t i = 0; i < n_commands; i++)
 		man_command(&commands[i]);
-	puts(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_SOCKET\nThe broker's socket.\nWithout it:\n.Pa "
+	puts(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_AS\nThe account of a helper that was given none; the session's, in a session.\n.It Ev HALLPASS_SOCKET\nThe broker's socket.\nWithout it:\n.Pa "
 	     "$XDG_RUNTIME_DIR/hallpass/hallpass.sock ,\nthen\n.Pa /run/hallpass/hallpass.sock .\n.It Ev NO_COLOR\nNo "
 	     "colours and no spinner.\n.El\n.Sh EXIT STATUS\n" EXIT_CODES ".\n.Nm Cm run\nexits with the command's own status.\n"
 	     ".Sh EXAMPLES\n.Dl hallpass list\n"

@@ -50,7 +50,7 @@ static int plan_one(struct setup *s, struct setup_file *file, const char *given,
 	if (s->remove)
 		return setup_block_remove(file, name, false, err);
 	snprintf(lines, sizeof(lines),
-		 "# The empty one keeps other helpers from these tokens: they do not belong on a disk.\n"
+		 "# The empty one keeps other helpers away: these tokens do not belong on a disk.\n"
 		 "[credential \"https://%s\"]\n\thelper =\n\thelper = hallpass%s%s\n",
 		 host, as ? " --as " : "", as ? as : "");
 	return setup_block_put(file, name, lines, err);

@@ -21,7 +21,7 @@
 #include "tests/lib/shell.h"
 #include "tests/lib/world.h"
 
-#define ROUNDS (SANITIZED || getenv("HALLPASS_SLOW") ? 15 : 60)
+#define ROUNDS (SANITIZED || getenv("HALLPASS_SLOW") ? 10 : 40)
 
 static struct world w;
 static char out[65536], err[65536];
