@@ -143,6 +143,10 @@ P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||
 P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/malloc, wipe_free, wipe_realloc, strdup/malloc, free, realloc, strdup/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
+P5-tokens-for-any-host | broker/cli/helper.c | s/if ((hosts\[i\].uses & use) && host_is(&hosts\[i\], host, n))/if (hosts[i].uses \& use)/ | scenario/test_helpers | test_P5_helpers_give_tokens_to_googles_hosts_alone
+P5-tokens-for-lookalikes | broker/cli/helper.c | s/ && host\[n - k - 1\] == '.'// | scenario/test_helpers | test_P5_helpers_give_tokens_to_googles_hosts_alone
+P5-tokens-over-http | broker/cli/helper_git.c | s/if (strcmp(q->protocol, "https")) {/if (0) {/ | scenario/test_helpers | test_P5_git_gets_tokens_for_https_alone
+P5-tokens-kept-by-git | broker/cli/helper_git.c | s/^\tif (!strcmp(cli->args\[0\], "get")) {/\tif (strcmp(cli->args[0], "get"))\n\t\tputs(input);\n\telse {/ | scenario/test_helpers | test_P5_helpers_keep_no_token
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays

@@ -24,9 +24,10 @@ static const char *const token_types[] = { "urn:ietf:params:oauth:token-type:jwt
 
 static int answer_error(const struct error *err) {
 	struct buf out = BUF_INIT(8192), words = BUF_INIT(8192);
+	enum error_code code = err->code == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err->code; /* what is not there is the broker */
 
 	helper_words(err, &words);
-	buf_addf(&out, "{\"version\": 1, \"success\": false, \"code\": \"%d\", \"message\": ", status_of(err->code)->http);
+	buf_addf(&out, "{\"version\": 1, \"success\": false, \"code\": \"%d\", \"message\": ", status_of(code)->http);
 	buf_add_json(&out, words.data, words.len);
 	buf_adds(&out, "}\n");
 	buf_fini(&words);

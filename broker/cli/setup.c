@@ -29,6 +29,11 @@ void setup_need(struct setup *setup, const char *program) {
 	buf_addf(&setup->notes, "%s is not in PATH, where it will be looked for; `make install` puts it into PREFIX/bin\n", program);
 }
 
+void setup_note_account(struct setup *setup) {
+	if (!setup->cli->values[OPT_AS])
+		buf_adds(&setup->notes, "no account was named: it works within `hallpass run --as ACCOUNT -- …` alone; --as gives it one for elsewhere\n");
+}
+
 /* It goes into files that others read, as a word of theirs. */
 int setup_check_account(const struct setup *setup, struct error *err) {
 	const char *as = setup->cli->values[OPT_AS];

@@ -131,6 +131,7 @@ static int plan_put(struct plan *p, struct error *err) {
 		put(p, names[i]);
 	for (size_t i = ARRAY_SIZE(usual); !cli->n_args && i-- > 0;)
 		put(p, usual[i]);
+	setup_note_account(p->setup);
 	setup_need(p->setup, "docker-credential-hallpass");
 	return 0;
 }

@@ -65,8 +65,10 @@ int setup_git(struct setup *s, struct error *err) {
 	file = setup_file_open(s, path, 0644, err);
 	if (!file)
 		return -1;
-	if (!s->remove)
+	if (!s->remove) {
+		setup_note_account(s);
 		setup_need(s, "git-credential-hallpass");
+	}
 	if (!s->cli->n_args)
 		return s->remove ? setup_block_remove(file, "git ", true, err) : plan_one(s, file, USUAL, err);
 	for (size_t i = 0; i < s->cli->n_args; i++)

@@ -305,6 +305,7 @@ static int plan_put(struct plan *p, struct error *err) {
 	if (!cli->n_args && !*current)
 		buf_addf(&p->setup->notes, "there is no current context; `kubectl --user=%s` is this user, and `hallpass setup kubectl CONTEXT` makes a context be\n",
 			 p->user);
+	setup_note_account(p->setup);
 	setup_need(p->setup, OURS);
 	return 0;
 }

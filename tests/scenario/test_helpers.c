@@ -388,7 +388,7 @@ static void test_helpers_executable_gives_id_tokens(void **state) {
 
 	(void)state;
 	setenv("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", POOL, 1);
-	assert_executable_says("hallpass gcp-executable --as " SA_DEV, "404", "hallpass: unreachable: no broker at");
+	assert_executable_says("hallpass gcp-executable --as " SA_DEV, "503", "hallpass: unreachable: no broker at");
 	world_daemon(&w);
 	assert_executable_says("hallpass gcp-executable", "400", "as which account?");
 	assert_executable_says("hallpass gcp-executable --as " SA_PROD, "403", "hallpass: denied: no binding lets " ME);

@@ -21,7 +21,7 @@
 #include "tests/lib/shell.h"
 #include "tests/lib/world.h"
 
-#define ROUNDS (SANITIZED || getenv("HALLPASS_SLOW") ? 10 : 40)
+#define ROUNDS (SANITIZED || getenv("HALLPASS_SLOW") ? 8 : 25)
 
 static struct world w;
 static char out[65536], err[65536];
@@ -610,9 +610,9 @@ static void test_setup_shell_functions_work(void **state) {
 	(void)state;
 	world_daemon(&w);
 	assert_int_equal(SH("{ hallpass setup shell bash --yes && hallpass setup terraform bash --as " SA_DEV " --yes; } >/dev/null 2>&1 && "
-			    "printf '#!/bin/sh\\necho \"$HALLPASS_SERVICE_ACCOUNT $*\"\\n' > bin/terraform && chmod +x bin/terraform && "
-			    "bash --norc -c 'PS1=\"$ \"; . ./.bashrc; terraform plan -out=\"a b\"; become " SA_DEV " && echo in $HALLPASS_SERVICE_ACCOUNT; become; "
-			    "echo out $HALLPASS_SERVICE_ACCOUNT; HALLPASS_AS=" SA_DEV "; echo \"${PS1@P}\"; complete -p hallpass'"), 0);
+			    "printf '#!/bin/sh\\necho \"${HALLPASS_AS:-$HALLPASS_SERVICE_ACCOUNT} $*\"\\n' > bin/terraform && chmod +x bin/terraform && "
+			    "bash --norc -c 'PS1=\"$ \"; . ./.bashrc; terraform plan -out=\"a b\"; become " SA_DEV " && echo in ${HALLPASS_AS:-$HALLPASS_SERVICE_ACCOUNT}; become; "
+			    "echo out ${HALLPASS_AS:-$HALLPASS_SERVICE_ACCOUNT}; HALLPASS_AS=" SA_DEV "; echo \"${PS1@P}\"; complete -p hallpass'"), 0);
 	assert_string_equal(out, SA_DEV " plan -out=a b\nin " SA_DEV "\nout\n(ml-training-dev-sa) $ \ncomplete -o default -F _hallpass hallpass\n");
 	assert_string_equal(err, "");
 }
