@@ -243,7 +243,7 @@ static void test_setup_shell_leaves_no_trace(void **state) {
 
 /* Several blocks in one file, gone one by one in any order. */
 static void test_setup_blocks_are_independent(void **state) {
-	static const char *const words[] = { "git", "git x.pkg.dev", "git a.b.sourcemanager.dev --as " SA_DEV };
+	static const char *const words[] = { "git", "git x.pkg.dev", ("git a.b.sourcemanager.dev --as " SA_DEV) };
 	static const unsigned orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
 	static const char *const texts[] = { NULL, "", "[a]", "[a]\n", "\n", "[a]\r\n" };
 	static const char *const hosts[] = { "source.developers.google.com", "x.pkg.dev", "a.b.sourcemanager.dev" };
