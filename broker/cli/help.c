@@ -388,7 +388,8 @@ static void complete_zsh(void) {
 	for (size_t i = 0; i < n_command_groups; i++)
 		zsh_group(&command_groups[i]);
 	zsh_commands(NULL);
-	puts("    esac\n  fi\n}\n_hallpass \"$@\"");
+	/* Autoloaded it is its own first call; sourced it only says what it is for. */
+	puts("    esac\n  fi\n}\nif [[ $funcstack[1] == _hallpass ]]; then _hallpass \"$@\"; else compdef _hallpass hallpass; fi");
 }
 
 static void fish_text(const char *s) {

@@ -30,7 +30,7 @@ static const struct shell {
 	  "	else command hallpass run --as %2$s -- %1$s \"$@\"; fi\n"
 	  "}\n" },
 	{ "zsh", "ZDOTDIR", ".zshrc", ".zshrc",
-	  "if (( $+commands[hallpass] && $+functions[compdef] )); then source <(command hallpass help --completion zsh) && compdef _hallpass hallpass; fi\n",
+	  "if (( $+commands[hallpass] && $+functions[compdef] )); then source <(command hallpass help --completion zsh); fi\n",
 	  sh_common,
 	  "setopt prompt_subst\n"
 	  "case $PROMPT in *HALLPASS_AS*) ;; *) PROMPT='${HALLPASS_AS:+(${HALLPASS_AS%%@*}) }'$PROMPT;; esac\n",
