@@ -17,6 +17,7 @@
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/yaml.h"
+#include "tests/lib/httpstub.h"
 #include "tests/lib/running.h"
 #include "tests/lib/shell.h"
 #include "tests/lib/world.h"
@@ -617,6 +618,39 @@ static void test_setup_shell_functions_work(void **state) {
 	assert_string_equal(err, "");
 }
 
+/* Terraform itself, whose state lies in a bucket: it comes with a token of the account. */
+static void test_setup_terraform_itself(void **state) {
+	struct httpstub *storage;
+	char line[2048], *request, *bearer, sha[65];
+	json_t *records;
+
+	(void)state;
+	if (!have("terraform"))
+		skip();
+	world_daemon(&w);
+	storage = httpstub_new(NULL, NULL);
+	httpstub_on(storage, "GET /storage/v1/b/acme-state/o", &STUB(200, "Content-Type: application/json\r\n", "{\"kind\": \"storage#objects\"}"));
+	snprintf(line, sizeof(line),
+		 "hallpass setup terraform bash --as " SA_DEV " --yes >/dev/null 2>&1; mkdir tf && cd tf && "
+		 "printf 'terraform {\\n  backend \"gcs\" {\\n    bucket = \"acme-state\"\\n  }\\n}\\n' > main.tf && "
+		 "GOOGLE_BACKEND_STORAGE_CUSTOM_ENDPOINT=http://127.0.0.1:%d/storage/v1/ CHECKPOINT_DISABLE=1 bash --norc -c '. ../.bashrc; terraform init -no-color'",
+		 httpstub_port(storage));
+	SH(line); /* there is a list of what is in the bucket, and no more: it ends with an error */
+	assert_non_null(strstr(out, "Successfully configured the backend \"gcs\"!"));
+	request = httpstub_request(storage, "GET /storage/v1/b/acme-state/o", 0);
+	assert_non_null(request);
+	bearer = strcasestr(request, "\r\nAuthorization: Bearer ");
+	assert_non_null(bearer);
+	bearer += strlen("\r\nAuthorization: Bearer ");
+	bearer[strcspn(bearer, "\r")] = '\0';
+	text_sha256(bearer, sha);
+	records = world_records(&w, NULL, 0);
+	assert_true(records_have_token(records, sha));
+	json_decref(records);
+	free(request);
+	httpstub_free(storage);
+}
+
 static void test_setup_shell_lines_are_a_shells(void **state) {
 	(void)state;
 	assert_int_equal(SH("for s in bash zsh fish; do hallpass setup shell $s --yes && hallpass setup terraform $s --as " SA_DEV " --yes || exit 1; done >/dev/null"), 0);
@@ -724,6 +758,7 @@ int main(void) {
 		SCENARIO(test_setup_gcloud_needs_none_in_a_session),
 		SCENARIO(test_setup_gcloud_is_undone_after_gcloud_wrote),
 		SCENARIO(test_setup_shell_functions_work),
+		SCENARIO(test_setup_terraform_itself),
 		SCENARIO(test_setup_shell_lines_are_a_shells),
 		SCENARIO(test_setup_asks_before_it_writes),
 		SCENARIO(test_setup_shows_no_secret),
