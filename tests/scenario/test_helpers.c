@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include "broker/cli/cli.h"
 #include "hallpass/cleanup.h"
-#include "policy/base64.h"
+#include "hallpass/base64.h"
 #include "tests/lib/httpstub.h"
 #include "tests/lib/running.h"
 #include "tests/lib/shell.h"
