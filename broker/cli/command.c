@@ -15,6 +15,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_HELP] = { "help", 'h', NULL, "print help", NULL },
 	[OPT_VERSION] = { "version", 0, NULL, "print the version", NULL },
 	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be", COMPLETE_ACCOUNT },
+	[OPT_DEFAULT_AS] = { "default-as", 0, "ACCOUNT", "the service account to be where neither --as nor HALLPASS_AS says so", COMPLETE_ACCOUNT },
 	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's",
 			 "cloud-platform devstorage.read_only devstorage.read_write bigquery logging.read openid" },
 	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h", "5m 15m 30m 1h" },
@@ -51,10 +52,10 @@ const struct opt_def opt_defs[N_OPTS] = {
 };
 
 /* For texts below. */
-#define WHICH_ACCOUNT "The account is that of --as, else of HALLPASS_AS, which `hallpass run` and `hallpass env` set."
+#define WHICH_ACCOUNT "The account is that of --as, else of HALLPASS_AS, which `hallpass run` and `hallpass env` set, else of --default-as."
 #define WHICH_ACCOUNT_HOST                                                                                              \
-	"The account is that of --as, else of HALLPASS_AS, which `hallpass run` and `hallpass env` set, else the one that setup was given " \
-	"for the host."
+	"The account is that of --as, else of HALLPASS_AS, which `hallpass run` and `hallpass env` set, else of --default-as, else the one that " \
+	"setup was given for the host."
 #define SETUP_TEXT                                                                                                      \
 	"Shows the change first, as a diff, and asks (--yes does not). Whatever else the file says stays as it is, byte for byte; " \
 	"--remove undoes what setup did, and no more."
@@ -137,17 +138,17 @@ const struct command commands[] = {
 	  "Prints the policy in force, the credential, the state of the record, and counters.", NULL },
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
-	{ "kubectl-credential", "", "be kubectl's credential plugin", 0, 0, false, cmd_kubectl_credential, { TOKEN_OPTS }, 5,
+	{ "kubectl-credential", "", "be kubectl's credential plugin", 0, 0, false, cmd_kubectl_credential, { TOKEN_OPTS, OPT_DEFAULT_AS }, 6,
 	  "Answers kubectl with an ExecCredential of the version that it asks for, and when it ends. kubectl starts it, by an `exec` entry that "
 	  "`hallpass setup kubectl` writes. " WHICH_ACCOUNT, NULL },
-	{ "docker-credential", "OPERATION", "be docker's credential helper", 1, 1, false, cmd_docker_credential, { TOKEN_OPTS }, 5,
+	{ "docker-credential", "OPERATION", "be docker's credential helper", 1, 1, false, cmd_docker_credential, { TOKEN_OPTS, OPT_DEFAULT_AS }, 6,
 	  "Answers docker's get for gcr.io and *.pkg.dev, and for no other registry; store and erase change nothing, list is empty. docker starts it as "
 	  "docker-credential-hallpass, for the registries that `hallpass setup docker` names. " WHICH_ACCOUNT_HOST, "get store erase list version" },
-	{ "git-credential", "OPERATION", "be git's credential helper", 1, 1, false, cmd_git_credential, { TOKEN_OPTS }, 5,
+	{ "git-credential", "OPERATION", "be git's credential helper", 1, 1, false, cmd_git_credential, { TOKEN_OPTS, OPT_DEFAULT_AS }, 6,
 	  "Answers git's get for Google's hosts of git repositories and *.pkg.dev, over https alone; of others it says nothing, and store and erase "
 	  "change nothing. git starts it as git-credential-hallpass, where `hallpass setup git` says so. " WHICH_ACCOUNT_HOST, "get store erase" },
 	{ "gcp-executable", "", "be the executable of an external_account file", 0, 0, false, cmd_gcp_executable,
-	  { OPT_AS, OPT_REASON, OPT_DELEGATE }, 3,
+	  { OPT_AS, OPT_DEFAULT_AS, OPT_REASON, OPT_DELEGATE }, 4,
 	  "Gives Google's client libraries a subject token, as the executable source of an external_account file: with the audience "
 	  "//hallpass.invalid/… the session's handle, inside `hallpass run` and `hallpass env`; with any other audience an ID token for it, signed by "
 	  "Google, for a workload identity pool that takes them. What goes wrong is an answer, too, and told by the library. "

@@ -41,6 +41,8 @@ const struct helper_host *helper_host_find(const char *host, enum helper_use use
 int helper_account(const struct cli *cli, const char *host, char out[HELPER_ACCOUNT_MAX], struct error *err) {
 	const char *named = cli->values[OPT_AS] ? cli->values[OPT_AS] : getenv("HALLPASS_AS");
 
+	if (!named || !*named)
+		named = cli->values[OPT_DEFAULT_AS];
 	out[0] = '\0';
 	if (named && *named)
 		snprintf(out, HELPER_ACCOUNT_MAX, "%s", named);

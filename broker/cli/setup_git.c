@@ -52,7 +52,7 @@ static int plan_one(struct setup *s, struct setup_file *file, const char *given,
 	snprintf(lines, sizeof(lines),
 		 "# The empty one keeps other helpers away: these tokens do not belong on a disk.\n"
 		 "[credential \"https://%s\"]\n\thelper =\n\thelper = hallpass%s%s\n",
-		 host, as ? " --as " : "", as ? as : "");
+		 host, as ? " --default-as " : "", as ? as : "");
 	return setup_block_put(file, name, lines, err);
 }
 

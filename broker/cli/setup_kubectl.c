@@ -139,7 +139,7 @@ static void write_user(const struct plan *p, int indent, char *out, size_t size)
 	char account[256] = "";
 
 	if (as)
-		snprintf(account, sizeof(account), "%*s      - --as\n%*s      - %s\n", indent, "", indent, "", as);
+		snprintf(account, sizeof(account), "%*s      - --default-as\n%*s      - %s\n", indent, "", indent, "", as);
 	snprintf(out, size,
 		 "%*s- name: %s\n%*s  user:\n%*s    exec:\n%*s      apiVersion: client.authentication.k8s.io/v1\n%*s      args:\n"
 		 "%*s      - kubectl-credential\n%s%*s      command: " OURS "\n%*s      interactiveMode: Never\n%*s      provideClusterInfo: false\n",

@@ -117,6 +117,10 @@ static void test_helpers_know_their_account(void **state) {
 	assert_printed_token_of("status", "token", SA_LABEL);
 	assert_int_equal(SH("HALLPASS_AS=" SA_LABEL " hallpass kubectl-credential --as " SA_DEV), 0); /* what is said wins */
 	assert_printed_token_of("status", "token", SA_DEV);
+	assert_int_equal(SH("HALLPASS_AS=" SA_LABEL " hallpass kubectl-credential --default-as " SA_DEV), 0); /* what setup wrote gives way to a session */
+	assert_printed_token_of("status", "token", SA_LABEL);
+	assert_int_equal(SH("hallpass kubectl-credential --default-as " SA_DEV), 0);
+	assert_printed_token_of("status", "token", SA_DEV);
 	/* docker can say nothing: its helper looks up the registry. */
 	assert_int_equal(SH("mkdir -p .config/hallpass; echo '{\"accounts\": {\"gcr.io\": \"" SA_LABEL "\"}}' > .config/hallpass/helpers.json\n"
 			    "echo gcr.io | docker-credential-hallpass get"), 0);

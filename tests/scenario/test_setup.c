@@ -221,7 +221,7 @@ static void check_lines(const struct bytes *before, const struct bytes *after) {
 
 static void check_git(const struct bytes *before, const struct bytes *after) {
 	check_lines(before, after);
-	assert_non_null(strstr(after->p, "\n[credential \"https://source.developers.google.com\"]\n\thelper =\n\thelper = hallpass --as " SA_DEV "\n"));
+	assert_non_null(strstr(after->p, "\n[credential \"https://source.developers.google.com\"]\n\thelper =\n\thelper = hallpass --default-as " SA_DEV "\n"));
 }
 
 static void test_setup_git_leaves_no_trace(void **state) {
