@@ -13,7 +13,8 @@
 
 int setup_path(char out[PATH_MAX], const char *variable, const char *below_variable, const char *below_home, struct error *err) {
 	const char *named = variable ? getenv(variable) : NULL, *home = getenv("HOME");
-	bool by_name = named && *named == '/';
+	/* A relative XDG directory counts as none, says its specification; of others it is one below where we are. */
+	bool by_name = named && *named && (*named == '/' || strncmp(variable, "XDG_", 4));
 
 	if (!by_name && (!home || *home != '/'))
 		return error_set(err, ERR_INVALID, "HOME is not set, so there is no telling where your configuration is");

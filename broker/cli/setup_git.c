@@ -18,7 +18,7 @@ static int find_config(char path[PATH_MAX], struct error *err) {
 	const char *named = getenv("GIT_CONFIG_GLOBAL");
 	char other[PATH_MAX];
 
-	if (named && *named == '/') {
+	if (named && *named) {
 		snprintf(path, PATH_MAX, "%s", named);
 		return 0;
 	}

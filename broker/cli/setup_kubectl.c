@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broker/cli/setup.h"
+#include "broker/file.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/yaml.h"
 
 #define OURS "hallpass"
 #define EMPTY_USERS " []"
+#define CONFIG_MAX (4 << 20)
 
 struct edit {
 	size_t at, n;
@@ -202,7 +204,7 @@ static const struct yaml_node *user_of_context(const struct plan *p, const char 
 	const struct yaml_node *user = yaml_find(yaml_find(item, "context"), "user");
 
 	if (!item)
-		error_set(err, ERR_NOT_FOUND, "%s has no context \"%s\"; `kubectl config get-contexts` lists them", p->file->path, name);
+		error_set(err, ERR_NOT_FOUND, "%s has no context \"%s\"; `kubectl config get-contexts` lists all", p->file->path, name);
 	else if (!user || user->kind != YAML_SCALAR || !scalar_length(p, user))
 		error_set(err, ERR_INVALID, "%s: context \"%s\" has no user that could be changed; `kubectl config set-context %s --user=%s` gives it one",
 			  p->file->path, name, name, p->user);
@@ -310,16 +312,6 @@ static int plan_put(struct plan *p, struct error *err) {
 	return 0;
 }
 
-/* The first file of $KUBECONFIG, else ~/.kube/config. */
-static int find_config(char path[PATH_MAX], struct error *err) {
-	const char *named_there = getenv("KUBECONFIG");
-
-	if (!named_there || !*named_there)
-		return setup_path(path, NULL, NULL, ".kube/config", err);
-	snprintf(path, PATH_MAX, "%.*s", (int)strcspn(named_there, ":"), named_there);
-	return 0;
-}
-
 static int load(struct plan *p, struct error *err) {
 	struct yaml_problems problems;
 
@@ -332,18 +324,55 @@ static int load(struct plan *p, struct error *err) {
 	return 0;
 }
 
+/* Whether a file of $KUBECONFIG is the one meant: it has the context, or says which is the current one. One that cannot be read is not. */
+static bool is_meant(const struct cli *cli, const char *path) {
+	struct yaml_problems problems;
+	struct yaml_tree *tree = NULL;
+	struct error err = { 0 };
+	char *text = NULL;
+	size_t n;
+	bool meant = false;
+
+	if (file_read(path, CONFIG_MAX, &text, &n, &err) < 0)
+		return false;
+	if (yaml_load((struct str){ text, n }, NULL, &tree, &problems, &err) == 0)
+		meant = cli->n_args ? find_named(yaml_find(tree->root, "contexts"), cli->args[0]) != NULL : *text_of(tree->root, "current-context");
+	yaml_tree_free(tree);
+	free(text);
+	return meant;
+}
+
+/* Of $KUBECONFIG's files the one meant, else the first; ~/.kube/config where there is no such variable. */
+static int find_config(const struct cli *cli, char path[PATH_MAX], struct error *err) {
+	const char *list = getenv("KUBECONFIG");
+	char one[PATH_MAX];
+
+	path[0] = '\0';
+	for (const char *at = list ? list : ""; *at; at += strspn(at, ":")) {
+		size_t n = strcspn(at, ":");
+
+		snprintf(one, sizeof(one), "%.*s", (int)n, at);
+		at += n;
+		if (!*path || (!is_meant(cli, path) && is_meant(cli, one)))
+			memcpy(path, one, sizeof(one));
+	}
+	return *path ? 0 : setup_path(path, NULL, NULL, ".kube/config", err);
+}
+
 int setup_kubectl(struct setup *s, struct error *err) {
 	struct plan p = { .setup = s };
 	char path[PATH_MAX];
 	int r;
 
-	if (find_config(path, err) < 0)
+	if (find_config(s->cli, path, err) < 0)
 		return -1;
 	p.file = setup_file_open(s, path, 0600, err);
 	if (!p.file)
 		return -1;
+	if (!p.file->before && s->remove)
+		return json_object_del(json_object_get(s->memory, "kubectl"), p.file->real), 0;
 	if (!p.file->before)
-		return s->remove ? 0 : error_set(err, ERR_INVALID, "there is no %s; `gcloud container clusters get-credentials` makes one", path);
+		return error_set(err, ERR_INVALID, "there is no %s; `gcloud container clusters get-credentials` makes one", path);
 	snprintf(p.user, sizeof(p.user), OURS "%s%s", s->cli->values[OPT_AS] ? "-" : "", s->cli->values[OPT_AS] ? s->cli->values[OPT_AS] : "");
 	p.before = memory_object(memory_object(s->memory, "kubectl"), p.file->real);
 	p.contexts = memory_object(p.before, "contexts");

@@ -434,6 +434,16 @@ static void write_kubeconfig(struct buf *text) {
 		text->len -= text->data[text->len - 1] == '\n';
 }
 
+/* Files come from Windows, too. */
+static void write_kubeconfig_crlf(struct buf *text) {
+	struct buf lf = BUF_INIT(1 << 20);
+
+	write_kubeconfig(&lf);
+	for (size_t i = 0; i < lf.len; i++)
+		buf_adds(text, lf.data[i] == '\n' ? "\r\n" : (char[]){ lf.data[i], '\0' });
+	buf_fini(&lf);
+}
+
 static json_t *yaml_json(const char *text, size_t n) {
 	struct yaml_problems problems;
 	struct yaml_tree *tree = NULL;
@@ -482,8 +492,11 @@ static void check_kubeconfig(const struct bytes *before, const struct bytes *aft
 static void test_setup_kubectl_leaves_no_trace(void **state) {
 	static const struct client c = { { "kubectl", "--as", SA_DEV }, ".kube/config", write_kubeconfig, check_kubeconfig };
 
+	static const struct client crlf = { { "kubectl", "--as", SA_DEV }, ".kube/config", write_kubeconfig_crlf, check_kubeconfig };
+
 	(void)state;
 	rounds(&c);
+	rounds(&crlf);
 }
 
 #define KUBECONFIG_TWO                                                                                                          \
@@ -504,6 +517,18 @@ static void test_setup_kubectl_of_two_accounts(void **state) {
 	assert_int_equal(SH("hallpass setup kubectl --remove --yes >/dev/null && kubectl config view -o jsonpath='{.contexts[*].context.user} {.users[*].name}'"), 0);
 	assert_string_equal(out, "one two one two");
 	assert_false(exists(".config/hallpass/helpers.json"));
+}
+
+/* Of several files the one that has the context. */
+static void test_setup_kubectl_of_several_files(void **state) {
+	(void)state;
+	assert_int_equal(SH("printf '%s' '" KUBECONFIG_TWO "' > two; sed 's/name: a$/name: x/; s/name: b$/name: y/; /current/d' two > one; cp one saved; export KUBECONFIG=gone:one:two\n"
+			    "hallpass setup kubectl --as " SA_DEV " --yes >/dev/null && cmp one saved && hallpass setup kubectl y --as " SA_DEV " --yes >/dev/null && "
+			    "! cmp -s one saved && grep -c hallpass one two; hallpass setup kubectl y --remove --yes >/dev/null && cmp one saved && "
+			    "hallpass setup kubectl --remove --yes >/dev/null; ! grep hallpass two"), 0);
+	assert_string_equal(out, "one:3\ntwo:3\n");
+	assert_int_equal(SH("KUBECONFIG=one:two hallpass setup kubectl z --yes"), 64);
+	assert_non_null(strstr(err, "/one has no context \"z\""));
 }
 
 static void test_setup_kubectl_refuses_what_it_cannot_edit(void **state) {
@@ -753,6 +778,7 @@ int main(void) {
 		SCENARIO(test_setup_docker_is_undone_after_docker_wrote),
 		SCENARIO(test_setup_kubectl_leaves_no_trace),
 		SCENARIO(test_setup_kubectl_of_two_accounts),
+		SCENARIO(test_setup_kubectl_of_several_files),
 		SCENARIO(test_setup_kubectl_refuses_what_it_cannot_edit),
 		SCENARIO(test_setup_gcloud),
 		SCENARIO(test_setup_gcloud_needs_none_in_a_session),
