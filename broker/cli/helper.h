@@ -21,7 +21,7 @@ struct helper_host {
 const struct helper_host *helper_host_find(const char *host, enum helper_use use);
 
 #define HELPER_ACCOUNT_MAX 320
-/* --as, else HALLPASS_AS, else --default-as, else what `hallpass setup` kept for this host (NULL: none). -1: there is none, and err says what to do. */
+/* --as, else HALLPASS_AS, else --default-as, else what setup kept for this host (NULL: none). -1: there is none; err says what to do. */
 int helper_account(const struct cli *cli, const char *host, char out[HELPER_ACCOUNT_MAX], struct error *err);
 /* A token of the account by the options, in time. The broker's answer, a new reference; NULL: err says why. */
 json_t *helper_token(struct cli *cli, const char *account, int deadline_ms, struct error *err);

@@ -130,8 +130,11 @@ static bool is_ours(const struct yaml_node *item) {
 }
 
 static const struct yaml_node *find_named(const struct yaml_node *list, const char *name) {
-	if (list && list->kind == YAML_LIST)
-		yaml_each(item, list) if (!strcmp(text_of(item, "name"), name)) return item;
+	if (!list || list->kind != YAML_LIST)
+		return NULL;
+	yaml_each (item, list)
+		if (!strcmp(text_of(item, "name"), name))
+			return item;
 	return NULL;
 }
 
@@ -189,7 +192,9 @@ static int remove_users(struct plan *p, const struct yaml_node *users, struct er
 	const json_t *before = json_object_get(p->before, "users");
 	size_t line = 0, dash, end, colon = users->key->offset + strlen("users:");
 
-	yaml_each(item, users) if (item_line(p, item, &line, &dash, err) < 0) return -1;
+	yaml_each (item, users)
+		if (item_line(p, item, &line, &dash, err) < 0)
+			return -1;
 	end = item_end(p, line, dash);
 	if (json_is_null(before))
 		return edit(p, users->key->offset, end - users->key->offset, "", err);
@@ -253,39 +258,55 @@ static bool named(const struct cli *cli, const char *context) {
 	return !cli->n_args;
 }
 
+static const struct yaml_node *list_of(const struct plan *p, const char *key) {
+	static const struct yaml_node none = { .kind = YAML_LIST };
+	const struct yaml_node *list = yaml_find(p->tree->root, key);
+
+	return list && list->kind == YAML_LIST ? list : &none;
+}
+
 /* Whether a context that stays as it is has this user. */
 static bool still_used(const struct plan *p, const char *user) {
-	const struct yaml_node *contexts = yaml_find(p->tree->root, "contexts");
-
-	if (contexts && contexts->kind == YAML_LIST)
-		yaml_each(item, contexts) if (!strcmp(text_of(yaml_find(item, "context"), "user"), user) &&
-					      !named(p->setup->cli, text_of(item, "name"))) return true;
+	yaml_each (item, list_of(p, "contexts"))
+		if (!strcmp(text_of(yaml_find(item, "context"), "user"), user) && !named(p->setup->cli, text_of(item, "name")))
+			return true;
 	return false;
 }
 
+static bool goes(const struct plan *p, const struct yaml_node *user) {
+	return is_ours(user) && !still_used(p, text_of(user, "name"));
+}
+
+static int restore_contexts(struct plan *p, const struct yaml_node *users, struct error *err) {
+	yaml_each (item, list_of(p, "contexts")) {
+		const struct yaml_node *user = find_named(users, text_of(yaml_find(item, "context"), "user"));
+		const char *name = text_of(item, "name");
+
+		if (user && is_ours(user) && named(p->setup->cli, name) && restore_context(p, name, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int plan_remove(struct plan *p, struct error *err) {
-	const struct yaml_node *contexts = yaml_find(p->tree->root, "contexts"), *users = yaml_find(p->tree->root, "users");
-	size_t left = 0, stay = 0;
+	const struct yaml_node *users = list_of(p, "users");
+	size_t left = 0, ours = 0, gone = 0;
 
-	if (!users || users->kind != YAML_LIST || !users->first)
+	if (!users->first)
 		return 0;
-	if (contexts && contexts->kind == YAML_LIST)
-		yaml_each(item, contexts) {
-			const struct yaml_node *user = find_named(users, text_of(yaml_find(item, "context"), "user"));
-
-			if (user && is_ours(user) && named(p->setup->cli, text_of(item, "name")) && restore_context(p, text_of(item, "name"), err) < 0)
-				return -1;
-		}
-	yaml_each(item, users) {
-		bool goes = is_ours(item) && !still_used(p, text_of(item, "name"));
-
-		left += !goes;
-		stay += is_ours(item) && !goes;
+	if (restore_contexts(p, users, err) < 0)
+		return -1;
+	yaml_each (item, users) {
+		left += !goes(p, item);
+		ours += is_ours(item);
+		gone += goes(p, item);
 	}
 	if (!left && remove_users(p, users, err) < 0)
 		return -1;
-	yaml_each(item, users) if (left && is_ours(item) && !still_used(p, text_of(item, "name")) && remove_user(p, item, err) < 0) return -1;
-	if (!stay)
+	yaml_each (item, users)
+		if (left && goes(p, item) && remove_user(p, item, err) < 0)
+			return -1;
+	if (ours == gone)
 		json_object_del(p->before, "users");
 	return 0;
 }
@@ -305,8 +326,8 @@ static int plan_put(struct plan *p, struct error *err) {
 	if (!cli->n_args && *current && change_context(p, current, err) < 0)
 		return -1;
 	if (!cli->n_args && !*current)
-		buf_addf(&p->setup->notes, "there is no current context; `kubectl --user=%s` is this user, and `hallpass setup kubectl CONTEXT` makes a context be\n",
-			 p->user);
+		buf_addf(&p->setup->notes,
+			 "there is no current context; `kubectl --user=%s` is this user, and `hallpass setup kubectl CONTEXT` makes a context be\n", p->user);
 	setup_note_account(p->setup);
 	setup_need(p->setup, OURS);
 	return 0;
