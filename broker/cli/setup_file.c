@@ -66,12 +66,20 @@ static int resolve(struct setup_file *file, struct error *err) {
 	return n < PATH_MAX ? 0 : error_set(err, ERR_INVALID, "%s: its link is too long", file->path);
 }
 
+/* As open() would make one. */
+static mode_t new_mode(mode_t mode) {
+	mode_t mask = umask(0);
+
+	umask(mask);
+	return mode & ~mask;
+}
+
 struct setup_file *setup_file_open(struct setup *s, const char *path, mode_t mode, struct error *err) {
 	struct setup_file *file = &s->files[s->n_files];
 	char here[PATH_MAX] = "";
 	struct stat st;
 
-	*file = (struct setup_file){ .mode = mode, .after = BUF_INIT(FILE_MAX) };
+	*file = (struct setup_file){ .mode = new_mode(mode), .after = BUF_INIT(FILE_MAX) };
 	if (*path != '/' && getcwd(here, sizeof(here)))
 		strncat(here, "/", sizeof(here) - strlen(here) - 1);
 	if (s->n_files == SETUP_MAX_FILES || snprintf(file->path, PATH_MAX, "%s%s", here, path) >= PATH_MAX) {

@@ -722,6 +722,29 @@ static void test_setup_asks_before_it_writes(void **state) {
 	assert_false(exists(".gitconfig"));
 }
 
+/* What was shown is what is replaced: who else writes the file while the question stands keeps what he wrote. */
+static void test_setup_leaves_what_changed_meanwhile(void **state) {
+	struct running r;
+
+	(void)state;
+	assert_int_equal(SH("echo '[user]' > .gitconfig"), 0);
+	start_on_terminal(&w, &r, 100, (const char *const[]){ program("hallpass"), "setup", "git", NULL });
+	assert_true(wait_for(&r, "Write this? [y/N]"));
+	assert_int_equal(SH("echo '[core]' >> .gitconfig; cp .gitconfig saved"), 0);
+	assert_int_equal(write(r.fd, "y\n", 2), 2);
+	assert_int_equal(finish(&r), 75);
+	assert_non_null(strstr(r.text, "/.gitconfig was changed meanwhile, and is left as it is; try again"));
+	assert_int_equal(SH("cmp saved .gitconfig && ls -A | grep -c hallpass-"), 1);
+	assert_string_equal(out, "0\n");
+}
+
+static void test_setup_makes_files_as_others_do(void **state) {
+	(void)state;
+	assert_int_equal(SH("umask 027; hallpass setup git --yes >/dev/null 2>&1; hallpass setup docker --yes >/dev/null 2>&1; "
+			    "stat -c %a .gitconfig .docker .docker/config.json .config/hallpass/helpers.json"), 0);
+	assert_string_equal(out, "640\n700\n600\n600\n");
+}
+
 /* Other people's secrets stand in these files: what is shown around a change does not show them. */
 static void test_setup_shows_no_secret(void **state) {
 	(void)state;
@@ -787,6 +810,8 @@ int main(void) {
 		SCENARIO(test_setup_terraform_itself),
 		SCENARIO(test_setup_shell_lines_are_a_shells),
 		SCENARIO(test_setup_asks_before_it_writes),
+		SCENARIO(test_setup_leaves_what_changed_meanwhile),
+		SCENARIO(test_setup_makes_files_as_others_do),
 		SCENARIO(test_setup_shows_no_secret),
 		SCENARIO(test_setup_refuses_in_words),
 	};
