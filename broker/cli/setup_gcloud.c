@@ -135,6 +135,8 @@ int setup_gcloud(struct setup *s, struct error *err) {
 	char path[PATH_MAX];
 	struct setup_file *credential, *configuration;
 
+	if (getenv("HALLPASS_HANDLE_FILE"))
+		return error_set(err, ERR_INVALID, "this is a session, in which gcloud's configuration may be the session's own: run it outside of one");
 	if (setup_path(path, "XDG_CONFIG_HOME", "hallpass/gcloud.json", ".config/hallpass/gcloud.json", err) < 0 ||
 	    !(credential = setup_file_open(s, path, 0600, err)) ||
 	    setup_path(path, "CLOUDSDK_CONFIG", "configurations/config_hallpass", ".config/gcloud/configurations/config_hallpass", err) < 0 ||

@@ -776,6 +776,7 @@ static void test_setup_refuses_in_words(void **state) {
 		{ "printf '{\"credHelpers\": []}' > .docker/config.json; hallpass setup docker --yes", "credHelpers is no object" },
 		{ "printf 'a = b\\\\\\\\\\n' > .gitconfig; hallpass setup git --yes", "its last line ends in a backslash" },
 		{ "printf '# >>> hallpass setup git x >>>\\n' > .gitconfig; hallpass setup git --yes", ".gitconfig:1: here lines of hallpass's begin, and their last" },
+		{ "HALLPASS_HANDLE_FILE=x hallpass setup gcloud --yes", "run it outside of one" },
 		{ "env -u HOME hallpass setup git --yes", "HOME is not set" },
 		{ "rm .gitconfig; mkdir .gitconfig; hallpass setup git --yes", "not a regular file" },
 	};
