@@ -1,5 +1,6 @@
 /* See memory.h. */
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ int memory_account(const char *host, char *out, size_t size, struct error *err) 
 
 	out[0] = '\0';
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(host, ":"), host);
+	for (char *c = name; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
 	if (memory_path(path, err) < 0)
 		return -1;
 	if (file_read(path, MEMORY_MAX, &text, &len, err) < 0)

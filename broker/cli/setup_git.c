@@ -4,6 +4,7 @@
  * The helper of nobody comes first, which makes git forget all helpers of before: one that stores credentials would write tokens to a disk.
  */
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,8 @@ static int find_config(char path[PATH_MAX], struct error *err) {
 static int host_of(const char *given, char *out, size_t size, struct error *err) {
 	snprintf(out, size, "%s", strncmp(given, "https://", 8) ? given : given + 8);
 	out[strcspn(out, "/")] = '\0';
+	for (char *c = out; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
 	if (helper_host_find(out, HELPER_GIT) && !strpbrk(out, "\"\\# "))
 		return 0;
 	return error_set(err, ERR_INVALID,
