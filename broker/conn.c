@@ -208,7 +208,7 @@ static void conn_free(struct conn *conn) {
 	close(conn->fd);
 	conn_out_free(conn);
 	if (conn->in_size)
-		free(conn->in);
+		wipe_free(conn->in);
 	quota_release(conn->quota);
 	s->counters.open--;
 	free(conn);
@@ -371,7 +371,7 @@ static char *conn_room(struct conn *conn, size_t *n) {
 		*n = IN_SCRATCH;
 		return conn->in;
 	}
-	if (conn->in_len == conn->in_size && size > conn->in_size && (in = realloc(conn->in, size))) {
+	if (conn->in_len == conn->in_size && size > conn->in_size && (in = wipe_realloc(conn->in, size))) {
 		conn->in = in;
 		conn->in_size = size;
 	}
@@ -392,10 +392,12 @@ static void conn_keep_in(struct conn *conn) {
 		in = malloc(size);
 	if (left && in) {
 		memmove(in, conn->in + conn->in_at, left);
+		if (in != conn->in) /* a body may be a handle, or a token that is asked about */
+			wipe(conn->in + conn->in_at, left);
 		conn->in_size = conn->in_size ? conn->in_size : size;
 		conn->in_len = left;
 	} else {
-		free(in);
+		wipe_free(in);
 		in = NULL;
 		conn->in_size = conn->in_len = 0;
 	}

@@ -9,13 +9,15 @@
 #include "broker/door.h"
 #include "broker/limit.h"
 #include "broker/note.h"
+#include "broker/sha256.h"
 #include "broker/surface/foreign.h"
 #include "broker/surface/iam_credentials.h"
 #include "broker/surface/metadata.h"
+#include "broker/surface/sts.h"
 #include "broker/surface/surface.h"
 #include "hallpass/cleanup.h"
 
-static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials };
+static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials, &surface_sts };
 
 /* --- who may come in */
 
@@ -209,6 +211,36 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 		return body;
 	json_decref(body);
 	return NULL;
+}
+
+static const struct given *find_given(const struct door *door, const char *sha256) {
+	for (size_t i = 0; i < DOOR_GIVEN; i++)
+		if (door->given[i].account && !strcmp(door->given[i].sha256, sha256))
+			return &door->given[i];
+	return NULL;
+}
+
+void door_note_given(struct door *door, const struct token *token, const char *account) {
+	struct given *given = &door->given[door->n_given % DOOR_GIVEN];
+
+	if (!door_account(door, account) || find_given(door, token->sha256))
+		return;
+	given->account = door_account(door, account);
+	given->expires_at = token->expires_at;
+	memcpy(given->sha256, token->sha256, sizeof(given->sha256));
+	door->n_given++;
+}
+
+const char *door_whose(const struct door *door, struct str token, int64_t now, int64_t *expires_at) {
+	const struct given *given;
+	char sha256[65];
+
+	sha256_hex(token.p, token.n, sha256);
+	given = find_given(door, sha256);
+	if (!given || given->expires_at <= now)
+		return NULL;
+	*expires_at = given->expires_at;
+	return given->account;
 }
 
 bool door_takes_credential(const struct door *door, struct str text) {

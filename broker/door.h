@@ -23,6 +23,7 @@
 struct metadata;
 
 #define DOOR_MAX_ACCOUNTS 16
+#define DOOR_GIVEN 32
 #define DOOR_HANDLE 64 /* 256 random bits, in hex */
 
 /* What all doors share. Built by the broker. */
@@ -31,6 +32,13 @@ struct front {
 	struct conn_server *conns;
 	struct request_world *requests;
 	struct metadata *metadata;
+};
+
+/* A token that a door gave. */
+struct given {
+	char sha256[65];
+	const char *account; /* one of the door's; NULL: there is none yet */
+	int64_t expires_at;  /* Unix seconds */
 };
 
 struct door {
@@ -46,6 +54,8 @@ struct door {
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
 	int64_t used_ms;		     /* boottime: when somebody came last */
 	uint64_t tokens;		     /* that it gave, signatures included */
+	struct given given[DOOR_GIVEN];	     /* the last of them, in a ring */
+	size_t n_given;
 };
 
 struct door_spec {
@@ -76,3 +86,8 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 bool door_takes_credential(const struct door *door, struct str text);
 /* The same with words, and with a record of who brought another: ERR_UNAUTHENTICATED. text.n = 0: none came. */
 int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err);
+
+/* An access token that it gave for one of its accounts: kept as a hash, the last few of them, for who asks later whose it is. */
+void door_note_given(struct door *door, const struct token *token, const char *account);
+/* NULL: none of its own, or no longer good. */
+const char *door_whose(const struct door *door, struct str token, int64_t now, int64_t *expires_at);

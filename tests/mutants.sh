@@ -129,6 +129,18 @@ P4-answers-of-anybody | broker/authn/sockdiag.c | s/sender == 0 ? one_answer(dat
 P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TCP_ESTABLISHED)/)/ | broker/test_sockdiag | test_P4_sockdiag_is_not_fooled*
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
+P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0// | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->subject_token), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
+P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
+P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-credentials-handed-on | broker/cli/environment.c | s/OTHER("GOOGLE_CREDENTIALS")/OTHER("NOBODY")/ | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-configuration-of-gcloud | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login
+P4-own-configuration-of-bq | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_bq_does_not_take_the_own_login
+P4-own-boto | broker/cli/environment.c | s/"BOTO_PATH"/"NOBODY"/ | scenario/test_logins | test_P4_gsutil_does_not_take_the_own_login
+P4-own-login-of-python | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/; s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_python_does_not_take_the_own_login
+P4-own-login-of-node | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/; s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_node_does_not_take_the_own_login
+P4-own-login-of-node-9 | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/ | scenario/test_logins | test_P4_node_9_does_not_take_the_own_login
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
 P4-any-handle | broker/door.c | s/CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0/true/ | scenario/test_iam_credentials | test_P4_iam_takes*
 P4-bearer-not-looked-at | broker/surface/iam_credentials.c | s/door_check_credential(x->door, conn_peer(x->conn), bearer, \&err) < 0/false/ | scenario/test_iam_credentials | test_P4_iam_takes*
@@ -160,6 +172,9 @@ P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||
 P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/malloc, wipe_free, wipe_realloc, strdup/malloc, free, realloc, strdup/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
+P5-tokens-of-gcloud-left | broker/cli/private.c | s/stays ? forget(base_fd, name, fd)/stays ? (void)0/ | scenario/test_logins | test_P5_run_leaves_no_tokens_of_gclouds_behind
+P5-questions-not-wiped | broker/surface/sts.c | s/^\t\twipe((char .)body.p, body.n);/\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
+P5-first-pieces-not-wiped | broker/conn.c | s/^\t\t\twipe(conn->in + conn->in_at, left);/\t\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
 P5-tokens-for-any-host | broker/cli/helper.c | s/if ((hosts\[i\].uses & use) && host_is(&hosts\[i\], host, n))/if (hosts[i].uses \& use)/ | scenario/test_helpers | test_P5_helpers_give_tokens_to_googles_hosts_alone
 P5-tokens-for-lookalikes | broker/cli/helper.c | s/ && host\[n - k - 1\] == '.'// | scenario/test_helpers | test_P5_helpers_give_tokens_to_googles_hosts_alone
 P5-tokens-over-http | broker/cli/helper_git.c | s/if (strcmp(q->protocol, "https")) {/if (0) {/ | scenario/test_helpers | test_P5_git_gets_tokens_for_https_alone

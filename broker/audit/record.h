@@ -15,7 +15,7 @@
  *   auth           how that is known: "SO_PEERCRED", ...
  *   uid gid pid exe   the peer by the kernel's word
  *   session        id of the session through whose port it was asked, or that was opened or closed
- *   surface        "native", "metadata", "iamCredentials"
+ *   surface        "native", "metadata", "iamCredentials", "sts"
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
  *   askedScopes scopes   asked and granted

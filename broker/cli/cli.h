@@ -186,6 +186,9 @@ void table_print(struct table *table); /* and forgets */
 /* token.c: the body of a token request from the options. A new reference, NULL: told already. */
 json_t *cli_token_body(struct cli *cli);
 
+/* environment.c: each variable that `run` and `env` set, or take away. */
+void environment_describe(void (*one)(const char *name, const char *sentence));
+
 /* span.c: "15m", "900s", "1h30m" -> seconds; -1: no duration. */
 int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */

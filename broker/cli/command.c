@@ -73,19 +73,16 @@ const struct command commands[] = {
 	  "that allows as much can give one.", COMPLETE_ACCOUNT },
 	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
-	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
-	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
-	  "libraries find the account (and those of --also), and an IAM Credentials API, whose bearer stands in the file that "
-	  "HALLPASS_HANDLE_FILE names; CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
-	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
-	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
-	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
-	  "close, and when the broker comes back after it was gone.",
+	  "Opens a session with the broker and runs the command in it: gcloud, gsutil, bq and Google's client libraries find the account (and those "
+	  "of --also) at a port on loopback that answers this user alone, and HALLPASS_TOKEN_FILE names a file with a token that is replaced "
+	  "before each expiry. They get the user's settings without his logins; variables that name other credentials do not reach the "
+	  "command. The manual page lists all that are set. Signals are passed on; the exit code is the command's. Session and files end with "
+	  "it. A line on standard error warns when the policy's window is about to close, and when the broker comes back after it was gone.",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
-	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
+	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\", which puts the shell's variables back as they were.", NULL },
 	{ "setup docker", "[REGISTRY …]", "let docker log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
 	  "Names hallpass in docker's config.json for registries (gcr.io and its regions, where none is named; a host of *.pkg.dev), and keeps the "
 	  "account of --as for each. " SETUP_TEXT, "gcr.io us.gcr.io eu.gcr.io asia.gcr.io" },

@@ -76,13 +76,14 @@ static void tell_port(struct control *c, int port) {
 }
 
 static int opened(struct control *c, const json_t *reply, struct error *err) {
-	const char *handle = json_string_value(json_object_get(reply, API_HANDLE));
+	const char *handle = json_string_value(json_object_get(reply, API_HANDLE)), *ca = json_string_value(json_object_get(reply, API_CA_FILE));
 	int port = (int)json_integer_value(json_object_get(reply, API_PORT));
 
 	if (!handle || port < 1)
 		return error_set(err, ERR_INTERNAL, "the broker's answer has no session");
 	if (private_write(c->private, "handle", handle, err) < 0)
 		return -1;
+	snprintf(c->ca_file, sizeof(c->ca_file), "%s", ca ? ca : "");
 	if (c->told)
 		tell_port(c, port);
 	/* Where it is not the same, the one that programs were told of is wanted again the next time. */

@@ -23,7 +23,30 @@ struct private {
 int private_make(struct private *p, struct error *err);
 /* Replaces a file in it, mode 0600, whole or not at all. */
 int private_write(const struct private *p, const char *name, const char *text, struct error *err);
+int private_write_bytes(const struct private *p, const char *name, struct str bytes, struct error *err);
+int private_mkdir(const struct private *p, const char *name, struct error *err); /* one that is there will do */
 void private_remove(struct private *p);
+/*
+ * Another one beside it, of a name, which several may have at the same time and which stays: nothing but broken-off transfers is left in it
+ * when the last of them has gone, by private_unshare() or not. alone: it is to be filled, and private_shared() lets others in, who wait.
+ */
+int private_share(struct private *p, const struct private *own, const char *name, bool *alone, struct error *err);
+int private_shared(const struct private *p, struct error *err);
+void private_unshare(struct private *p);
+
+/* settings.c: a file of settings without these. The list ends in {NULL, NULL}; key NULL: the whole section. Pure. */
+struct unwanted {
+	const char *section, *key;
+};
+void settings_copy(struct str text, const struct unwanted *unwanted, struct buf *out);
+
+/*
+ * profile.c: the files that programs are pointed at. In the session's directory an external_account file for each of its accounts,
+ * "credentials.json" the default's; in the account's, for as long as anybody works as it, gcloud's own directory and gsutil's, with
+ * the user's settings in them and without his logins.
+ */
+struct keeper;
+int profile_write(const struct keeper *keeper, bool alone, struct error *err);
 
 /* lease.c: the token file, and its renewal by a child of ours: a slow broker holds nobody up. */
 struct lease {
@@ -59,6 +82,7 @@ struct control {
 	int fd; /* -1: none */
 	struct buf in;
 	int port; /* 0: it was never open */
+	char ca_file[256]; /* what the broker trusts upstream; "": what the system does */
 	int64_t retry_ms, at_ms; /* DOWN: the next attempt; OPENING: the last moment for an answer */
 	bool told;
 };
@@ -69,11 +93,12 @@ int control_timeout_ms(const struct control *control);
 void control_turn(struct control *control, bool readable);
 void control_end(struct control *control);
 
-/* All three together. */
+/* All of it together. */
 struct keeper {
 	struct cli *cli;
 	json_t *body; /* of each request for a token */
 	struct private private;
+	struct private identity; /* the account's, shared */
 	struct lease lease;
 	struct control control;
 };
@@ -87,11 +112,14 @@ void keeper_end(struct keeper *keeper);
 /* Another process of ours has it from now on. */
 void keeper_leave(struct keeper *keeper);
 
-/* environment.c: what programs are told by. value NULL: it must not be set. */
+/*
+ * environment.c: what programs are told by, and the one table of it. value NULL: it must not be set. None of it outlives the session:
+ * before is what environment_remember() wrote down of a shell's own variables, n = 0: nothing was.
+ */
 typedef void environment_fn(void *arg, const char *name, const char *value);
 void environment_each(const struct keeper *keeper, environment_fn *set, void *arg);
-/* The same names, as they should be when the session is over. */
-void environment_undo(environment_fn *set, void *arg);
+void environment_remember(struct buf *out);
+void environment_undo(struct str before, environment_fn *set, void *arg);
 
 /* A line on the terminal, while somebody else's program runs there. */
 void keep_tell(const struct cli *cli, enum color color, const char *text);

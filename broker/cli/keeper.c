@@ -26,6 +26,7 @@ void keep_tell(const struct cli *cli, enum color color, const char *text) {
 static int begin(struct keeper *k) {
 	json_t *reply = NULL;
 	struct error err = { 0 };
+	bool alone;
 	int r;
 
 	if (private_make(&k->private, &err) < 0)
@@ -33,14 +34,15 @@ static int begin(struct keeper *k) {
 	r = client_call(k->cli, API_PATH_TOKEN, json_incref(k->body), &reply);
 	if (r != API_EXIT_OK)
 		return r;
-	if (lease_begin(&k->lease, reply, &err) < 0 || control_begin(&k->control, k->body, &err) < 0)
+	if (lease_begin(&k->lease, reply, &err) < 0 || control_begin(&k->control, k->body, &err) < 0 ||
+	    private_share(&k->identity, &k->private, k->lease.account, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
 		r = client_tell(k->cli, &err, NULL);
 	json_decref(reply);
 	return r;
 }
 
 int keeper_begin(struct keeper *k, struct cli *cli) {
-	*k = (struct keeper){ .cli = cli, .private = { .fd = -1 }, .lease = { .news = -1 }, .control = { .fd = -1 } };
+	*k = (struct keeper){ .cli = cli, .private = { .fd = -1 }, .identity = { .fd = -1 }, .lease = { .news = -1 }, .control = { .fd = -1 } };
 	if (!cli->values[OPT_AS])
 		return help_usage_error(cli->command, "as whom? --as ACCOUNT; see `hallpass list`");
 	k->body = cli_token_body(cli);
@@ -68,6 +70,8 @@ void keeper_turn(struct keeper *k, const struct pollfd polls[KEEPER_POLLS]) {
 
 void keeper_leave(struct keeper *k) {
 	control_end(&k->control);
+	if (k->identity.fd >= 0)
+		close(k->identity.fd);
 	if (k->private.fd >= 0)
 		close(k->private.fd);
 	json_decref(k->body);
@@ -75,6 +79,7 @@ void keeper_leave(struct keeper *k) {
 
 void keeper_end(struct keeper *k) {
 	lease_end(&k->lease);
+	private_unshare(&k->identity);
 	private_remove(&k->private);
 	keeper_leave(k);
 }

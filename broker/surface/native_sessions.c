@@ -76,9 +76,10 @@ static json_t *describe(const struct door *door) {
 
 	for (size_t i = 1; i < door->n_accounts; i++)
 		json_array_append_new(also, json_string(door->accounts[i]));
-	return json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE,
+	return json_pack("{s:s, s:i, s:s, s:s, s:o, s:s*}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE,
 			 door->handle.data,
-			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also);
+			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also, API_CA_FILE,
+			 door->front->requests->snapshot->config->upstream_ca_file);
 }
 
 void answer_session_open(struct call *call) {

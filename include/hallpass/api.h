@@ -20,11 +20,14 @@
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
- *                     -> {session, port, handle, serviceAccount, also}: a metadata server and an IAM Credentials API, whose bearer
- *                     is the handle, on 127.0.0.1:port for the caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     -> {session, port, handle, serviceAccount, also, caFile? (upstream.caFile)}: a door on 127.0.0.1:port for the
+ *                     caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
  *   DELETE /v1/sessions/ID -> {session, tokens}
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
+ *
+ * A session's port, and each TCP listener, speaks other people's protocols: the metadata server (broker/surface/metadata.h), and token
+ * exchange and introspection, POST /v1/token and /v1/introspect as forms (broker/surface/sts.h).
  *
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
@@ -47,6 +50,11 @@
 #define API_PATH_VERSION "/v1/version"
 #define API_PATH_HEALTHZ "/healthz"
 
+/* At a session's port: */
+#define API_PATH_EXCHANGE "/v1/token"
+#define API_PATH_INTROSPECT "/v1/introspect"
+#define API_AUDIENCE_LOCAL "//hallpass.invalid/local" /* Python asks Google about one with /projects/N/ in it */
+
 #define API_SERVICE_ACCOUNT "serviceAccount"
 #define API_SCOPES "scopes"
 #define API_LIFETIME "lifetime"
@@ -62,6 +70,7 @@
 #define API_PORT "port"
 #define API_SESSION "session"
 #define API_HANDLE "handle"
+#define API_CA_FILE "caFile"
 #define API_TOKENS "tokens"
 
 #define API_ACCESS_TOKEN "accessToken"

@@ -601,6 +601,33 @@ static void test_helpers_gcloud_runs_the_executable(void **state) {
 	httpstub_free(sts);
 }
 
+/* In a session the executable's handle is exchanged at the session's own port. */
+static void test_helpers_executable_in_a_session(void **state) {
+	(void)state;
+	if (!have("gcloud"))
+		skip();
+	world_daemon(&w);
+	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false", 1);
+	assert_int_equal(SH("cat > in-session <<'E'\n"
+			    "printf '{\"type\": \"external_account\", \"audience\": \"//hallpass.invalid/local\", \"subject_token_type\": \"urn:ietf:params:oauth:token-type:jwt\", "
+			    "\"token_url\": \"http://%s/v1/token\", \"token_info_url\": \"http://%s/v1/introspect\", \"credential_source\": {\"executable\": {\"command\": "
+			    "\"hallpass-gcp-executable\"}}}' $GCE_METADATA_HOST $GCE_METADATA_HOST > adc.json\n"
+			    "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\n"
+			    "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$PWD/adc.json gcloud auth print-access-token\n"
+			    "E\nhallpass run --as " SA_DEV " -- sh in-session"), 0);
+	out[strcspn(out, "\n")] = '\0';
+	assert_token_of(out, SA_DEV);
+}
+
+/* Whoever runs a program as another account means it: docker's own configuration gives way. */
+static void test_helpers_are_the_sessions(void **state) {
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(SH("mkdir -p .config/hallpass; echo '{\"accounts\": {\"gcr.io\": \"" SA_LABEL "\"}}' > .config/hallpass/helpers.json\n"
+			    "hallpass run --as " SA_DEV " -- sh -c 'echo gcr.io | docker-credential-hallpass get'"), 0);
+	assert_printed_token_of(NULL, "Secret", SA_DEV);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -621,6 +648,8 @@ int main(void) {
 		SCENARIO(test_helpers_docker_itself),
 		SCENARIO(test_helpers_git_itself),
 		SCENARIO(test_helpers_gcloud_runs_the_executable),
+		SCENARIO(test_helpers_executable_in_a_session),
+		SCENARIO(test_helpers_are_the_sessions),
 	};
 
 	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));

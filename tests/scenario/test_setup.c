@@ -607,6 +607,31 @@ static void test_setup_gcloud(void **state) {
 	assert_non_null(strstr(err, "that hallpass did not write"));
 }
 
+/* gcloud outside of any session: a token of the account's, and nothing of it stays on disk. */
+static void test_setup_gcloud_itself(void **state) {
+	char sha[65], line[512];
+	json_t *records;
+
+	(void)state;
+	if (!have("gcloud"))
+		skip();
+	snprintf(w.listeners_more, sizeof(w.listeners_more), ", {tcp: \"127.0.0.1:%d\", serviceAccounts: [" SA_LABEL ", " SA_DEV "]}", free_port());
+	world_daemon(&w);
+	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false", 1);
+	assert_int_equal(SH("hallpass setup gcloud --as " SA_DEV " --yes >/dev/null && gcloud --configuration=hallpass auth print-access-token && "
+			    "gcloud --configuration=hallpass config get project"), 0);
+	assert_string_equal(out + strcspn(out, "\n"), "\nacme-ml\n");
+	out[strcspn(out, "\n")] = '\0';
+	text_sha256(out, sha);
+	records = world_records(&w, NULL, 0);
+	assert_true(records_have_token(records, sha));
+	assert_string_equal(json_string_value(json_object_get(records_last(records, "issued"), "target")), SA_DEV);
+	json_decref(records);
+	snprintf(line, sizeof(line), "! grep -rlaF '%.100s' %s/.config", out, w.dir);
+	assert_int_equal(system(line), 0);
+	assert_int_equal(SH("gcloud auth print-access-token"), 1); /* the user's own configuration has no login, still */
+}
+
 static void test_setup_gcloud_needs_none_in_a_session(void **state) {
 	(void)state;
 	world_daemon(&w);
@@ -636,9 +661,9 @@ static void test_setup_shell_functions_work(void **state) {
 	(void)state;
 	world_daemon(&w);
 	assert_int_equal(SH("{ hallpass setup shell bash --yes && hallpass setup terraform bash --as " SA_DEV " --yes; } >/dev/null 2>&1 && "
-			    "printf '#!/bin/sh\\necho \"${HALLPASS_AS:-$HALLPASS_SERVICE_ACCOUNT} $*\"\\n' > bin/terraform && chmod +x bin/terraform && "
-			    "bash --norc -c 'PS1=\"$ \"; . ./.bashrc; terraform plan -out=\"a b\"; become " SA_DEV " && echo in ${HALLPASS_AS:-$HALLPASS_SERVICE_ACCOUNT}; become; "
-			    "echo out ${HALLPASS_AS:-$HALLPASS_SERVICE_ACCOUNT}; HALLPASS_AS=" SA_DEV "; echo \"${PS1@P}\"; complete -p hallpass'"), 0);
+			    "printf '#!/bin/sh\\necho \"$HALLPASS_AS $*\"\\n' > bin/terraform && chmod +x bin/terraform && "
+			    "bash --norc -c 'PS1=\"$ \"; . ./.bashrc; terraform plan -out=\"a b\"; become " SA_DEV " && echo in $HALLPASS_AS; become; "
+			    "echo out $HALLPASS_AS; HALLPASS_AS=" SA_DEV "; echo \"${PS1@P}\"; complete -p hallpass'"), 0);
 	assert_string_equal(out, SA_DEV " plan -out=a b\nin " SA_DEV "\nout\n(ml-training-dev-sa) $ \ncomplete -o default -F _hallpass hallpass\n");
 	assert_string_equal(err, "");
 }
@@ -805,6 +830,7 @@ int main(void) {
 		SCENARIO(test_setup_kubectl_of_several_files),
 		SCENARIO(test_setup_kubectl_refuses_what_it_cannot_edit),
 		SCENARIO(test_setup_gcloud),
+		SCENARIO(test_setup_gcloud_itself),
 		SCENARIO(test_setup_gcloud_needs_none_in_a_session),
 		SCENARIO(test_setup_gcloud_is_undone_after_gcloud_wrote),
 		SCENARIO(test_setup_shell_functions_work),
