@@ -743,6 +743,10 @@ void conn_server_counters(const struct conn_server *s, struct conn_counters *out
 	*out = s->counters;
 }
 
+int conn_server_new_id(struct conn_server *s) {
+	return ++s->last_id;
+}
+
 int conn_server_listen(struct conn_server *s, int fd, const struct conn_handler *handler, int *id, struct error *err) {
 	struct listening *l = calloc(1, sizeof(*l));
 
@@ -756,7 +760,7 @@ int conn_server_listen(struct conn_server *s, int fd, const struct conn_handler 
 	}
 	l->server = s;
 	l->handler = *handler;
-	l->id = *id = ++s->last_id;
+	l->id = *id = conn_server_new_id(s);
 	LIST_INSERT_HEAD(&s->listening, l, link);
 	return 0;
 }
@@ -797,6 +801,12 @@ void conn_server_drain(struct conn_server *s, void (*done)(void *arg), void *arg
 	s->drained_arg = arg;
 	if (s->counters.open == 0)
 		done(arg);
+}
+
+void conn_move(struct conn *conn, const struct conn_handler *handler, int id) {
+	assert(conn->pending && !conn->ended);
+	conn->handler = *handler;
+	conn->came_in = id;
 }
 
 const struct peer *conn_peer(const struct conn *conn) {

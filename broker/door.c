@@ -137,9 +137,17 @@ static int take_accounts(struct door *door, const struct door_spec *spec, struct
 	return 0;
 }
 
-static int door_listen(struct door *door, struct error *err) {
-	const struct conn_handler handler = { .request = on_request, .gone = on_gone, .admit = door_admit, .arg = door };
+static struct conn_handler handler_of(struct door *door) {
+	return (struct conn_handler){ .request = on_request, .gone = on_gone, .admit = door_admit, .arg = door };
+}
 
+static int door_listen(struct door *door, struct error *err) {
+	const struct conn_handler handler = handler_of(door);
+
+	if (door->relayed) {
+		door->id = conn_server_new_id(door->front->conns);
+		return 0;
+	}
 	return loopback_listen(&door->at, &door->fd, err) < 0
 		       ? -1
 		       : conn_server_listen(door->front->conns, door->fd, &handler, &door->id, err);
@@ -155,6 +163,7 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 	}
 	door->front = front;
 	door->at = spec->at;
+	door->relayed = spec->relayed;
 	door->fd = door->id = -1;
 	door->uid = spec->uid;
 	door->terms = spec->terms;
@@ -166,6 +175,16 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 		return -1;
 	}
 	*out = door;
+	return 0;
+}
+
+int door_enter(struct door *door, struct conn *conn, struct error *err) {
+	const struct conn_handler handler = handler_of(door);
+
+	if (door_admit(door, conn_peer(conn), err) < 0)
+		return -1;
+	door->used_ms = clock_boottime_ms();
+	conn_move(conn, &handler, door->id);
 	return 0;
 }
 

@@ -33,6 +33,7 @@ P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ |
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
+P1-a-doctor-mints | broker/doctor.c | s/call_iam(probe, "testIamPermissions", bearer, body.data)/call_iam(probe, "generateAccessToken", bearer, "{\\"scope\\":[\\"https:\/\/www.googleapis.com\/auth\/cloud-platform\\"]}")/ | scenario/test_doctor | test_P1_a_doctor_makes_no_token
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
 P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->abandoned)/ | scenario/test_promises | test_P1_a_client_that_leaves_is_still_recorded
 P1-released-before-its-sync | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
@@ -146,6 +147,10 @@ P4-any-handle | broker/door.c | s/CRYPTO_memcmp(text.p, door->handle.data, text.
 P4-bearer-not-looked-at | broker/surface/iam_credentials.c | s/door_check_credential(x->door, conn_peer(x->conn), bearer, \&err) < 0/false/ | scenario/test_iam_credentials | test_P4_iam_takes*
 P4-the-handle-is-enough | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_iam_credentials | test_P4_iam_gives_another*
 P4-pages-have-handles | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_iam_credentials | test_P4_iam_gives_nothing*
+P4-everybody-at-a-relay | broker/cli/relay.c | s/if (relay->uids\[i\] == peer->uid)/if (true)/ | scenario/test_relay | test_P4_a_relay_takes_its_own*
+P4-pages-by-a-relay | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_relay | test_P4_a_relay_takes_no_web_page
+P4-everybody-enters-a-session | broker/surface/native_sessions.c | s/!strcmp(session_principal(session), call->caller.principal)/true/ | scenario/test_relay | test_P4_nobody_enters*
+P4-every-uid-enters-a-session | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_relay | test_P4_nobody_enters*
 P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-port-is-ours | broker/surface/foreign.c | s/return at == (ours.i..loopback ? port : 80);/return true;/ | broker/test_foreign | test_P4_foreign*
@@ -193,6 +198,7 @@ P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-reloads-on-the-loop | broker/errand.c | s/e->started = pthread_create(.*/e->started = false;/ | scenario/test_reload_beside | test_P7_a_reload_keeps_nobody_waiting
 P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*
+P7-names-asked-on-the-loop | broker/authn/strangers.c | s/errands_start(errands, &s->errand);/(void)errands; look_up(s); tell(s);/ | broker/test_strangers | test_P7_strangers*
 EOF
 }
 

@@ -55,6 +55,8 @@ enum opt {
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
 	OPT_SET,
+	OPT_LISTEN,
+	OPT_UID,
 	OPT_YES,
 	OPT_DRY_RUN,
 	OPT_REMOVE,
@@ -144,8 +146,12 @@ int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply)
 int client_try(struct cli *cli, const char *path, const json_t *body, json_t **reply, struct error *err);
 /* Its parts, for who holds a connection: a connected socket, one request (keep: the connection stays), an answer that is no 200. */
 int client_dial(const struct cli *cli, struct error *err);
+/* Where client_dial() looks. -1: the path that was named is too long. */
+int client_place(const struct cli *cli, char *path, size_t size);
 int client_send(int fd, const char *path, const json_t *body, bool keep, struct error *err);
 int client_error(int status, const json_t *reply, struct error *err);
+/* Of an answer on a connection that stays: its status once it is whole; 0: not yet; -1: it is none. in ends in a NUL. */
+int client_whole_answer(const struct buf *in, const char **body);
 /* What kind of failure it is, in a word or two ("denied"), and what it is to the shell; for those who tell in their own way. */
 const char *client_kind(const struct error *err);
 int client_exit(const struct error *err);
@@ -203,6 +209,8 @@ int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
 int cmd_run(struct cli *cli);
 int cmd_env(struct cli *cli);
+int cmd_relay(struct cli *cli);
+int cmd_doctor(struct cli *cli);
 int cmd_kubectl_credential(struct cli *cli);
 int cmd_docker_credential(struct cli *cli);
 int cmd_git_credential(struct cli *cli);

@@ -152,15 +152,6 @@ static void hold(struct keeper *keeper, int shell, int signals) {
 	}
 }
 
-/* Nothing of the terminal's, which it would keep busy, and of whose signals it must hear none. */
-static void leave_terminal(void) {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	setsid();
-	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
-}
-
 /* ready: a byte on it says that the holder can be found. */
 static void holder_main(struct keeper *keeper, int shell, int ready) {
 	struct error err;
@@ -168,7 +159,7 @@ static void holder_main(struct keeper *keeper, int shell, int ready) {
 
 	if (lock_file(&keeper->private, &err) == 0 && write(ready, "", 1) == 1) {
 		close(ready);
-		leave_terminal();
+		keep_leave_terminal();
 		hold(keeper, shell, signals);
 	}
 	keeper_end(keeper);
@@ -272,7 +263,7 @@ static int end_session(const struct cli *cli, environment_fn *print) {
 static int begin_session(struct cli *cli, environment_fn *print) {
 	struct keeper keeper;
 	struct error err;
-	int r = keeper_begin(&keeper, cli);
+	int r = keeper_begin(&keeper, cli, true);
 
 	if (r == API_EXIT_OK && (keep_before(&keeper.private, &err) < 0 || start_holder(&keeper, &err) < 0))
 		r = client_tell(cli, &err, NULL);

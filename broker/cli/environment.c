@@ -222,6 +222,14 @@ void environment_remember(struct buf *out) {
 	}
 }
 
+/* Such as find no value of ours, or another than the user's. */
+bool environment_takes_away(const char *name) {
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
+		if (!strcmp(variables[i].name, name))
+			return !variables[i].users_wins;
+	return false;
+}
+
 /* NAME=VALUE, each with a NUL behind it. NULL: it was not set. */
 static const char *was(struct str before, const char *name) {
 	size_t n = strlen(name);

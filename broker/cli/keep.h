@@ -76,12 +76,16 @@ void lease_end(struct lease *lease);
 enum control_state { CONTROL_DOWN, CONTROL_OPENING, CONTROL_OPEN, CONTROL_ENDED };
 struct control {
 	struct cli *cli;
-	const struct private *private;
+	const struct private *private; /* for the handle; NULL: nobody wants it */
+	bool relayed; /* port is ours, set before it is opened */
 	json_t *body; /* of the request for a session */
 	enum control_state state;
 	int fd; /* -1: none */
 	struct buf in;
 	int port; /* 0: it was never open */
+	bool elsewhere; /* its port is on another network's loopback: we are in a container, say */
+	char session[40]; /* its id, where it is open */
+	unsigned times; /* how often it was opened: each time it is another session */
 	char ca_file[256]; /* what the broker trusts upstream; "": what the system does */
 	int64_t retry_ms, at_ms; /* DOWN: the next attempt; OPENING: the last moment for an answer */
 	bool told;
@@ -93,9 +97,24 @@ int control_timeout_ms(const struct control *control);
 void control_turn(struct control *control, bool readable);
 void control_end(struct control *control);
 
+/*
+ * relay.c: a process of its own that is the session's port where the broker's loopback is another network's. It lives until
+ * every copy of its leash is closed.
+ */
+struct relayed {
+	int leash; /* -1: there is none */
+	pid_t pid;
+	int port;
+};
+/* body: of the request for a session. hidden: it leaves the terminal alone. */
+int relay_fork(struct cli *cli, const json_t *body, const struct private *private, bool hidden, struct relayed *out, struct error *err);
+void relay_unleash(struct relayed *relayed); /* and waits for its end */
+
 /* All of it together. */
 struct keeper {
 	struct cli *cli;
+	bool hidden; /* it outlives the command: nothing of it keeps the terminal busy */
+	struct relayed relayed;
 	json_t *body; /* of each request for a token */
 	struct private private;
 	struct private identity; /* the account's, shared */
@@ -103,7 +122,9 @@ struct keeper {
 	struct control control;
 };
 /* An exit code: what went wrong has been told. keeper_end() is due either way. */
-int keeper_begin(struct keeper *keeper, struct cli *cli);
+int keeper_begin(struct keeper *keeper, struct cli *cli, bool hidden);
+/* Nothing of the terminal's, which a process that stays would keep busy, and of whose signals it must hear none. */
+void keep_leave_terminal(void);
 #define KEEPER_POLLS 2
 /* Fills polls, and gives the timeout. */
 int keeper_polls(const struct keeper *keeper, struct pollfd polls[KEEPER_POLLS]);
@@ -118,6 +139,8 @@ void keeper_leave(struct keeper *keeper);
  */
 typedef void environment_fn(void *arg, const char *name, const char *value);
 void environment_each(const struct keeper *keeper, environment_fn *set, void *arg);
+/* Whether it is one that names another credential than ours, and does not reach the program. */
+bool environment_takes_away(const char *name);
 void environment_remember(struct buf *out);
 void environment_undo(struct str before, environment_fn *set, void *arg);
 

@@ -19,9 +19,16 @@
  *                     listeners: [{address, port, serviceAccounts}] (TCP)}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
- *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
- *                     -> {session, port, handle, serviceAccount, also, caFile? (upstream.caFile)}: a door on 127.0.0.1:port for the
+ *   POST /v1/doctor   {serviceAccounts? (up to 16)}
+ *                     -> {time (the broker's, Unix seconds), network (as below; 0: unknown), checks: [{id, serviceAccount?, status (ok, warn, fail, note), text, remedy?}]}:
+ *                     whether Google can be reached, the credential is good, and Google lets the broker use these accounts. No token
+ *                     is made. Each of its calls to Google counts as a request
+ *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}
+ *                     -> {session, port, network?, handle, serviceAccount, also, caFile? (upstream.caFile)}: a door on 127.0.0.1:port for the
  *                     caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     network? tells whose loopback that is (the inode of /proc/self/ns/net): in a container it is another
+ *                     relayed: true: port is where the caller's relay listens (in a container, say), and nobody does here
+ *   POST /v1/sessions/ID -> {session}: from the next request on this connection speaks what the session's port does; for a relay
  *   DELETE /v1/sessions/ID -> {session, tokens}
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
@@ -46,6 +53,7 @@
 #define API_PATH_WHY "/v1/why"
 #define API_PATH_STATUS "/v1/status"
 #define API_PATH_RELOAD "/v1/reload"
+#define API_PATH_DOCTOR "/v1/doctor"
 #define API_PATH_SESSIONS "/v1/sessions"
 #define API_PATH_VERSION "/v1/version"
 #define API_PATH_HEALTHZ "/healthz"
@@ -66,8 +74,14 @@
 #define API_TIME "time"
 #define API_PRINCIPAL "principal"
 
+#define API_CHECKS "checks"
+#define API_SERVICE_ACCOUNTS "serviceAccounts"
+#define API_DOCTOR_ACCOUNTS 16
+
 #define API_ALSO "also"
 #define API_PORT "port"
+#define API_RELAYED "relayed"
+#define API_NETWORK "network"
 #define API_SESSION "session"
 #define API_HANDLE "handle"
 #define API_CA_FILE "caFile"
