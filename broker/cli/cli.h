@@ -28,6 +28,7 @@ enum opt {
 	OPT_HELP,
 	OPT_VERSION,
 	OPT_AS,
+	OPT_DEFAULT_AS,
 	OPT_SCOPES,
 	OPT_LIFETIME,
 	OPT_REASON,
@@ -56,6 +57,9 @@ enum opt {
 	OPT_SET,
 	OPT_LISTEN,
 	OPT_UID,
+	OPT_YES,
+	OPT_DRY_RUN,
+	OPT_REMOVE,
 	N_OPTS
 };
 
@@ -84,7 +88,7 @@ struct command {
 	enum opt opts[12];
 	size_t n_opts;
 	const char *text;     /* more, for the man page */
-	const char *operands; /* for completion, like opt_def's values */
+	const char *operands; /* for completion, like opt_def's values; COMPLETE_ACCOUNT: an operand is the account meant */
 };
 
 struct command_group {
@@ -96,6 +100,8 @@ extern const struct command commands[];
 extern const size_t n_commands;
 extern const struct command_group command_groups[];
 extern const size_t n_command_groups;
+/* The name by which another program starts a command, a symbolic link to us; NULL: it has none. */
+const char *command_link(const struct command *command);
 
 struct cli {
 	const struct command *command;
@@ -110,6 +116,7 @@ struct cli {
 	char **rest; /* `run`: the command, NULL-terminated */
 	bool json, color, color_err;
 	bool spinner;	/* while waiting for the broker: only where a person looks at standard error */
+	int deadline_ms; /* for an answer of the broker; 0: a minute */
 	rlim_t core;	/* what the limit of core files was; ours is none, since tokens pass through us */
 };
 
@@ -145,6 +152,9 @@ int client_send(int fd, const char *path, const json_t *body, bool keep, struct 
 int client_error(int status, const json_t *reply, struct error *err);
 /* Of an answer on a connection that stays: its status once it is whole; 0: not yet; -1: it is none. in ends in a NUL. */
 int client_whole_answer(const struct buf *in, const char **body);
+/* What kind of failure it is, in a word or two ("denied"), and what it is to the shell; for those who tell in their own way. */
+const char *client_kind(const struct error *err);
+int client_exit(const struct error *err);
 /* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
 int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 
@@ -201,6 +211,11 @@ int cmd_run(struct cli *cli);
 int cmd_env(struct cli *cli);
 int cmd_relay(struct cli *cli);
 int cmd_doctor(struct cli *cli);
+int cmd_kubectl_credential(struct cli *cli);
+int cmd_docker_credential(struct cli *cli);
+int cmd_git_credential(struct cli *cli);
+int cmd_gcp_executable(struct cli *cli);
+int cmd_setup(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_whoami(struct cli *cli);

@@ -15,7 +15,8 @@
  *                        policy {sha256, since, past}. Without anything but time and principal: about the last request of the
  *                        principal that the policy refused. A time of the past is told by the policy that was in force then.
  *                        principal: another than the caller, for operators
- *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions}
+ *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions,
+ *                     listeners: [{address, port, serviceAccounts}] (TCP)}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   POST /v1/doctor   {serviceAccounts? (up to 16)}
