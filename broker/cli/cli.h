@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include "broker/sha256.h"
 #include "hallpass/api.h"
 #include "hallpass/buf.h"
 #include "hallpass/error.h"
@@ -54,6 +55,10 @@ enum opt {
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
 	OPT_SET,
+	OPT_LOG,
+	OPT_SINCE,
+	OPT_UNTIL,
+	OPT_EXIT_CODE,
 	N_OPTS
 };
 
@@ -173,10 +178,24 @@ void table_init(struct table *table, const struct cli *cli, const char *const *h
 void table_add(struct table *table, enum color color, const char *text); /* one cell; rows fill from the left */
 void table_print(struct table *table); /* and forgets */
 
+/*
+ * log.c: the audit directory, as named; else the running broker says where it is; else where it would be. An exit code: not
+ * API_EXIT_OK: told already.
+ */
+int log_find_dir(struct cli *cli, const char *named, char *dir, size_t size);
+/* Tells that the record cannot be read; named_by: the option that would name another. The exit code. */
+int log_failed(struct cli *cli, enum opt named_by, const struct error *err);
+
+/* query.c: what a rule says of a request, in words: "condition is false" for CONDITION_FALSE. */
+const char *query_words(const char *result);
+
+/* policy.c: a policy from its file, and the SHA-256 of its text. NULL: told already, with what is wrong with it. */
+struct policy *policy_of_file(struct cli *cli, const char *path, char sha256[static SHA256_HEX]);
+
 /* token.c: the body of a token request from the options. A new reference, NULL: told already. */
 json_t *cli_token_body(struct cli *cli);
 
-/* span.c: "15m", "900s", "1h30m" -> seconds; -1: no duration. */
+/* span.c: "15m", "900s", "1h30m", "90d" -> seconds; -1: no duration. */
 int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
 int64_t cli_parse_time(const char *text, int64_t now);
@@ -195,4 +214,5 @@ int cmd_policy_check(struct cli *cli);
 int cmd_policy_eval(struct cli *cli);
 int cmd_policy_lints(struct cli *cli);
 int cmd_policy_schema(struct cli *cli);
+int cmd_policy_replay(struct cli *cli);
 int cmd_log(struct cli *cli);

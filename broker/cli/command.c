@@ -44,6 +44,10 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
+	[OPT_LOG] = { "log", 0, "DIR", "the audit directory; else the running broker's", COMPLETE_DIR },
+	[OPT_SINCE] = { "since", 0, "TIME", "only from then on: -90d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_UNTIL] = { "until", 0, "TIME", "only before then: -1d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_EXIT_CODE] = { "exit-code", 0, NULL, "exit with 1 where anything would be decided otherwise", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -94,6 +98,13 @@ const struct command commands[] = {
 	{ "policy lints", "", "list what policy check warns of", 0, 0, false, cmd_policy_lints, { 0 }, 0,
 	  "Prints each id, what it means and what to do. A comment `# hallpass: ignore=ID` on a finding's line, or right above it, "
 	  "accepts the finding.", NULL },
+	{ "policy replay", "NEW", "decide recorded requests again, under another policy", 1, 1, false, cmd_policy_replay,
+	  { OPT_LOG, OPT_SINCE, OPT_UNTIL, OPT_EXIT_CODE, OPT_VERBOSE }, 5,
+	  "Reads the record, as `hallpass log` does, and decides each request in it again under the policy in the file NEW: which issuances would now be denied "
+	  "or live shorter, which refusals would now be allowed, for whom, by which binding, how often, when first and last. -v also "
+	  "shows each one. Each request is first decided again under the policy that was in force, which is kept beside the record: "
+	  "those that do not come out as they were recorded are counted and left aside. Asks Google nothing, needs no broker, "
+	  "issues nothing. Exits with 0; with --exit-code with 1 where anything would be decided otherwise.", COMPLETE_FILE },
 	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
 	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,

@@ -71,6 +71,8 @@ static const struct verdict_words {
 	{ "EXCEPTED", MARK_NEUTRAL, "excepts you", UNCONCERNED },
 	{ "SERVICE_ACCOUNT", MARK_NEUTRAL, "is about other accounts", UNCONCERNED },
 	{ "PERMISSION", MARK_NEUTRAL, "is about other permissions", UNCONCERNED },
+	{ "NO_BINDING", MARK_BAD, "no binding for it", CONCERNED },
+	{ "INVALID", MARK_BAD, "it cannot be decided", CONCERNED },
 };
 
 static struct verdict_words words_of(const char *result) {
@@ -78,6 +80,10 @@ static struct verdict_words words_of(const char *result) {
 		if (!strcmp(verdict_words[i].result, result))
 			return verdict_words[i];
 	return (struct verdict_words){ result, MARK_BAD, result, CONCERNED }; /* of a newer broker */
+}
+
+const char *query_words(const char *result) {
+	return words_of(result).words;
 }
 
 /* --- list */

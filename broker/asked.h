@@ -1,0 +1,49 @@
+#pragma once
+
+/*
+ * What was asked once, read back from its record: the query that the policy decided, and what it said.
+ *
+ * One record a request: its outcome. Intents, starts and the like are about something else, and a request that never came
+ * before the policy (nobody knew the caller, or it asked too often) has no decision to compare.
+ *
+ * A record keeps all that request_query() tells a policy. What it does not keep is said in `lacks`: records of before
+ * askedAt was written, and those whose lists were too long for a record.
+ */
+
+#include "broker/audit/record.h"
+#include "broker/authn/peer.h"
+#include "broker/request.h"
+#include "hallpass/policy.h"
+
+enum {
+	ASKED_LACKS_INSTANT = 1, /* of an earlier hallpassd: no instant of the decision, no limits of the configuration, no origin */
+	ASKED_LACKS_LISTS = 2,	 /* the record was cut */
+};
+
+struct asked {
+	json_t *record; /* all strings are its own */
+	enum record_type type;
+	struct instant time; /* of the record */
+	unsigned lacks;
+
+	struct policy_query query;
+	const char *scopes[POLICY_MAX_SCOPES], *delegates[ASK_MAX_DELEGATES];
+	char ip[sizeof(((struct peer *)0)->ip)];
+
+	/* What was said; binding and bound_by "" where it was none. */
+	bool allowed;
+	const char *reason, *binding, *bound_by, *policy, *request;
+	int64_t lifetime_s;
+	const char *granted[POLICY_MAX_SCOPES];
+	size_t n_granted;
+};
+
+enum asked_kind {
+	ASKED_OTHER,	/* not about a request that came to its end */
+	ASKED_UNDECIDED, /* a request that no policy decided */
+	ASKED_DECIDED,
+};
+
+/* Fills *out for ASKED_DECIDED, which asked_fini() then empties; otherwise there is nothing to empty, but time is set where it is known. */
+enum asked_kind asked_read(struct str record, struct asked *out);
+void asked_fini(struct asked *asked);
