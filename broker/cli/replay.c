@@ -9,6 +9,7 @@
 #include "broker/cli/tally.h"
 #include "hallpass/cleanup.h"
 
+#define MAX_LINES 25	/* of a table; -v prints all */
 #define MAX_UNPROVEN 16 /* policies of the past that could not be had, told one by one */
 
 /* What an upshot is called. */
@@ -301,6 +302,32 @@ static void print_group(struct table *t, const struct tally_group *g) {
 	buf_fini(&why);
 }
 
+/* The largest; of the rest only how many. */
+static void print_groups(const struct run *run, enum replay_change change, struct table *t) {
+	size_t lines = 0, more = 0, requests = 0;
+	struct buf rest = BUF_INIT(256);
+
+	for (size_t i = 0; i < run->tally.n; i++) {
+		const struct tally_group *g = &run->tally.groups[i];
+
+		if (g->change != change)
+			continue;
+		if (lines++ < MAX_LINES || run->cli->values[OPT_VERBOSE]) {
+			print_group(t, g);
+		} else {
+			more++;
+			requests += g->count;
+		}
+	}
+	table_print(t);
+	if (!more)
+		return;
+	add_count(&rest, more, "line more, of ", "lines more, of ");
+	add_count(&rest, requests, "request", "requests");
+	printf("%s… %s (-v or --json)%s\n", out_color(run->cli, COLOR_DIM), rest.data, out_color(run->cli, COLOR_NONE));
+	buf_fini(&rest);
+}
+
 static void print_change(const struct run *run, enum replay_change change) {
 	static const char *const heads[] = { "COUNT", "WHO", "ACCOUNT", "BINDING", "WHEN", "WHY" };
 	static struct table table;
@@ -327,10 +354,7 @@ static void print_change(const struct run *run, enum replay_change change) {
 	printf("%s%s%s:\n", out_color(run->cli, w->color), line.data, out_color(run->cli, COLOR_NONE));
 	buf_fini(&line);
 	table_init(&table, run->cli, heads, ARRAY_SIZE(heads));
-	for (size_t i = 0; i < run->tally.n; i++)
-		if (run->tally.groups[i].change == change)
-			print_group(&table, &run->tally.groups[i]);
-	table_print(&table);
+	print_groups(run, change, &table);
 	putchar('\n');
 }
 

@@ -10,10 +10,11 @@
 
 static char *key_of(enum replay_change change, const struct asked *asked, const struct decision *now, const char *why) {
 	const struct policy_query *q = &asked->query;
+	enum bound_by bound_by = change == REPLAY_SHORTER || change == REPLAY_LONGER ? now->bound_by : BOUND_BY_NONE;
 	struct buf key = BUF_INIT(KEY_MAX_BYTES);
 
 	buf_addf(&key, "%d\x1f%s\x1f%s\x1f%d\x1f%s\x1f%d\x1f%s", (int)change, q->principal ? q->principal : "",
-		 q->service_account ? q->service_account : "", (int)q->permission, asked->binding, (int)now->bound_by, why);
+		 q->service_account ? q->service_account : "", (int)q->permission, asked->binding, (int)bound_by, why);
 	return buf_take(&key);
 }
 
