@@ -51,6 +51,10 @@ DEFINE_FREEP(struct universe, universe_free)
  */
 int universe_add_instants(struct universe *universe, int64_t from, int64_t to, struct error *err);
 
+/* The same of these rules alone. */
+int universe_add_instants_of(struct universe *universe, const struct rule *const *rules, size_t n, int64_t from, int64_t to,
+			     struct error *err);
+
 /* A member as a caller: what it is in. "group:…" and "domain:…" are in themselves. */
 static inline bool universe_is_in(const struct policy *policy, const char *principal, uint32_t subject) {
 	struct caller caller;

@@ -57,6 +57,7 @@ enum opt {
 	OPT_SET,
 	OPT_LOG,
 	OPT_SINCE,
+	OPT_FROM,
 	OPT_UNTIL,
 	OPT_EXIT_CODE,
 	N_OPTS
@@ -199,6 +200,8 @@ json_t *cli_token_body(struct cli *cli);
 int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
 int64_t cli_parse_time(const char *text, int64_t now);
+/* The time that an option gives, in *out; it stays as it is where the option does not stand. An exit code, or -1: it is good. */
+int cli_take_time(const struct cli *cli, enum opt opt, int64_t *out);
 
 int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
@@ -215,4 +218,5 @@ int cmd_policy_eval(struct cli *cli);
 int cmd_policy_lints(struct cli *cli);
 int cmd_policy_schema(struct cli *cli);
 int cmd_policy_replay(struct cli *cli);
+int cmd_policy_diff(struct cli *cli);
 int cmd_log(struct cli *cli);

@@ -324,14 +324,11 @@ static json_t *why_body(struct cli *cli) {
 		json_object_set_new(body, API_PRINCIPAL, json_string(cli->values[OPT_PRINCIPAL]));
 	if (!body || !cli->values[OPT_TIME])
 		return body;
-	at = cli_parse_time(cli->values[OPT_TIME], (int64_t)time(NULL));
-	if (at >= 0) {
+	if (cli_take_time(cli, OPT_TIME, &at) < 0) {
 		json_object_set_new(body, API_TIME, json_integer(at));
 		return body;
 	}
 	json_decref(body);
-	help_usage_error(cli->command, "--at is a time like 17:50, +2h, -30m or 2026-03-02T08:00:00+01:00, not \"%s\"",
-			 cli->values[OPT_TIME]);
 	return NULL;
 }
 

@@ -493,17 +493,6 @@ static void print_json(const struct run *run) {
 
 /* --- the command */
 
-/* -1: it is good. */
-static int take_bound(struct cli *cli, enum opt opt, int64_t *out) {
-	if (!cli->values[opt])
-		return -1;
-	*out = cli_parse_time(cli->values[opt], (int64_t)time(NULL));
-	if (*out >= 0)
-		return -1;
-	return help_usage_error(cli->command, "--%s is a time like -90d, 17:50 or 2026-03-02T08:00:00+01:00, not \"%s\"", opt_defs[opt].name,
-				cli->values[opt]);
-}
-
 static int replay_all(struct run *run) {
 	struct audit_reader *reader = NULL;
 	struct error err = { 0 };
@@ -531,7 +520,7 @@ int cmd_policy_replay(struct cli *cli) {
 
 	run.cli = cli;
 	run.until = INT64_MAX;
-	if ((r = take_bound(cli, OPT_SINCE, &run.since)) >= 0 || (r = take_bound(cli, OPT_UNTIL, &run.until)) >= 0 ||
+	if ((r = cli_take_time(cli, OPT_SINCE, &run.since)) >= 0 || (r = cli_take_time(cli, OPT_UNTIL, &run.until)) >= 0 ||
 	    (r = log_find_dir(cli, cli->values[OPT_LOG], run.dir, sizeof(run.dir))) != API_EXIT_OK)
 		return r;
 	policy = policy_of_file(cli, cli->args[0], run.sha256);

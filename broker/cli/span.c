@@ -112,3 +112,13 @@ int64_t cli_parse_time(const char *text, int64_t now) {
 	}
 	return strlen(text) == 5 ? parse_clock(text, now) : parse_rfc3339(text);
 }
+
+int cli_take_time(const struct cli *cli, enum opt opt, int64_t *out) {
+	if (!cli->values[opt])
+		return -1;
+	*out = cli_parse_time(cli->values[opt], (int64_t)time(NULL));
+	if (*out >= 0)
+		return -1;
+	return help_usage_error(cli->command, "--%s is a time like 17:50, +2h, -90d or 2026-03-02T08:00:00+01:00, not \"%s\"", opt_defs[opt].name,
+				cli->values[opt]);
+}
