@@ -232,8 +232,9 @@ static void say_week(const struct week *week, const struct window_zone *zone, st
 	say_zone(zone, out);
 }
 
-static void say_span(struct span s, struct era era, const struct window_zone *zone, struct buf *out) {
-	bool from_begin = s.from == era.from, to_end = s.to == era.to;
+/* edges: where what is beyond was not looked at. */
+static void say_span(struct span s, struct span edges, const struct window_zone *zone, struct buf *out) {
+	bool from_begin = s.from == edges.from, to_end = s.to == edges.to;
 
 	if (!from_begin) {
 		buf_adds(out, to_end ? "from " : "");
@@ -245,10 +246,10 @@ static void say_span(struct span s, struct era era, const struct window_zone *zo
 	windows_say_instant(s.to, zone, out);
 }
 
-static void say_list(const struct spans *in, struct era era, const struct window_zone *zone, struct buf *out) {
+static void say_list(const struct spans *in, struct span edges, const struct window_zone *zone, struct buf *out) {
 	for (size_t i = 0; i < in->n && i < MAX_TOLD; i++) {
 		buf_adds(out, i ? ", " : "");
-		say_span(in->list[i], era, zone, out);
+		say_span(in->list[i], edges, zone, out);
 	}
 	say_zone(zone, out);
 	if (in->n > MAX_TOLD)
@@ -294,7 +295,7 @@ static void say_telling(const struct telling *t, bool first, const struct tellin
 	else if (t->has_week)
 		say_week(&t->week, t->zone, out);
 	else
-		say_list(&t->in, t->era, t->zone, out);
+		say_list(&t->in, (struct span){ first ? t->era.from : INT64_MIN, next ? INT64_MAX : t->era.to }, t->zone, out);
 	if (!first && t->has_week) {
 		buf_adds(out, " from ");
 		windows_say_instant(t->era.from, t->zone, out);
