@@ -131,7 +131,7 @@ static void say_with(const json_t *with, struct buf *out) {
 		return;
 	buf_adds(out, " (");
 	if (!json_object_size(first))
-		buf_adds(out, "asked for plainly");
+		buf_adds(out, "in a plain request");
 	if (justification) {
 		buf_addf(out, "with a justification like \"%s\"", justification);
 		between = ", ";
@@ -168,8 +168,13 @@ static void say_times(const char *times, const char *before, struct buf *out) {
 		buf_addf(out, "%s%s", before, times);
 }
 
+/* One name, of a group, say, is one. */
+static bool are_many(const json_t *change) {
+	return json_array_size(json_object_get(change, "principals")) > 1 && !json_object_get(change, "who");
+}
+
 static void say_gains(const struct diff_words *w, const json_t *change, struct buf *out) {
-	buf_adds(out, json_array_size(json_object_get(change, "principals")) > 1 ? " gain " : " gains ");
+	buf_adds(out, are_many(change) ? " gain " : " gains ");
 	say_accounts(w, change, out);
 	say_times(text(change, "now"), ": ", out);
 	say_with(json_object_get(change, "with"), out);
@@ -177,17 +182,17 @@ static void say_gains(const struct diff_words *w, const json_t *change, struct b
 }
 
 static void say_loses(const struct diff_words *w, const json_t *change, struct buf *out) {
-	const json_t *now = json_object_get(change, "bindingsNow");
+	const json_t *was = json_object_get(change, "bindingsWas"), *now = json_object_get(change, "bindingsNow");
 
-	buf_adds(out, json_array_size(json_object_get(change, "principals")) > 1 ? " lose " : " loses ");
+	buf_adds(out, are_many(change) ? " lose " : " loses ");
 	say_accounts(w, change, out);
 	say_times(text(change, "was"), ", which was there ", out);
 	say_with(json_object_get(change, "with"), out);
-	if (json_array_size(json_object_get(change, "bindingsWas"))) {
+	if (json_array_size(was)) {
 		buf_adds(out, ", given by ");
-		say_list(json_object_get(change, "bindingsWas"), NULL, out);
+		say_list(was, NULL, out);
 	}
-	if (json_array_size(now)) {
+	if (json_array_size(now) && !json_equal(was, now)) {
 		buf_adds(out, ", because of ");
 		say_list(now, NULL, out);
 	}

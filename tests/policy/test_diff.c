@@ -415,8 +415,75 @@ static void test_diff_of_a_policy_that_says_the_same_is_empty(void **state) {
 	}
 }
 
+/* ---- in words ---- */
+
+#define HEAD "version: 1\ngroups:\n  ml: [user:ann@a.example, user:bob@a.example]\nbindings:\n"
+#define RULE(name, who, more) "  - {name: " name ", members: [" who "], serviceAccounts: [sa@p.iam.gserviceaccount.com]" more "}\n"
+#define WHEN(expression) ", condition: {title: t, expression: \"" expression "\"}"
+#define BERLIN(from, to) \
+	WHEN("request.time.getDayOfWeek('Europe/Berlin') in [1, 2, 3, 4, 5] && request.time.getHours('Europe/Berlin') >= " from " && request.time.getHours('Europe/Berlin') < " to)
+#define SA "sa@p.iam.gserviceaccount.com"
+
+static const struct told {
+	const char *was, *now;
+	const char *sentences; /* a line each */
+} told[] = {
+	{ HEAD RULE("a", "user:ann@a.example", ""), HEAD RULE("a", "group:ml", ""), "user:bob@a.example gains " SA ", by a\n" },
+	{ HEAD RULE("a", "user:cat@b.example", ""), HEAD RULE("a", "user:cat@b.example", "") RULE("b", "group:ml", BERLIN("8", "18")),
+	  "group:ml (2 principals) gains " SA ": Mon-Fri 08:00-18:00 Europe/Berlin, by b\n" },
+	{ HEAD RULE("a", "group:ml", "") RULE("b", "user:cat@b.example", ""), HEAD RULE("a", "group:ml", ""),
+	  "user:cat@b.example loses " SA ", given by b\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", "") "denyRules:\n  - {name: stop, deniedPrincipals: [allAuthenticated], exceptionPrincipals: [user:bob@a.example], serviceAccounts: [\"*\"]}\n",
+	  "user:ann@a.example loses " SA ", given by a, because of stop\n" },
+	{ HEAD RULE("a", "group:ml", BERLIN("8", "18")), HEAD RULE("a", "group:ml", BERLIN("7", "20")),
+	  "group:ml (2 principals): " SA ": Mon-Fri 08:00-18:00 Europe/Berlin -> Mon-Fri 07:00-20:00 Europe/Berlin\n" },
+	{ HEAD RULE("a", "group:ml", ", notAfter: 2027-06-30T00:00:00Z"), HEAD RULE("a", "group:ml", ", notAfter: 2027-12-31T00:00:00Z"),
+	  "group:ml (2 principals): " SA ": always until 2027-06-30 00:00 UTC -> always until 2027-12-31 00:00 UTC\n" },
+	{ HEAD RULE("a", "group:ml", BERLIN("8", "18")), HEAD RULE("a", "group:ml", ", notAfter: 2027-06-30T00:00:00Z" BERLIN("8", "18")),
+	  "group:ml (2 principals): " SA ": Mon-Fri 08:00-18:00 Europe/Berlin -> Mon-Fri 08:00-18:00 Europe/Berlin until 2027-06-30 02:00\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("request.time < timestamp('2026-12-24T12:00:00Z') || request.time >= timestamp('2027-01-02T00:00:00Z')")),
+	  "group:ml (2 principals): " SA ": always -> always until 2026-12-24 12:00 UTC; always from 2027-01-02 00:00 UTC\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("request.time.getDate() == 1")),
+	  "group:ml (2 principals): " SA ": always -> 2026-12-01 00:00 to 2026-12-02 00:00 UTC\n" },
+	{ HEAD RULE("a", "group:ml", ", maxLifetime: 30m"), HEAD RULE("a", "group:ml", ", maxLifetime: 90s"),
+	  "group:ml (2 principals): " SA ": at most 30 min -> 1 min 30 s\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", ", scopes: [openid, \"https://www.googleapis.com/auth/drive\"]"),
+	  "group:ml (2 principals): " SA ": gains the scope https://www.googleapis.com/auth/drive, loses the scope https://www.googleapis.com/auth/cloud-platform\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("has(request.justification) && request.justification.startsWith('INC-')")),
+	  "group:ml (2 principals) loses " SA " (in a plain request), given by a\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("false")), HEAD RULE("a", "group:ml", WHEN("request.justification.startsWith('INC-')")),
+	  "group:ml (2 principals) gains " SA " (with a justification like \"INC-\"), by a\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "allAuthenticated", ""),
+	  "anybody else gains " SA ", by a\n" },
+	{ HEAD RULE("a", "group:ml", ", permissions: [getAccessToken, getOpenIdToken]"), HEAD RULE("a", "group:ml", ""),
+	  "group:ml (2 principals) loses " SA " (getOpenIdToken), given by a\n" },
+	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("b", "group:ml", ""), "" },
+};
+
+static void test_diff_tells_it_in_words(void **state) {
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+		struct policy *was = load_policy(str_of(told[i].was)), *now = load_policy(str_of(told[i].now));
+		struct error err = { 0 };
+		json_t *diff = policy_diff(was, now, MONDAY + 12345, MONDAY + 12345 + 31 * DAY, true, &err), *change;
+		struct buf text = BUF_INIT(1 << 16);
+		size_t k;
+
+		assert_non_null(diff);
+		json_array_foreach(json_object_get(diff, "changes"), k, change)
+			buf_addf(&text, "%s\n", json_string_value(json_object_get(change, "sentence")));
+		if (strcmp(text.data ? text.data : "", told[i].sentences))
+			fail_msg("%zu: \"%s\" instead of \"%s\"", i, text.data ? text.data : "", told[i].sentences);
+		buf_fini(&text);
+		json_decref(diff);
+		policy_unref(was);
+		policy_unref(now);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_diff_tells_it_in_words),
 		cmocka_unit_test(test_diff_tells_what_is_so_and_nothing_else),
 		cmocka_unit_test(test_diff_of_a_policy_that_says_the_same_is_empty),
 	};
