@@ -5,7 +5,7 @@
 #include "policy/condition.h"
 #include "policy/diff.h"
 
-#define MAX_DECISIONS 20000000
+#define MAX_DECISIONS 10000000
 #define MAX_ATOMS 500000
 #define MAX_NAMES 8 /* of rules behind one change */
 #define MAX_OPEN 20 /* rules whose conditions ask for what was not tried */
@@ -36,6 +36,7 @@ struct diffing {
 	struct diff_pairs pairs;
 	struct diff_words words;
 	struct diff_stats stats;
+	struct diff_cache cache;
 	struct chunks memory;
 	struct names facts, sets;
 	json_t *fact_list; /* by number */
@@ -149,7 +150,7 @@ static int look_at(struct diffing *d, struct error *err) {
 		error_set(err, ERR_INTERNAL, "out of memory");
 	if (r == 0 && c->may_be_allowed) {
 		note_open(d, c);
-		r = diff_pair(&d->question, c, principal, account, d->permission, &d->stats, found, d, err);
+		r = diff_pair(&d->question, c, principal, account, d->permission, &d->cache, &d->stats, found, d, err);
 	}
 	if (c)
 		diff_concerned_fini(c);
@@ -422,6 +423,7 @@ json_t *policy_diff(const struct policy *was, const struct policy *now, int64_t 
 		json = diff_json(&d, err);
 	diff_pairs_fini(&d.pairs);
 	diff_words_fini(&d.words);
+	diff_cache_fini(&d.cache);
 	names_fini(&d.facts);
 	names_fini(&d.sets);
 	chunks_fini(&d.memory);

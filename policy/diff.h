@@ -97,12 +97,22 @@ struct diff_stats {
 	bool sampled;
 };
 
+/* Instants at which a condition may change: found once for all pairs that it concerns. Zeros are an empty one. */
+struct diff_cache {
+	struct chunks memory;
+	struct names keys;
+	struct universe *found; /* by number of the key; of them the instants alone */
+	uint32_t size;
+};
+void diff_cache_fini(struct diff_cache *cache);
+
 /* Something found of one pair: what is the same for others, as JSON, and an instant at which it is so. */
 typedef int diff_found_fn(const json_t *facts, int64_t at, const struct diff_variant *variant, const struct diff_answer *was,
 			  const struct diff_answer *now, void *arg);
 /* budget: of decisions. -1: memory. */
 int diff_pair(const struct diff_question *question, const struct diff_concerned *concerned, const char *principal, const char *account,
-	      enum policy_permission permission, struct diff_stats *stats, diff_found_fn *found, void *arg, struct error *err);
+	      enum policy_permission permission, struct diff_cache *cache, struct diff_stats *stats, diff_found_fn *found, void *arg,
+	      struct error *err);
 
 /* ---- words (diff_words.c) ---- */
 

@@ -235,26 +235,33 @@ struct policy_query diff_query(const struct diff_variant *v, const char *princip
 struct asking {
 	const struct policy *policy;
 	struct diff_answer *out;
+	const struct rule *longest;
 };
 
 static void saw(void *arg, const struct policy_query *query, const struct verdict *v) {
-	const struct asking *a = arg;
+	struct asking *a = arg;
 	int64_t lifetime = v->rule->max_lifetime_s ? v->rule->max_lifetime_s : a->policy->default_lifetime_s;
 
 	if (v->rule->kind != RULE_BINDING || v->reason != REASON_ALLOWED)
 		return;
 	if (query->lifetime_s && query->lifetime_s < lifetime)
 		lifetime = query->lifetime_s;
-	if (lifetime > a->out->lifetime_s)
+	if (lifetime > a->out->lifetime_s || (lifetime == a->out->lifetime_s && v->rule->index < a->longest->index)) {
 		a->out->lifetime_s = lifetime;
+		a->longest = v->rule;
+	}
 	if (a->out->n_by < ARRAY_SIZE(a->out->by))
 		a->out->by[a->out->n_by++] = v->rule;
 	else
 		a->out->more_by = true;
 }
 
+/*
+ * Whether it is allowed does not depend on how long, and conditions do not see the configuration's ceiling: with a second of it
+ * nobody looks hours ahead for the end of windows.
+ */
 void diff_answer(const struct policy *policy, const struct policy_query *query, struct diff_answer *out) {
-	struct asking asking = { policy, out };
+	struct asking asking = { policy, out, NULL };
 	const struct watcher watcher = { saw, &asking };
 	struct decision decision = { 0 };
 	struct decide d;
@@ -262,9 +269,10 @@ void diff_answer(const struct policy *policy, const struct policy_query *query, 
 	*out = (struct diff_answer){ 0 };
 	if (decide_begin(&d, policy, query, false, &watcher))
 		return;
+	d.q.ceiling_s = 1;
 	decide_run(&d, &decision);
 	out->allow = decision.allow;
-	out->rule = decision.rule;
+	out->rule = decision.allow ? asking.longest->name : decision.rule;
 }
 
 static bool gives_scope(const struct diff_answer *a, const char *scope) {
@@ -548,20 +556,89 @@ static int cells_add(struct cells *cells, struct cell cell) {
 	return 0;
 }
 
-static int find_cells(const struct diff_concerned *c, struct cells *cells, struct diff_stats *stats, struct error *err) {
-	struct universe times = { 0 };
+void diff_cache_fini(struct diff_cache *cache) {
+	for (uint32_t i = 0; i < cache->keys.n; i++)
+		free(cache->found[i].instants);
+	free(cache->found);
+	names_fini(&cache->keys);
+	chunks_fini(&cache->memory);
+	*cache = (struct diff_cache){ 0 };
+}
+
+/* -1: memory. */
+static int cache_find(struct diff_cache *cache, const struct condition *condition, struct era era, const struct universe **out) {
+	const struct rule rule = { .condition = (struct condition *)condition, .not_before = INT64_MIN, .not_after = INT64_MAX };
+	uint32_t before = cache->keys.n, id;
+	struct universe *more;
+	struct error err;
+	char key[80];
+	int n;
+
+	if (before == cache->size) {
+		cache->size = cache->size ? cache->size * 2 : 64;
+		more = realloc(cache->found, cache->size * sizeof(*more));
+		if (!more)
+			return -1;
+		cache->found = more;
+	}
+	n = snprintf(key, sizeof(key), "%p %lld %lld", (const void *)condition_program(condition), (long long)era.from, (long long)era.to);
+	if (names_intern(&cache->keys, &cache->memory, key, (size_t)n, &id) < 0)
+		return -1;
+	*out = &cache->found[id];
+	if (id != before)
+		return 0;
+	cache->found[id] = (struct universe){ 0 };
+	return universe_add_instants_of(&cache->found[id], (const struct rule *const[]){ &rule }, 1, era.from, era.to - 1, &err);
+}
+
+static int add_instant(struct spans *list, int64_t at, struct era era) {
+	return at >= era.from && at < era.to ? spans_add(list, at, at, false) : 0;
+}
+
+static int by_begin(const void *a, const void *b) {
+	int64_t x = ((const struct span *)a)->from, y = ((const struct span *)b)->from;
+
+	return x < y ? -1 : x > y;
+}
+
+/* All instants of an era, in any order, some more than once. */
+static int find_instants(const struct diff_concerned *c, struct era era, struct diff_cache *cache, struct spans *list, struct diff_stats *stats) {
+	const struct universe *found;
+
+	list->n = 0;
+	if (add_instant(list, era.from, era) < 0)
+		return -1;
+	for (size_t i = 0; i < c->n; i++) {
+		if (add_instant(list, c->rules[i]->not_before, era) < 0 || add_instant(list, c->rules[i]->not_after, era) < 0)
+			return -1;
+		if (!c->rules[i]->condition)
+			continue;
+		if (cache_find(cache, c->rules[i]->condition, era, &found) < 0)
+			return -1;
+		stats->sampled |= found->sampled;
+		for (size_t k = 0; k < found->n_instants; k++)
+			if (add_instant(list, found->instants[k], era) < 0)
+				return -1;
+	}
+	qsort(list->list, list->n, sizeof(*list->list), by_begin);
+	return 0;
+}
+
+static int find_cells(const struct diff_concerned *c, struct diff_cache *cache, struct cells *cells, struct diff_stats *stats) {
+	struct spans list = { 0 };
 	int r = 0;
 
 	for (size_t e = 0; e < c->n_eras && r == 0; e++) {
-		times.n_instants = 0;
-		r = universe_add_instants_of(&times, c->rules, c->n, c->eras[e].from, c->eras[e].to - 1, err);
-		for (size_t i = 0; i < times.n_instants && r == 0; i++)
-			r = cells_add(cells, (struct cell){ times.instants[i],
-							    i + 1 < times.n_instants ? times.instants[i + 1] : c->eras[e].to, i > 0 });
+		r = find_instants(c, c->eras[e], cache, &list, stats);
+		for (size_t i = 0, next; i < list.n && r == 0; i = next) {
+			for (next = i + 1; next < list.n && list.list[next].from == list.list[i].from;)
+				next++;
+			r = cells_add(cells, (struct cell){ list.list[i].from, next < list.n ? list.list[next].from : c->eras[e].to, i > 0 });
+		}
 	}
-	stats->sampled |= times.sampled || c->more_eras;
+	spans_fini(&list);
+	stats->sampled |= c->more_eras;
 	stats->instants = cells->n > stats->instants ? cells->n : stats->instants;
-	free(times.instants);
 	return r;
 }
 
@@ -597,10 +674,11 @@ static int report(struct facts *f, diff_found_fn *found, void *arg) {
 }
 
 int diff_pair(const struct diff_question *q, const struct diff_concerned *c, const char *principal, const char *account,
-	      enum policy_permission permission, struct diff_stats *stats, diff_found_fn *found, void *arg, struct error *err) {
+	      enum policy_permission permission, struct diff_cache *cache, struct diff_stats *stats, diff_found_fn *found, void *arg,
+	      struct error *err) {
 	struct facts *facts = calloc(1, sizeof(*facts));
 	struct cells cells = { 0 };
-	int r = facts ? find_cells(c, &cells, stats, err) : -1;
+	int r = facts ? find_cells(c, cache, &cells, stats) : -1;
 
 	if (facts) {
 		facts->question = q;

@@ -51,7 +51,7 @@ static const char *one_name(const struct diff_words *w, const json_t *change) {
 
 	if (n == w->universe->principals.n)
 		return "everybody";
-	for (unsigned turn = 0; turn < 2 && n > 0; turn++) {
+	for (unsigned turn = 0; turn < 2 && n > 1; turn++) {
 		unsigned s = kind && !strcmp(kind, "loses") ? turn : !turn;
 		const struct policy *p = w->universe->policies[s];
 

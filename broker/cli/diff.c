@@ -9,6 +9,7 @@
 #include "hallpass/policy.h"
 
 #define HORIZON_S (31 * 86400)
+#define MAX_CHANGES 200 /* -v prints all */
 
 static const struct kind {
 	const char *change, *mark;
@@ -168,7 +169,10 @@ static void print_diff(const struct cli *cli, const json_t *diff) {
 	size_t i;
 
 	json_array_foreach(changes, i, change)
-		print_change(cli, change);
+		if (i < MAX_CHANGES || cli->values[OPT_VERBOSE])
+			print_change(cli, change);
+	if (json_array_size(changes) > MAX_CHANGES && !cli->values[OPT_VERBOSE])
+		printf("… and %zu changes more (-v or --json)\n", json_array_size(changes) - MAX_CHANGES);
 	if (!json_array_size(changes))
 		printf("%sno difference%s in what is allowed\n", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE));
 	print_rules(cli, json_object_get(diff, "rules"));
