@@ -125,9 +125,13 @@ static void print_looked(const struct cli *cli, const json_t *looked) {
 	add_standing_for(&out, json_object_get(looked, "examples"), "");
 	buf_addf(&out, "; all permissions; %s to %s%s; ", text_of(looked, "from"), text_of(looked, "to"),
 		 json_is_true(json_object_get(looked, "beyond")) ? ", and around what begins or ends for good after that" : "");
-	add_count(&out, number(looked, "pairsLookedAt"), "pair of principals and accounts that a rule which differs concerns", "pairs of principals and accounts that a rule which differs concerns");
-	buf_adds(&out, ", decided ");
-	add_count(&out, number(looked, "decisions"), "time", "times");
+	if (number(looked, "pairs")) {
+		buf_adds(&out, "rules that differ concern ");
+		add_count(&out, number(looked, "pairsLookedAt"), "pair of them, decided ", "pairs of them, decided ");
+		add_count(&out, number(looked, "decisions"), "time", "times");
+	} else {
+		buf_adds(&out, "no rule that differs concerns any of them");
+	}
 	print_folded(cli, COLOR_DIM, &out, 2);
 	buf_fini(&out);
 	buf_adds(&out, "held fixed: no delegates, nothing known of the caller's process and connection, no claims; tried as conditions ask for them: justifications, lifetimes, "
