@@ -47,7 +47,9 @@ void replay_free(struct replay *replay) {
 
 /* ---- the policy of then ---- */
 
-static void then_load(const char *dir, const char *hash, struct then *then) {
+/* It was good when it came in force, which was before it decided. */
+static void then_load(const char *dir, const struct asked *asked, struct then *then) {
+	const char *hash = asked->policy;
 	struct policy_report report = { 0 };
 	char *text = NULL;
 	size_t len;
@@ -57,25 +59,25 @@ static void then_load(const char *dir, const char *hash, struct then *then) {
 	snprintf(then->hash, sizeof(then->hash), "%s", hash);
 	if (version_read(dir, hash, &text, &len, &then->err) < 0)
 		return;
-	policy_load(hash, (struct str){ text, len }, &zonefile_host, 0, &then->policy, &report, &then->err);
+	policy_load(hash, (struct str){ text, len }, &zonefile_host, asked->query.now, &then->policy, &report, &then->err);
 	policy_report_fini(&report);
 	free(text);
 }
 
-static struct then *then_find(struct replay *replay, const char *hash) {
+static struct then *then_find(struct replay *replay, const struct asked *asked) {
 	struct then *oldest = &replay->thens[0];
 
 	for (size_t i = 0; i < N_THEN; i++) {
 		struct then *then = &replay->thens[i];
 
-		if (!strcmp(then->hash, hash) && then->used) {
+		if (!strcmp(then->hash, asked->policy) && then->used) {
 			then->used = ++replay->turn;
 			return then;
 		}
 		if (then->used < oldest->used)
 			oldest = then;
 	}
-	then_load(replay->dir, hash, oldest);
+	then_load(replay->dir, asked, oldest);
 	oldest->used = ++replay->turn;
 	return oldest;
 }
@@ -127,7 +129,7 @@ static unsigned changes_of(const struct asked *asked, const struct decision *now
 
 void replay_one(struct replay *replay, const struct asked *asked, struct replayed *out) {
 	bool same_policy = !strcmp(asked->policy, replay->hash);
-	struct then *then = same_policy ? NULL : then_find(replay, asked->policy);
+	struct then *then = same_policy ? NULL : then_find(replay, asked);
 	const struct policy *policy = same_policy ? replay->policy : then->policy;
 
 	*out = (struct replayed){ .why = "" };

@@ -166,32 +166,71 @@ static void say_got(struct buf *b, const struct decision *decision) {
 		buf_addf(b, " (%s)", decision_reason_name(decision->reason));
 }
 
-static void run_test(struct document *d, const struct test *test) {
-	struct buf expected = BUF_INIT(512), got = BUF_INIT(512), why = BUF_INIT(4096);
-	struct decision decision;
+static void fail(struct document *d, const struct test *test, const struct decision *decision, struct policy_check *check) {
+	struct buf message = BUF_INIT(2048), why = BUF_INIT(4096);
 
-	policy_decide(d->policy, &test->asked.q, &decision);
-	d->report->tests_run++;
-	if (as_expected(test, &decision))
-		return;
 	d->report->tests_failed++;
-	say_expected(&expected, test);
-	say_got(&got, &decision);
-	if (!decision.allow)
-		policy_denial_message(d->policy, &test->asked.q, &decision, &why);
-	if (expected.data && got.data)
-		document_error(d, test->node, "test-failed", buf_ok(&why) ? why.data : NULL,
-			       "test \"%.80s\": expected %s, got %s", test->name, expected.data, got.data);
+	buf_adds(&message, "expected ");
+	say_expected(&message, test);
+	buf_adds(&message, ", got ");
+	say_got(&message, decision);
+	if (!decision->allow)
+		policy_denial_message(d->policy, &test->asked.q, decision, &why);
+	check->good = false;
+	check->id = "test-failed";
+	check->message = message.data;
+	check->fix = buf_ok(&why) ? why.data : NULL;
+	if (message.data)
+		document_error(d, test->node, check->id, check->fix, "test \"%.80s\": %s", test->name, message.data);
 	else
 		d->no_memory = true;
-	buf_fini(&expected);
-	buf_fini(&got);
+	watch_ended(d, check);
+	buf_fini(&message);
 	buf_fini(&why);
 }
 
+/* The rule that decided it is touched. */
+static void run_test(struct document *d, const struct test *test, bool *touched) {
+	struct policy_check check = { .kind = POLICY_CHECK_TEST, .name = test->name, .line = test->node->line,
+				      .column = test->node->column, .good = true };
+	struct decision decision;
+
+	watch_begins(d, &check);
+	policy_decide(d->policy, &test->asked.q, &decision);
+	d->report->tests_run++;
+	if (decision.rule)
+		touched[names_find(&d->rule_names, decision.rule, strlen(decision.rule))] = true;
+	if (as_expected(test, &decision))
+		watch_ended(d, &check);
+	else
+		fail(d, test, &decision, &check);
+}
+
+static void tell_untouched(const struct document *d, const struct rule_set *set, const bool *touched) {
+	static const char *const kinds[] = { [RULE_BINDING] = "binding", [RULE_DENY] = "deny rule" };
+
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct rule *rule = &set->rules[i];
+
+		if (!touched[names_find(&d->rule_names, rule->name, strlen(rule->name))])
+			d->watch->untouched(d->watch->arg, kinds[rule->kind], rule->name, rule->line, rule->column);
+	}
+}
+
 void tests_run(struct document *d) {
+	bool *touched = calloc(d->rule_names.n + 1, sizeof(*touched));
+
+	if (!touched) {
+		d->no_memory = true;
+		return;
+	}
 	for (size_t i = 0; i < d->n_tests; i++)
-		run_test(d, &d->tests[i]);
+		run_test(d, &d->tests[i], touched);
+	if (d->watch && d->watch->untouched) {
+		tell_untouched(d, &d->policy->bindings, touched);
+		tell_untouched(d, &d->policy->denials, touched);
+	}
+	free(touched);
 }
 
 void tests_free(struct document *d) {

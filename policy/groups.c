@@ -201,6 +201,19 @@ void read_members(struct document *d, const struct yaml_node *node, const char *
 	*out = document_take_entries(d, node);
 }
 
+void read_member_or_members(struct document *d, const struct yaml_node *node, const char *what, struct ids *out) {
+	uint32_t subject, group;
+
+	if (node->kind == YAML_LIST) {
+		read_members(d, node, what, out);
+		return;
+	}
+	subject = read_member(d, node, &group);
+	if (subject != NO_ID)
+		document_add_id(d, &d->ids, subject);
+	*out = document_take_ids(d);
+}
+
 /* ---- groups ---- */
 
 static void declare_groups(struct document *d, const struct yaml_node *node) {

@@ -217,19 +217,23 @@ static bool strays(struct universe *u, struct patterns *all, const struct patter
 	return false;
 }
 
+bool universe_account(const struct pattern *p, unsigned attempt, char email[MAX_EMAIL]) {
+	static const char *const middles[UNIVERSE_ATTEMPTS] = { "example", "other", "some-1", "any-thing", "x7", "q" };
+	const char *domain = p->suffix.n && memchr(p->suffix.p, '@', p->suffix.n) ? "" : "@elsewhere.iam.gserviceaccount.com";
+	char account[3 * MAX_EMAIL];
+
+	snprintf(account, sizeof(account), "%.*s%s%.*s%s", (int)p->prefix.n, p->prefix.p, middles[attempt], (int)p->suffix.n,
+		 p->suffix.p, domain);
+	return email_canonical(account, email);
+}
+
 /* An account that this pattern matches, and no narrower one. */
 static int add_example(struct universe *u, struct patterns *all, const struct pattern *p, const char *stands_for) {
-	static const char *const middles[] = { "example", "other", "some-1", "any-thing", "x7", "q" };
-	const char *domain = memchr(p->suffix.p, '@', p->suffix.n) ? "" : "@elsewhere.iam.gserviceaccount.com";
-	char account[3 * MAX_EMAIL], email[MAX_EMAIL];
+	char email[MAX_EMAIL];
 
-	for (size_t i = 0; i < ARRAY_SIZE(middles); i++) {
-		snprintf(account, sizeof(account), "%.*s%s%.*s%s", (int)p->prefix.n, p->prefix.p, middles[i], (int)p->suffix.n,
-			 p->suffix.p, domain);
-		if (!email_canonical(account, email) || is_taken(u, email) || strays(u, all, p, str_of(email)))
-			continue;
-		return add(u, &u->accounts, email, stands_for);
-	}
+	for (unsigned i = 0; i < UNIVERSE_ATTEMPTS; i++)
+		if (universe_account(p, i, email) && !is_taken(u, email) && !strays(u, all, p, str_of(email)))
+			return add(u, &u->accounts, email, stands_for);
 	u->sampled = true;
 	return 0;
 }

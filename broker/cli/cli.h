@@ -219,4 +219,5 @@ int cmd_policy_lints(struct cli *cli);
 int cmd_policy_schema(struct cli *cli);
 int cmd_policy_replay(struct cli *cli);
 int cmd_policy_diff(struct cli *cli);
+int cmd_policy_test(struct cli *cli);
 int cmd_log(struct cli *cli);
