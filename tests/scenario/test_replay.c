@@ -129,6 +129,17 @@ static void ask_in_every_way(void) {
 	session_leave(&s);
 }
 
+/* What an invariant forbids was allowed once, long before the policy came in force. */
+static void test_replay_proves_requests_under_a_policy_with_invariants(void **state) {
+	(void)state;
+	world_policy(&w, POLICY(BINDING("over", SA_DEV, ", notAfter: 2020-01-01T00:00:00Z") BINDING("label", SA_LABEL, ""))
+			 "invariants:\n  - {name: nobody is dev, never: {principal: allAuthenticated, serviceAccount: " SA_DEV "}}\n");
+	world_daemon(&w);
+	token(SA_LABEL, "", 200);
+	token(SA_DEV, "", 403);
+	assert_as_recorded(POLICY(BINDING("over", SA_DEV, ", notAfter: 2020-01-01T00:00:00Z") BINDING("label", SA_LABEL, "")), 1, 1);
+}
+
 static void test_replay_under_the_same_policy_is_what_was_recorded(void **state) {
 	const char *yaml = all_attributes();
 
@@ -288,6 +299,7 @@ static void test_replay_refuses_what_cannot_be_compared(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_replay_under_the_same_policy_is_what_was_recorded),
+		SCENARIO(test_replay_proves_requests_under_a_policy_with_invariants),
 		SCENARIO(test_replay_knows_the_limits_of_then),
 		SCENARIO(test_replay_proves_requests_under_the_policies_of_then),
 		SCENARIO(test_replay_tells_who_would_lose_and_gain_what),
