@@ -23,10 +23,11 @@ struct atom {
 	uint32_t who;	   /* class; then a set of classes */
 	uint32_t account;  /* then a set of accounts */
 	uint32_t permissions; /* bits */
-	uint32_t witness;  /* class << 0 of it … */
-	uint32_t witness_account;
-	uint32_t witness_permission;
-	int64_t at;
+	struct {
+		uint32_t class, account;
+		enum policy_permission permission;
+		int64_t at;
+	} witness;
 	struct some_names *names[2];
 };
 
@@ -104,7 +105,7 @@ static int found(const json_t *json, int64_t at, const struct diff_variant *vari
 	free(key);
 	if (fact == json_array_size(d->fact_list))
 		json_array_append_new(d->fact_list, json_deep_copy(json));
-	d->atoms[d->n] = (struct atom){ fact, d->class, d->account, 1u << d->permission, d->class, d->account, (uint32_t)d->permission, at,
+	d->atoms[d->n] = (struct atom){ fact, d->class, d->account, 1u << d->permission, { d->class, d->account, d->permission, at },
 					{ names_of(d, was->rule), names_of(d, now->rule) } };
 	return d->atoms[d->n].names[0] && d->atoms[d->n].names[1] ? (d->n++, 0) : -1;
 }
@@ -239,17 +240,14 @@ static int set_of(struct diffing *d, const struct atom *atoms, size_t n, field_f
 
 static int merge(struct diffing *d, int (*by)(const void *, const void *), field_fn *field) {
 	size_t n = 0, end;
-	uint32_t set = 0;
 
 	if (d->n)
 		qsort(d->atoms, d->n, sizeof(*d->atoms), by);
 	for (size_t i = 0; i < d->n; i = end) {
 		struct atom one = d->atoms[i];
 
-		for (end = i + 1; end < d->n && same_but(&d->atoms[i], &d->atoms[end], field); end++) {
+		for (end = i + 1; end < d->n && same_but(&d->atoms[i], &d->atoms[end], field); end++)
 			absorb(&one, &d->atoms[end]);
-			set |= *field(&d->atoms[end]);
-		}
 		if (field == permissions) {
 			for (size_t k = i; k < end; k++)
 				one.permissions |= d->atoms[k].permissions;
@@ -330,9 +328,9 @@ static json_t *time_json(int64_t at) {
 
 /* A request that both policies can be asked about. */
 static json_t *witness_json(const struct diffing *d, const struct atom *a, const json_t *with) {
-	json_t *json = json_pack("{s:s, s:s, s:s, s:o}", "principal", d->u->principals.items[d->pairs.classes[a->witness].first].name,
-				 "serviceAccount", d->u->accounts.items[a->witness_account].name, "permission",
-				 permission_name((enum policy_permission)a->witness_permission), "time", time_json(a->at));
+	json_t *json = json_pack("{s:s, s:s, s:s, s:o}", "principal", d->u->principals.items[d->pairs.classes[a->witness.class].first].name,
+				 "serviceAccount", d->u->accounts.items[a->witness.account].name, "permission",
+				 permission_name(a->witness.permission), "time", time_json(a->witness.at));
 
 	if (json && json_array_size(with))
 		json_object_update(json, json_array_get(with, 0));

@@ -130,7 +130,7 @@ static bool week_fits(const struct week *week, const struct spans *in, struct er
 	return true;
 }
 
-/* From the whole days; then all must fit. */
+/* From the whole days, at least one of each name; then all must fit. */
 static bool week_find(struct week *week, const struct spans *in, struct era era, const struct window_zone *zone) {
 	struct look_at_day l;
 
@@ -143,6 +143,9 @@ static bool week_find(struct week *week, const struct spans *in, struct era era,
 		week->days[l.weekday] = l.day;
 		week->days[l.weekday].known = true;
 	}
+	for (size_t i = 0; i < 7; i++)
+		if (!week->days[i].known)
+			return false;
 	return week_fits(week, in, era, zone);
 }
 

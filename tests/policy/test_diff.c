@@ -293,13 +293,24 @@ static void assert_told_as_it_is(struct grid *g, const char *principal, const ch
 	}
 }
 
+/* Its ends, and some instants within. */
+static void check_era(struct grid *g, const char *principal, const char *account, int permission, struct era era, const struct diff_variant *v) {
+	assert_told_as_it_is(g, principal, account, permission, era.from, v);
+	assert_told_as_it_is(g, principal, account, permission, era.to - 1, v);
+	for (int i = 0; i < 5; i++)
+		assert_told_as_it_is(g, principal, account, permission, era.from + rnd((unsigned)(era.to - era.from)), v);
+}
+
 static void check_pair(struct grid *g, const char *principal, const char *account, int permission) {
 	struct diff_concerned *c = malloc(sizeof(*c));
 
 	assert_int_equal(diff_concern(c, &g->question, principal, account, (enum policy_permission)permission), 0);
-	for (size_t v = 0; c->may_be_allowed && v < c->n_variants; v++)
+	for (size_t v = 0; c->may_be_allowed && v < c->n_variants; v++) {
 		for (size_t i = 0; i < g->u->n_instants; i++)
 			assert_told_as_it_is(g, principal, account, permission, g->u->instants[i], &c->variants[v]);
+		for (size_t e = 1; e < c->n_eras; e++)
+			check_era(g, principal, account, permission, c->eras[e], &c->variants[v]);
+	}
 	diff_concerned_fini(c);
 	free(c);
 }
@@ -348,8 +359,8 @@ static void grid_begin(struct grid *g, const struct model *was, const struct mod
 	write_model(now, &g->texts[1]);
 	for (size_t s = 0; s < 2; s++)
 		g->policies[s] = load_policy((struct str){ g->texts[s].data, g->texts[s].len });
-	g->question = (struct diff_question){ { g->policies[0], g->policies[1] }, MONDAY + 12345, MONDAY + days * DAY, false };
-	g->diff = policy_diff(g->policies[0], g->policies[1], g->question.from, g->question.to, false, &err);
+	g->question = (struct diff_question){ { g->policies[0], g->policies[1] }, MONDAY + 12345, MONDAY + days * DAY, rnd(3) == 0 };
+	g->diff = policy_diff(g->policies[0], g->policies[1], g->question.from, g->question.to, g->question.beyond, &err);
 	assert_non_null(g->diff);
 	assert_int_equal(universe_new((const struct policy *const *)g->policies, 2, &g->u, &err), 0);
 	assert_int_equal(universe_add_instants(g->u, g->question.from, g->question.to - 1, &err), 0);
