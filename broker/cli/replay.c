@@ -260,11 +260,13 @@ static void consider(struct str text, uint64_t index, void *arg) {
 static void add_period(const struct run *run, struct buf *out) {
 	int64_t span = run->last - run->first;
 
+	if (span < 60)
+		return;
 	buf_adds(out, " in ");
 	if (span >= 2 * 86400)
 		buf_addf(out, "%lld days", (long long)((span + 86399) / 86400));
 	else
-		out_span(span > 0 ? span : 1, out);
+		out_span(span, out);
 }
 
 static void add_range(struct buf *out, int64_t min, int64_t max) {

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
+#include "tests/lib/journaldir.h"
 #include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
@@ -151,7 +152,7 @@ static void test_replay_under_the_same_policy_is_what_was_recorded(void **state)
 	/* Whose process it was is in the record, not in the asking. */
 	write_new(yaml);
 	assert_int_equal(CLI("policy", "replay", new_path), 0);
-	assert_says("of 5 issuances and 6 refusals in ");
+	assert_says("of 5 issuances and 6 refusals");
 	assert_says(" none would be decided otherwise\n");
 	assert_int_equal(world_stop(&w, SIGTERM), 0);
 	assert_as_recorded(yaml, 5, 6); /* no broker is needed */
@@ -294,6 +295,33 @@ static void test_replay_refuses_what_cannot_be_compared(void **state) {
 	assert_int_equal(CLI("policy", "replay"), 64);
 }
 
+#define RECORD(request) \
+	"{\"type\":\"denied\",\"time\":\"2026-03-20T12:00:00.000Z\",\"request\":\"" request "\",\"principal\":\"" ME "\",\"permission\":" \
+	"\"iam.serviceAccounts.getAccessToken\",\"target\":\"" SA_PROD "\",\"decision\":\"DENY\",\"reason\":\"NO_BINDING\",\"policy\":\"ab\"}"
+
+/* What stands before the damage is told, and that it is not all; records of before a hallpassd that knew of replay are named. */
+static void test_replay_of_a_damaged_record_says_so(void **state) {
+	struct scan_position at = { 0 };
+	struct journaldir d;
+
+	(void)state;
+	write_new(NEW);
+	journaldir_make(&d);
+	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
+	journaldir_frame(&d, &at, RECORD("r-1"));
+	assert_int_equal(CLI("policy", "replay", new_path, "--log", d.path, "--color", "never"), 0);
+	assert_says("of 1 refusal 1 would now be allowed:\n");
+	assert_says("1 request is compared with its record alone: \"ab\" is no SHA-256 in hex\n");
+	assert_says("1 record is of an earlier hallpassd, which did not write down at which instant it decided, under which limits\n");
+	journaldir_frame(&d, &at, RECORD("r-2"));
+	journaldir_flip(&d, 1, at.offset - 100);
+	journaldir_frame(&d, &at, RECORD("r-3"));
+	assert_int_equal(CLI("policy", "replay", new_path, "--log", d.path, "--color", "never"), 70);
+	assert_says("of 1 refusal 1 would now be allowed:\n");
+	assert_non_null(strstr(err, "hallpass: corrupt: "));
+	journaldir_remove(&d);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -304,6 +332,7 @@ int main(void) {
 		SCENARIO(test_replay_proves_requests_under_the_policies_of_then),
 		SCENARIO(test_replay_tells_who_would_lose_and_gain_what),
 		SCENARIO(test_replay_of_a_while_and_one_by_one),
+		SCENARIO(test_replay_of_a_damaged_record_says_so),
 		SCENARIO(test_replay_refuses_what_cannot_be_compared),
 	};
 
