@@ -76,7 +76,7 @@ static struct spans spans_in(const struct spans *spans, struct era era) {
 		from++;
 	for (to = from; to < spans->n && spans->list[to].from < era.to;)
 		to++;
-	return (struct spans){ .list = spans->list + from, .n = to - from };
+	return (struct spans){ .list = from < to ? spans->list + from : NULL, .n = to - from };
 }
 
 /* False: too many windows. */
