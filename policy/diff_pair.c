@@ -601,6 +601,21 @@ static int by_begin(const void *a, const void *b) {
 	return x < y ? -1 : x > y;
 }
 
+/* request.time + request.lifetime < timestamp(…) changes before the constant, by the lifetime that is asked for. */
+static int add_earlier(const struct diff_concerned *c, const struct condition *condition, struct era era, struct spans *list) {
+	struct boundaries b = { .from = era.from, .limit = era.to + POLICY_MAX_LIFETIME };
+
+	if (!condition_is_about(condition, CONDITION_LIFETIME))
+		return 0;
+	constants_of(cel_program_root(condition_program(condition)), &b);
+	for (size_t i = 0; i < b.n; i++)
+		for (size_t v = 0; v < c->n_variants; v++)
+			if (c->variants[v].lifetime_s && (add_instant(list, b.at[i] - c->variants[v].lifetime_s, era) < 0 ||
+							  add_instant(list, b.at[i] - c->variants[v].lifetime_s + 1, era) < 0))
+				return -1;
+	return 0;
+}
+
 /* All instants of an era, in any order, some more than once. */
 static int find_instants(const struct diff_concerned *c, struct era era, struct diff_cache *cache, struct spans *list, struct diff_stats *stats) {
 	const struct universe *found;
@@ -619,6 +634,8 @@ static int find_instants(const struct diff_concerned *c, struct era era, struct 
 		for (size_t k = 0; k < found->n_instants; k++)
 			if (add_instant(list, found->instants[k], era) < 0)
 				return -1;
+		if (add_earlier(c, c->rules[i]->condition, era, list) < 0)
+			return -1;
 	}
 	qsort(list->list, list->n, sizeof(*list->list), by_begin);
 	return 0;
