@@ -14,6 +14,7 @@
 #include "tests/policy/load.h"
 
 #define DAY 86400
+#define FAR_AWAY 1814313600 /* 2027-06-30T00:00:00Z */
 #define MONDAY 1795392000 /* 2026-11-23T00:00:00Z */
 
 static unsigned seed;
@@ -301,6 +302,8 @@ static void assert_told_as_it_is(struct grid *g, const char *principal, const ch
 static void check_era(struct grid *g, const char *principal, const char *account, int permission, struct era era, const struct diff_variant *v) {
 	assert_told_as_it_is(g, principal, account, permission, era.from, v);
 	assert_told_as_it_is(g, principal, account, permission, era.to - 1, v);
+	if (era.from == FAR_AWAY) /* request.time + duration("90m") is there before it */
+		assert_told_as_it_is(g, principal, account, permission, era.from - 3600, v);
 	for (int i = 0; i < 5; i++)
 		assert_told_as_it_is(g, principal, account, permission, era.from + rnd((unsigned)(era.to - era.from)), v);
 }
