@@ -5,9 +5,9 @@
  *
  * diff_rules.c finds the rules that one policy has and the other has not, and from them the principals and accounts
  * whom a difference may concern; what no such rule concerns is decided by the same rules in both. Those pairs alone are
- * then decided under both policies (diff_pair.c), by the code of decisions itself, at every instant at which an answer may change
- * and with every justification, lifetime, surface and scopes that the conditions in question seem to ask for. What comes out alike is merged
- * (diff.c) and told (diff_words.c).
+ * then decided under both policies (diff_pair.c), by the code of decisions itself, at every instant at which an answer may change and with
+ * every justification, lifetime, surface and scopes that the conditions in question seem to ask for (diff_concern.c). What comes out
+ * alike is merged (diff.c) and told (diff_words.c).
  */
 
 #include "policy/decide.h"
@@ -40,7 +40,7 @@ struct diff_pairs {
 int diff_pairs_find(const struct universe *universe, struct diff_pairs *out, struct error *err);
 void diff_pairs_fini(struct diff_pairs *pairs);
 
-/* ---- one pair (diff_pair.c) ---- */
+/* ---- whom and what a pair is asked about (diff_concern.c) ---- */
 
 /* A way to ask. The rest is as in diff_query(). */
 struct diff_variant {
@@ -73,6 +73,37 @@ int diff_concern(struct diff_concerned *concerned, const struct diff_question *q
 		 enum policy_permission permission);
 void diff_concerned_fini(struct diff_concerned *concerned);
 
+/* Instants at which a condition may change: found once for all pairs that it concerns. Zeros are an empty one. */
+struct diff_cache {
+	struct chunks memory;
+	struct names keys;
+	struct universe *found; /* by number of the key; of them the instants alone */
+	uint32_t size;
+};
+void diff_cache_fini(struct diff_cache *cache);
+
+struct diff_stats {
+	uint64_t decisions;
+	size_t instants; /* at most, of one pair */
+	bool sampled;
+};
+
+/* What stands between two instants: everywhere in it the answers are the same. */
+struct diff_cell {
+	int64_t from, to;
+	bool joins; /* it does not begin an era */
+};
+
+struct diff_cells {
+	struct diff_cell *list;
+	size_t n, size;
+};
+
+/* Adds the cells of all eras. -1: memory. */
+int diff_cells_find(const struct diff_concerned *concerned, struct diff_cache *cache, struct diff_cells *cells, struct diff_stats *stats);
+
+/* ---- one pair (diff_pair.c) ---- */
+
 /* Everything else is absent, and nobody's process is known. */
 struct policy_query diff_query(const struct diff_variant *variant, const char *principal, const char *account,
 			       enum policy_permission permission, int64_t at);
@@ -90,21 +121,6 @@ struct diff_answer {
 void diff_answer(const struct policy *policy, const struct policy_query *query, struct diff_answer *out);
 /* Whether one gives a scope that the other does not. False for permissions that have none. */
 bool diff_scopes_differ(const struct diff_answer *was, const struct diff_answer *now, enum policy_permission permission);
-
-struct diff_stats {
-	uint64_t decisions;
-	size_t instants; /* at most, of one pair */
-	bool sampled;
-};
-
-/* Instants at which a condition may change: found once for all pairs that it concerns. Zeros are an empty one. */
-struct diff_cache {
-	struct chunks memory;
-	struct names keys;
-	struct universe *found; /* by number of the key; of them the instants alone */
-	uint32_t size;
-};
-void diff_cache_fini(struct diff_cache *cache);
 
 /* Something found of one pair: what is the same for others, as JSON, and an instant at which it is so. */
 typedef int diff_found_fn(const json_t *facts, int64_t at, const struct diff_variant *variant, const struct diff_answer *was,
