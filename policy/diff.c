@@ -4,6 +4,7 @@
 #include "hallpass/cleanup.h"
 #include "policy/condition.h"
 #include "policy/diff.h"
+#include "policy/explain.h"
 
 #define MAX_DECISIONS 10000000
 #define MAX_ATOMS 500000
@@ -314,16 +315,6 @@ static json_t *names_json(const struct some_names *names) {
 	if (names->more)
 		json_array_append_new(list, json_string("…"));
 	return list;
-}
-
-static json_t *time_json(int64_t at) {
-	struct buf text = BUF_INIT(64);
-	json_t *json;
-
-	buf_add_time(&text, at);
-	json = json_string(text.data ? text.data : "");
-	buf_fini(&text);
-	return json;
 }
 
 /* A request that both policies can be asked about. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
 #include "policy/diff.h"
+#include "policy/explain.h"
 #include "policy/scopes.h"
 
 #define MAX_KINDS 4	  /* different lifetimes, and scopes, of one pair in the course of time */
@@ -213,16 +214,6 @@ static json_t *windows_json(const struct facts *f, const struct spans *spans) {
 	json_t *json;
 
 	windows_say(spans, c->eras, c->n_eras, c->zones, c->n_zones, &text);
-	json = json_string(text.data ? text.data : "");
-	buf_fini(&text);
-	return json;
-}
-
-static json_t *time_json(int64_t at) {
-	struct buf text = BUF_INIT(64);
-	json_t *json;
-
-	buf_add_time(&text, at);
 	json = json_string(text.data ? text.data : "");
 	buf_fini(&text);
 	return json;

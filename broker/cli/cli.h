@@ -158,6 +158,8 @@ int out_json(const json_t *json); /* pretty on a terminal, a line else; EX_OK */
 void out_span(int64_t seconds, struct buf *out); /* "14m", "1h 30m", "45s" */
 /* Local time, as short as it is clear: "17:50", "Fri 17:50", "2027-01-04 00:00"; seconds where it is near. */
 void out_when(int64_t at, int64_t now, struct buf *out);
+void out_number(int64_t n, struct buf *out);						     /* "3,412" */
+void out_count(int64_t n, const char *one, const char *many, struct buf *out); /* "1 binding", "3,412 bindings" */
 size_t out_width(int fd); /* columns of the terminal; 0: it is none, and nothing is folded */
 void out_folded(FILE *f, int indent, const char *text); /* by words, for a terminal; ends the line */
 enum mark { MARK_GOOD, MARK_BAD, MARK_NEUTRAL };

@@ -101,10 +101,6 @@ static void print_rules(const struct cli *cli, const json_t *rules) {
 
 /* --- what was looked at */
 
-static void add_count(struct buf *out, long long n, const char *one, const char *many) {
-	buf_addf(out, "%lld %s", n, n == 1 ? one : many);
-}
-
 static void add_standing_for(struct buf *out, const json_t *list, const char *nothing) {
 	for (size_t i = 0; i < json_array_size(list) && i < 3; i++)
 		buf_addf(out, "%s%s", i ? ", " : ", among them one for ", text_of(json_array_get(list, i), "standsFor"));
@@ -118,17 +114,17 @@ static void print_looked(const struct cli *cli, const json_t *looked) {
 	struct buf out = BUF_INIT(65536);
 
 	buf_adds(&out, "looked at: ");
-	add_count(&out, number(looked, "principals"), "principal", "principals");
+	out_count(number(looked, "principals"), "principal", "principals", &out);
 	add_standing_for(&out, json_object_get(looked, "strangers"), "");
 	buf_adds(&out, "; ");
-	add_count(&out, number(looked, "serviceAccounts"), "account", "accounts");
+	out_count(number(looked, "serviceAccounts"), "account", "accounts", &out);
 	add_standing_for(&out, json_object_get(looked, "examples"), "");
 	buf_addf(&out, "; all permissions; %s to %s%s; ", text_of(looked, "from"), text_of(looked, "to"),
 		 json_is_true(json_object_get(looked, "beyond")) ? ", and around what begins or ends for good after that" : "");
 	if (number(looked, "pairs")) {
 		buf_adds(&out, "rules that differ concern ");
-		add_count(&out, number(looked, "pairsLookedAt"), "pair of them, decided ", "pairs of them, decided ");
-		add_count(&out, number(looked, "decisions"), "time", "times");
+		out_count(number(looked, "pairsLookedAt"), "pair of them, decided ", "pairs of them, decided ", &out);
+		out_count(number(looked, "decisions"), "time", "times", &out);
 	} else {
 		buf_adds(&out, "no rule that differs concerns any of them");
 	}

@@ -374,11 +374,6 @@ static long long number(const json_t *object, const char *key) {
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/* "1 binding", "3 bindings" */
-static void add_count(struct buf *out, long long n, const char *one, const char *many) {
-	buf_addf(out, "%lld %s", n, n == 1 ? one : many);
-}
-
 static void say_broker(const json_t *s, struct buf *out) {
 	buf_addf(out, "hallpassd %s, pid %lld, up ", text_of(s, "version"), number(s, "pid"));
 	out_span(number(s, "uptime"), out);
@@ -389,8 +384,8 @@ static void say_policy(const json_t *s, struct buf *out) {
 	int64_t now = (int64_t)time(NULL), at = cli_parse_time(text_of(policy, "loadedAt"), now);
 
 	buf_addf(out, "%s  %.12s…  ", text_of(policy, "file"), text_of(policy, "sha256"));
-	add_count(out, number(policy, "bindings"), "binding, ", "bindings, ");
-	add_count(out, number(policy, "denyRules"), "deny rule, loaded ", "deny rules, loaded ");
+	out_count(number(policy, "bindings"), "binding, ", "bindings, ", out);
+	out_count(number(policy, "denyRules"), "deny rule, loaded ", "deny rules, loaded ", out);
 	out_when(at, now, out);
 }
 
@@ -403,7 +398,7 @@ static void say_record(const json_t *s, struct buf *out) {
 
 	buf_addf(out, "%s  %s, ", text_of(audit, "directory"),
 		 json_is_true(json_object_get(audit, "healthy")) ? "healthy" : "NOT HEALTHY");
-	add_count(out, number(audit, "nextIndex"), "record, ", "records, ");
+	out_count(number(audit, "nextIndex"), "record, ", "records, ", out);
 	buf_addf(out, "%lld MiB free", number(audit, "freeBytes") >> 20);
 	if (*text_of(audit, "problem"))
 		buf_addf(out, ": %s", text_of(audit, "problem"));
@@ -413,9 +408,9 @@ static void say_tokens(const json_t *s, struct buf *out) {
 	const json_t *tokens = json_object_get(s, "tokens");
 
 	buf_addf(out, "%lld cached; ", number(tokens, "cached"));
-	add_count(out, number(tokens, "hits"), "hit, ", "hits, ");
-	add_count(out, number(tokens, "misses"), "miss, ", "misses, ");
-	add_count(out, number(tokens, "calls"), "call to Google, ", "calls to Google, ");
+	out_count(number(tokens, "hits"), "hit, ", "hits, ", out);
+	out_count(number(tokens, "misses"), "miss, ", "misses, ", out);
+	out_count(number(tokens, "calls"), "call to Google, ", "calls to Google, ", out);
 	buf_addf(out, "%lld failed", number(tokens, "failures"));
 }
 
@@ -423,7 +418,7 @@ static void say_connections(const json_t *s, struct buf *out) {
 	const json_t *conns = json_object_get(s, "connections");
 
 	buf_addf(out, "%lld open, ", number(conns, "open"));
-	add_count(out, number(conns, "requests"), "request, ", "requests, ");
+	out_count(number(conns, "requests"), "request, ", "requests, ", out);
 	buf_addf(out, "%lld refused", number(conns, "refused"));
 }
 

@@ -48,21 +48,6 @@ struct run {
 
 /* --- words */
 
-/* "3,412" */
-static void add_number(struct buf *out, size_t n) {
-	if (n >= 1000) {
-		add_number(out, n / 1000);
-		buf_addf(out, ",%03zu", n % 1000);
-	} else {
-		buf_addf(out, "%zu", n);
-	}
-}
-
-static void add_count(struct buf *out, size_t n, const char *one, const char *many) {
-	add_number(out, n);
-	buf_addf(out, " %s", n == 1 ? one : many);
-}
-
 static void add_time(struct buf *out, int64_t at) {
 	time_t t = (time_t)at;
 	struct tm tm;
@@ -280,7 +265,7 @@ static void add_range(struct buf *out, int64_t min, int64_t max) {
 static void print_group(struct table *t, const struct tally_group *g) {
 	struct buf count = BUF_INIT(64), when = BUF_INIT(256), why = BUF_INIT(16384);
 
-	add_number(&count, g->count);
+	out_number(g->count, &count);
 	add_time(&when, g->first);
 	if (g->last != g->first) {
 		buf_adds(&when, " to ");
@@ -324,8 +309,8 @@ static void print_groups(const struct run *run, enum replay_change change, struc
 	table_print(t);
 	if (!more)
 		return;
-	add_count(&rest, more, "line more, of ", "lines more, of ");
-	add_count(&rest, requests, "request", "requests");
+	out_count(more, "line more, of ", "lines more, of ", &rest);
+	out_count(requests, "request", "requests", &rest);
 	printf("%s… %s (-v or --json)%s\n", out_color(run->cli, COLOR_DIM), rest.data, out_color(run->cli, COLOR_NONE));
 	buf_fini(&rest);
 }
@@ -341,17 +326,17 @@ static void print_change(const struct run *run, enum replay_change change) {
 		return;
 	buf_adds(&line, "of ");
 	if (w->of_refusals)
-		add_count(&line, run->denied, "refusal", "refusals");
+		out_count(run->denied, "refusal", "refusals", &line);
 	else
-		add_count(&line, run->issued, "issuance", "issuances");
+		out_count(run->issued, "issuance", "issuances", &line);
 	add_period(run, &line);
 	buf_addc(&line, ' ');
-	add_number(&line, w->of_refusals ? n : issued);
+	out_number(w->of_refusals ? n : issued, &line);
 	buf_addf(&line, " would now %s", w->would);
 	if (!w->of_refusals && n > issued) {
 		buf_adds(&line, ", and of ");
-		add_count(&line, run->allowed, "allowed request that got no token ", "allowed requests that got no token ");
-		add_number(&line, n - issued);
+		out_count(run->allowed, "allowed request that got no token ", "allowed requests that got no token ", &line);
+		out_number(n - issued, &line);
 	}
 	printf("%s%s%s:\n", out_color(run->cli, w->color), line.data, out_color(run->cli, COLOR_NONE));
 	buf_fini(&line);
@@ -366,7 +351,7 @@ static void print_note(const struct run *run, size_t n, const char *one, const c
 
 	if (!n)
 		return;
-	add_count(&line, n, one, many);
+	out_count(n, one, many, &line);
 	printf("%s", out_color(run->cli, COLOR_DIM));
 	out_folded(stdout, 0, out_safe(line.data));
 	printf("%s", out_color(run->cli, COLOR_NONE));
@@ -412,9 +397,9 @@ static void print_none(const struct run *run) {
 		return;
 	}
 	buf_adds(&line, "of ");
-	add_count(&line, run->issued, "issuance", "issuances");
+	out_count(run->issued, "issuance", "issuances", &line);
 	buf_adds(&line, " and ");
-	add_count(&line, run->denied, "refusal", "refusals");
+	out_count(run->denied, "refusal", "refusals", &line);
 	add_period(run, &line);
 	printf("%s%s none would be decided otherwise%s\n", out_color(run->cli, COLOR_GREEN), line.data, out_color(run->cli, COLOR_NONE));
 	buf_fini(&line);
