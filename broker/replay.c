@@ -48,7 +48,7 @@ void replay_free(struct replay *replay) {
 /* ---- the policy of then ---- */
 
 /* It was good when it came in force, which was before it decided. */
-static void then_load(const char *dir, const struct asked *asked, struct then *then) {
+static void then_load(const char *dir, const struct recorded *asked, struct then *then) {
 	const char *hash = asked->policy;
 	struct policy_report report = { 0 };
 	char *text = NULL;
@@ -64,7 +64,7 @@ static void then_load(const char *dir, const struct asked *asked, struct then *t
 	free(text);
 }
 
-static struct then *then_find(struct replay *replay, const struct asked *asked) {
+static struct then *then_find(struct replay *replay, const struct recorded *asked) {
 	struct then *oldest = &replay->thens[0];
 
 	for (size_t i = 0; i < N_THEN; i++) {
@@ -91,7 +91,7 @@ static bool has_scope(const char *const *scopes, size_t n, const char *scope) {
 	return false;
 }
 
-static bool same_scopes(const struct asked *asked, const struct decision *d) {
+static bool same_scopes(const struct recorded *asked, const struct decision *d) {
 	for (size_t i = 0; i < d->n_scopes; i++)
 		if (!has_scope(asked->granted, asked->n_granted, d->scopes[i]))
 			return false;
@@ -101,11 +101,11 @@ static bool same_scopes(const struct asked *asked, const struct decision *d) {
 	return true;
 }
 
-static bool same_rule(const struct asked *asked, const struct decision *d) {
+static bool same_rule(const struct recorded *asked, const struct decision *d) {
 	return !strcmp(asked->binding, d->rule ? d->rule : "");
 }
 
-static bool same_answer(const struct asked *asked, const struct decision *d) {
+static bool same_answer(const struct recorded *asked, const struct decision *d) {
 	if (asked->allowed != d->allow || !same_rule(asked, d))
 		return false;
 	if (!d->allow)
@@ -113,7 +113,7 @@ static bool same_answer(const struct asked *asked, const struct decision *d) {
 	return asked->lifetime_s == d->lifetime_s && !strcmp(asked->bound_by, bound_by_name(d->bound_by)) && same_scopes(asked, d);
 }
 
-static unsigned changes_of(const struct asked *asked, const struct decision *now) {
+static unsigned changes_of(const struct recorded *asked, const struct decision *now) {
 	unsigned changes = 0;
 
 	if (asked->allowed != now->allow)
@@ -127,7 +127,7 @@ static unsigned changes_of(const struct asked *asked, const struct decision *now
 	return !changes && !same_rule(asked, now) ? 1u << REPLAY_BINDING : changes;
 }
 
-void replay_one(struct replay *replay, const struct asked *asked, struct replayed *out) {
+void replay_one(struct replay *replay, const struct recorded *asked, struct replayed *out) {
 	bool same_policy = !strcmp(asked->policy, replay->hash);
 	struct then *then = same_policy ? NULL : then_find(replay, asked);
 	const struct policy *policy = same_policy ? replay->policy : then->policy;

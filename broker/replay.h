@@ -8,7 +8,7 @@
  * that the policy differs. Two policies of the past are in memory at a time, since a log has them in rows.
  */
 
-#include "broker/asked.h"
+#include "broker/recorded.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
 
@@ -43,4 +43,4 @@ struct replayed {
 /* dir: the audit directory, borrowed; policy: the other one, borrowed; hash: its SHA-256. -1: memory. */
 int replay_new(const char *dir, const struct policy *policy, const char *hash, struct replay **out, struct error *err);
 void replay_free(struct replay *replay); /* takes NULL */
-void replay_one(struct replay *replay, const struct asked *asked, struct replayed *out);
+void replay_one(struct replay *replay, const struct recorded *asked, struct replayed *out);

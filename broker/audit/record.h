@@ -16,13 +16,14 @@
  *   uid gid pid exe   the peer by the kernel's word
  *   from           "127.0.0.1:40000": where a TCP connection came from
  *   session        id of the session through whose port it was asked, or that was opened or closed
- *   surface        "native", "metadata"
+ *   surface        "native", "metadata", "iamCredentials"
  *   askedAt        RFC 3339 UTC with nanoseconds: when the request came, the instant it was decided at
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
  *   askedScopes scopes   asked and granted
  *   askedLifetime  seconds, as asked
  *   delegates audience justification   as asked
+ *   payload        SHA-256 of what is to be signed, hex: of the blob's bytes, or of the JWT's claims as they stand in it
  *   decision       "ALLOW" or "DENY"
  *   reason         decision_reason_name()
  *   binding        name of the binding or deny rule that decided
@@ -31,7 +32,7 @@
  *   ceiling allowance   seconds: limits.maxLifetime and limits.clockAllowance of the configuration it was decided with
  *   lifetime       seconds, granted
  *   expires        RFC 3339 UTC, whole seconds: the token's end
- *   token          SHA-256 of the token, hex
+ *   token          SHA-256 of the token, hex; of a signed JWT likewise, and of the bytes of a blob's signature
  *   cached         true: issued from the cache, no call to Google and no intent of its own
  *   delivered      false: the token was not handed over (the client had left)
  *   upstreamMs     latency of the call to Google
@@ -39,7 +40,7 @@
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   also port      of a session: its further accounts, its TCP port
- *   tokens         how many tokens a session gave
+ *   tokens         how many tokens and signatures a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut
@@ -95,6 +96,7 @@ struct audit_record {
 	const char *const *delegates;
 	size_t n_delegates;
 	const char *audience, *justification;
+	const char *payload_sha256;
 	const char *decision, *reason, *binding, *policy, *bound_by;
 	int64_t ceiling_s, allowance_s;
 	int64_t lifetime_s, expires_at;

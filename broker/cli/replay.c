@@ -82,7 +82,7 @@ static void add_verdict(struct buf *out, const struct decision *d) {
 }
 
 /* What makes requests of one change alike. Lifetimes are told as a range instead. */
-static void add_why(struct buf *out, enum replay_change change, const struct asked *asked, const struct decision *now) {
+static void add_why(struct buf *out, enum replay_change change, const struct recorded *asked, const struct decision *now) {
 	if (change == REPLAY_SCOPES) {
 		add_scopes(out, "gains ", now->scopes, now->n_scopes, asked->granted, asked->n_granted);
 		add_scopes(out, "loses ", asked->granted, asked->n_granted, now->scopes, now->n_scopes);
@@ -106,7 +106,7 @@ static void add_decision(struct buf *out, const struct decision *d) {
 	add_answer(out, d->allow, d->rule ? d->rule : "", d->lifetime_s, decision_reason_name(d->reason));
 }
 
-static void show_text(const struct run *run, const struct asked *asked, const struct decision *now, const char *what) {
+static void show_text(const struct run *run, const struct recorded *asked, const struct decision *now, const char *what) {
 	struct buf out = BUF_INIT(65536);
 
 	add_time(&out, asked->query.now);
@@ -149,7 +149,7 @@ static json_t *changes_json(unsigned changes) {
 	return list;
 }
 
-static void show_json(const struct asked *asked, const struct replayed *r) {
+static void show_json(const struct recorded *asked, const struct replayed *r) {
 	bool faithful = r->faith != REPLAY_UNFAITHFUL;
 	json_t *json = json_pack("{s:o, s:b, s:o, s:o, s:o}", "changes", changes_json(r->changes), "faithful", faithful, "was",
 				 answer_json(asked->allowed, asked->binding, asked->reason, asked->lifetime_s, asked->bound_by), "now",
@@ -165,7 +165,7 @@ static void show_json(const struct asked *asked, const struct replayed *r) {
 	json_decref(json);
 }
 
-static void show_one(const struct run *run, const struct asked *asked, const struct replayed *r) {
+static void show_one(const struct run *run, const struct recorded *asked, const struct replayed *r) {
 	if (!run->cli->values[OPT_VERBOSE] || (!r->changes && r->faith != REPLAY_UNFAITHFUL))
 		return;
 	if (run->cli->json)
@@ -178,7 +178,7 @@ static void show_one(const struct run *run, const struct asked *asked, const str
 
 /* --- the record */
 
-static void count_unproven(struct run *run, const struct asked *asked, const char *why) {
+static void count_unproven(struct run *run, const struct recorded *asked, const char *why) {
 	struct unproven *u = run->unproven;
 
 	while (u < run->unproven + run->n_unproven && strcmp(u->policy, asked->policy))
@@ -195,14 +195,14 @@ static void count_unproven(struct run *run, const struct asked *asked, const cha
 	u->n++;
 }
 
-static void count(struct run *run, const struct asked *asked, const struct replayed *r) {
+static void count(struct run *run, const struct recorded *asked, const struct replayed *r) {
 	struct buf why = BUF_INIT(16384);
 
 	run->issued += asked->type == RECORD_ISSUED;
 	run->allowed += asked->allowed && asked->type != RECORD_ISSUED;
 	run->denied += !asked->allowed;
-	run->old += (asked->lacks & ASKED_LACKS_INSTANT) != 0;
-	run->cut += (asked->lacks & ASKED_LACKS_LISTS) != 0;
+	run->old += (asked->lacks & RECORDED_LACKS_INSTANT) != 0;
+	run->cut += (asked->lacks & RECORDED_LACKS_LISTS) != 0;
 	run->unfaithful += r->faith == REPLAY_UNFAITHFUL;
 	if (r->faith == REPLAY_UNPROVEN)
 		count_unproven(run, asked, r->why);
@@ -219,24 +219,24 @@ static void count(struct run *run, const struct asked *asked, const struct repla
 static void consider(struct str text, uint64_t index, void *arg) {
 	struct run *run = arg;
 	struct replayed replayed;
-	struct asked asked;
-	enum asked_kind kind;
+	struct recorded asked;
+	enum recorded_kind kind;
 
 	if (index < run->next_index)
 		return; /* once more, after a failure of the disk */
 	run->next_index = index + 1;
-	kind = asked_read(text, &asked);
-	if (kind != ASKED_OTHER && asked.time.s >= run->since && asked.time.s < run->until) {
+	kind = recorded_read(text, &asked);
+	if (kind != RECORDED_OTHER && asked.time.s >= run->since && asked.time.s < run->until) {
 		run->first = run->first ? run->first : asked.time.s;
 		run->last = asked.time.s;
-		run->undecided += kind == ASKED_UNDECIDED;
-		if (kind == ASKED_DECIDED) {
+		run->undecided += kind == RECORDED_UNDECIDED;
+		if (kind == RECORDED_DECIDED) {
 			replay_one(run->replay, &asked, &replayed);
 			count(run, &asked, &replayed);
 			show_one(run, &asked, &replayed);
 		}
 	}
-	asked_fini(&asked);
+	recorded_fini(&asked);
 }
 
 /* --- the upshot, for people */

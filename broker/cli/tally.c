@@ -8,7 +8,7 @@
 
 #define KEY_MAX_BYTES 32768
 
-static char *key_of(enum replay_change change, const struct asked *asked, const struct decision *now, const char *why) {
+static char *key_of(enum replay_change change, const struct recorded *asked, const struct decision *now, const char *why) {
 	const struct policy_query *q = &asked->query;
 	enum bound_by bound_by = change == REPLAY_SHORTER || change == REPLAY_LONGER ? now->bound_by : BOUND_BY_NONE;
 	struct buf key = BUF_INIT(KEY_MAX_BYTES);
@@ -43,7 +43,7 @@ static struct tally_group *group_new(struct tally *tally, const char *key) {
 	return &tally->groups[tally->n++];
 }
 
-static void group_name(struct tally_group *g, enum replay_change change, const struct asked *asked, const char *why) {
+static void group_name(struct tally_group *g, enum replay_change change, const struct recorded *asked, const char *why) {
 	g->change = change;
 	g->who = copy(asked->query.principal);
 	g->account = copy(asked->query.service_account);
@@ -60,7 +60,7 @@ static void widen(int64_t value, int64_t *min, int64_t *max) {
 		*max = value;
 }
 
-void tally_add(struct tally *tally, enum replay_change change, const struct asked *asked, const struct decision *now, const char *why) {
+void tally_add(struct tally *tally, enum replay_change change, const struct recorded *asked, const struct decision *now, const char *why) {
 	char *key = key_of(change, asked, now, why);
 	const json_t *at = key ? json_object_get(tally->by_key, key) : NULL;
 	struct tally_group *g = at ? &tally->groups[json_integer_value(at)] : NULL;

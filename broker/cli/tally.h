@@ -28,7 +28,7 @@ struct tally {
 };
 
 /* Counts one change of a request; why is copied. */
-void tally_add(struct tally *tally, enum replay_change change, const struct asked *asked, const struct decision *now, const char *why);
+void tally_add(struct tally *tally, enum replay_change change, const struct recorded *asked, const struct decision *now, const char *why);
 /* By change, and then the largest first. After it nothing is added any more. */
 void tally_sort(struct tally *tally);
 void tally_fini(struct tally *tally);

@@ -16,11 +16,11 @@
 #include "hallpass/policy.h"
 
 enum {
-	ASKED_LACKS_INSTANT = 1, /* of an earlier hallpassd: no instant of the decision, no limits of the configuration, no origin */
-	ASKED_LACKS_LISTS = 2,	 /* the record was cut */
+	RECORDED_LACKS_INSTANT = 1, /* of an earlier hallpassd: no instant of the decision, no limits of the configuration, no origin */
+	RECORDED_LACKS_LISTS = 2,	 /* the record was cut */
 };
 
-struct asked {
+struct recorded {
 	json_t *record; /* all strings are its own */
 	enum record_type type;
 	struct instant time; /* of the record */
@@ -38,12 +38,12 @@ struct asked {
 	size_t n_granted;
 };
 
-enum asked_kind {
-	ASKED_OTHER,	/* not about a request that came to its end */
-	ASKED_UNDECIDED, /* a request that no policy decided */
-	ASKED_DECIDED,
+enum recorded_kind {
+	RECORDED_OTHER,	/* not about a request that came to its end */
+	RECORDED_UNDECIDED, /* a request that no policy decided */
+	RECORDED_DECIDED,
 };
 
-/* Fills *out for ASKED_DECIDED, which asked_fini() then empties; otherwise there is nothing to empty, but time is set where it is known. */
-enum asked_kind asked_read(struct str record, struct asked *out);
-void asked_fini(struct asked *asked);
+/* Fills *out for RECORDED_DECIDED, which recorded_fini() then empties; otherwise there is nothing to empty, but time is set where it is known. */
+enum recorded_kind recorded_read(struct str record, struct recorded *out);
+void recorded_fini(struct recorded *asked);

@@ -20,16 +20,16 @@
 static const char *const scopes[] = { "https://www.googleapis.com/auth/cloud-platform", "openid" };
 static const char *const delegates[] = { "d@p.iam.gserviceaccount.com", "e@p.iam.gserviceaccount.com" };
 
-static struct asked asked;
+static struct recorded asked;
 
-static enum asked_kind read_text(const char *text) {
-	asked_fini(&asked);
-	return asked_read(str_of(text), &asked);
+static enum recorded_kind read_text(const char *text) {
+	recorded_fini(&asked);
+	return recorded_read(str_of(text), &asked);
 }
 
-static enum asked_kind read_record(const struct audit_record *record) {
+static enum recorded_kind read_record(const struct audit_record *record) {
 	struct buf json = RECORD_BUF;
-	enum asked_kind kind;
+	enum recorded_kind kind;
 
 	record_write(record, &json);
 	kind = read_text(json.data);
@@ -39,7 +39,7 @@ static enum asked_kind read_record(const struct audit_record *record) {
 
 static int forget(void **state) {
 	(void)state;
-	asked_fini(&asked);
+	recorded_fini(&asked);
 	return 0;
 }
 
@@ -54,12 +54,12 @@ static struct audit_record issued(void) {
 	};
 }
 
-static void test_asked_is_all_that_a_policy_was_told(void **state) {
+static void test_recorded_is_all_that_a_policy_was_told(void **state) {
 	const struct audit_record record = issued();
 	const struct policy_query *q = &asked.query;
 
 	(void)state;
-	assert_int_equal(read_record(&record), ASKED_DECIDED);
+	assert_int_equal(read_record(&record), RECORDED_DECIDED);
 	assert_int_equal(asked.lacks, 0);
 	assert_int_equal(asked.type, RECORD_ISSUED);
 	assert_int_equal(asked.time.s, NOON + 1);
@@ -95,14 +95,14 @@ static void test_asked_is_all_that_a_policy_was_told(void **state) {
 	assert_int_equal(asked.n_granted, 1);
 }
 
-static void test_asked_has_nothing_that_was_not_there(void **state) {
+static void test_recorded_has_nothing_that_was_not_there(void **state) {
 	const struct policy_query *q = &asked.query;
 
 	(void)state;
 	assert_int_equal(read_text("{\"type\":\"denied\",\"time\":\"2026-03-20T12:00:00.000Z\",\"request\":\"r\",\"principal\":\"" WHO "\",\"uid\":7,"
 				   "\"from\":\"127.0.0.1:9\",\"askedAt\":\"2026-03-20T11:59:59.000000000Z\","
 				   "\"permission\":\"iam.serviceAccounts.signJwt\",\"target\":\"" ACCOUNT "\",\"decision\":\"DENY\",\"reason\":\"NO_BINDING\"}"),
-			 ASKED_DECIDED);
+			 RECORDED_DECIDED);
 	assert_int_equal(q->permission, PERMISSION_SIGN_JWT);
 	assert_true(q->peer.known);
 	assert_int_equal(q->peer.gid, -1);
@@ -120,7 +120,7 @@ static void test_asked_has_nothing_that_was_not_there(void **state) {
 	assert_int_equal(asked.lacks, 0);
 }
 
-static void test_asked_says_what_a_record_lacks(void **state) {
+static void test_recorded_says_what_a_record_lacks(void **state) {
 	char *long_scopes[POLICY_MAX_SCOPES];
 	struct audit_record record = issued();
 
@@ -128,21 +128,21 @@ static void test_asked_says_what_a_record_lacks(void **state) {
 	record.asked_at = (struct instant){ 0 };
 	record.time = (struct instant){ NOON + 3, 5000000 };
 	record.upstream_ms = 2500;
-	assert_int_equal(read_record(&record), ASKED_DECIDED);
-	assert_int_equal(asked.lacks, ASKED_LACKS_INSTANT);
+	assert_int_equal(read_record(&record), RECORDED_DECIDED);
+	assert_int_equal(asked.lacks, RECORDED_LACKS_INSTANT);
 	assert_int_equal(asked.query.now, NOON + 1); /* before Google was asked */
 	for (size_t i = 0; i < ARRAY_SIZE(long_scopes); i++)
 		assert_true(asprintf(&long_scopes[i], "https://%0600zu", i) > 0);
 	record = issued();
 	record.asked_scopes = (const char *const *)long_scopes;
 	record.n_asked_scopes = ARRAY_SIZE(long_scopes);
-	assert_int_equal(read_record(&record), ASKED_DECIDED);
-	assert_int_equal(asked.lacks, ASKED_LACKS_LISTS);
+	assert_int_equal(read_record(&record), RECORDED_DECIDED);
+	assert_int_equal(asked.lacks, RECORDED_LACKS_LISTS);
 	for (size_t i = 0; i < ARRAY_SIZE(long_scopes); i++)
 		free(long_scopes[i]);
 }
 
-static void test_asked_leaves_other_records_alone(void **state) {
+static void test_recorded_leaves_other_records_alone(void **state) {
 	static const char *const others[] = {
 		"", "{}", "nonsense", "{\"type\":\"issued\"", "{\"type\":\"of a later version\",\"time\":\"2026-03-20T12:00:00.000Z\"}",
 		"{\"type\":\"issued\",\"time\":\"2026-03-20T12:00:00.000Z\",\"flight\":\"f\",\"decision\":\"ALLOW\"}", /* everybody had left */
@@ -151,21 +151,21 @@ static void test_asked_leaves_other_records_alone(void **state) {
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		if (read_text(others[i]) != ASKED_OTHER)
+		if (read_text(others[i]) != RECORDED_OTHER)
 			fail_msg("%s", others[i]);
 	for (int type = RECORD_INTENT; type < N_RECORD_TYPES; type++) {
 		bool outcome = type == RECORD_ISSUED || type == RECORD_DENIED || type == RECORD_FAILED || type == RECORD_ABANDONED;
 
 		record.type = (enum record_type)type;
-		assert_int_equal(read_record(&record), outcome ? ASKED_DECIDED : ASKED_OTHER);
+		assert_int_equal(read_record(&record), outcome ? RECORDED_DECIDED : RECORDED_OTHER);
 	}
 	record.type = RECORD_DENIED;
 	record.decision = NULL; /* asked too often */
-	assert_int_equal(read_record(&record), ASKED_UNDECIDED);
+	assert_int_equal(read_record(&record), RECORDED_UNDECIDED);
 	assert_int_equal(asked.time.s, NOON + 1);
 	record.decision = "DENY";
 	record.permission = "of.a.later.version";
-	assert_int_equal(read_record(&record), ASKED_UNDECIDED);
+	assert_int_equal(read_record(&record), RECORDED_UNDECIDED);
 }
 
 /* --- replay */
@@ -221,7 +221,7 @@ static void again(const char *hash, const char *binding, int64_t lifetime_s, str
 		.decision = "ALLOW", .binding = binding, .policy = hash, .bound_by = "maxLifetime", .lifetime_s = lifetime_s,
 	};
 
-	assert_int_equal(read_record(&record), ASKED_DECIDED);
+	assert_int_equal(read_record(&record), RECORDED_DECIDED);
 	replay_one(replay, &asked, out);
 }
 
@@ -291,15 +291,15 @@ static void test_replay_under_many_policies_in_turn(void **state) {
 	}
 }
 
-#define ASKED(f) cmocka_unit_test_teardown(f, forget)
+#define RECORDED(f) cmocka_unit_test_teardown(f, forget)
 #define REPLAY(f) cmocka_unit_test_setup_teardown(f, replay_setup, replay_teardown)
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		ASKED(test_asked_is_all_that_a_policy_was_told),
-		ASKED(test_asked_has_nothing_that_was_not_there),
-		ASKED(test_asked_says_what_a_record_lacks),
-		ASKED(test_asked_leaves_other_records_alone),
+		RECORDED(test_recorded_is_all_that_a_policy_was_told),
+		RECORDED(test_recorded_has_nothing_that_was_not_there),
+		RECORDED(test_recorded_says_what_a_record_lacks),
+		RECORDED(test_recorded_leaves_other_records_alone),
 		REPLAY(test_replay_says_nothing_of_what_it_cannot_reproduce),
 		REPLAY(test_replay_without_the_policy_of_then_goes_by_the_record),
 		REPLAY(test_replay_under_many_policies_in_turn),

@@ -1,8 +1,8 @@
-/* See asked.h. */
+/* See recorded.h. */
 
 #include <stdlib.h>
 #include <string.h>
-#include "broker/asked.h"
+#include "broker/recorded.h"
 #include "hallpass/cleanup.h"
 
 static const char *text_or(const json_t *record, const char *key, const char *otherwise) {
@@ -27,7 +27,7 @@ static size_t list_of(const json_t *record, const char *key, const char **out, s
 }
 
 /* "127.0.0.1:40000", "[::1]:40000" */
-static void take_origin(struct asked *a) {
+static void take_origin(struct recorded *a) {
 	const char *from = text_or(a->record, "from", ""), *colon = strrchr(from, ':');
 	bool brackets = *from == '[' && colon && colon[-1] == ']';
 	size_t n = colon ? (size_t)(colon - from) - 2 * brackets : 0;
@@ -39,7 +39,7 @@ static void take_origin(struct asked *a) {
 	a->query.origin_port = atoi(colon + 1);
 }
 
-static void take_peer(struct asked *a) {
+static void take_peer(struct recorded *a) {
 	const json_t *gid = json_object_get(a->record, "gid"), *pid = json_object_get(a->record, "pid");
 
 	a->query.peer = (struct policy_peer){
@@ -52,11 +52,11 @@ static void take_peer(struct asked *a) {
 }
 
 /* Records once said when they were written, and nothing of when it was decided: before the call to Google. */
-static void take_instant(struct asked *a) {
+static void take_instant(struct recorded *a) {
 	struct instant at;
 
 	if (!record_time(text_or(a->record, "askedAt", ""), &at)) {
-		a->lacks |= ASKED_LACKS_INSTANT;
+		a->lacks |= RECORDED_LACKS_INSTANT;
 		at = a->time;
 		at.s -= number(a->record, "upstreamMs") / 1000;
 	}
@@ -64,7 +64,7 @@ static void take_instant(struct asked *a) {
 	a->query.now_ns = at.ns;
 }
 
-static void take_query(struct asked *a, enum policy_permission permission) {
+static void take_query(struct recorded *a, enum policy_permission permission) {
 	const json_t *r = a->record;
 
 	a->query = (struct policy_query){
@@ -88,7 +88,7 @@ static void take_query(struct asked *a, enum policy_permission permission) {
 	take_origin(a);
 }
 
-static void take_answer(struct asked *a) {
+static void take_answer(struct recorded *a) {
 	const json_t *r = a->record;
 
 	a->allowed = !strcmp(text_or(r, "decision", ""), "ALLOW");
@@ -105,30 +105,30 @@ static bool is_outcome(enum record_type type) {
 	return type == RECORD_ISSUED || type == RECORD_DENIED || type == RECORD_FAILED || type == RECORD_ABANDONED;
 }
 
-enum asked_kind asked_read(struct str record, struct asked *out) {
+enum recorded_kind recorded_read(struct str record, struct recorded *out) {
 	enum policy_permission permission;
 	struct record_head head;
 
 	record_head(record, &head);
-	*out = (struct asked){ .type = head.type };
+	*out = (struct recorded){ .type = head.type };
 	if (!is_outcome(head.type) || !(out->record = json_loadb(record.p, record.n, JSON_REJECT_DUPLICATES, NULL)))
-		return ASKED_OTHER;
+		return RECORDED_OTHER;
 	record_time(text_or(out->record, "time", ""), &out->time);
 	if (!json_object_get(out->record, "request")) { /* what became of a flight that everybody had left */
-		asked_fini(out);
-		return ASKED_OTHER;
+		recorded_fini(out);
+		return RECORDED_OTHER;
 	}
 	if (!json_object_get(out->record, "decision") ||
 	    permission_parse(text_or(out->record, "permission", "?"), &permission) < 0) {
-		asked_fini(out);
-		return ASKED_UNDECIDED;
+		recorded_fini(out);
+		return RECORDED_UNDECIDED;
 	}
-	out->lacks = json_is_true(json_object_get(out->record, "cut")) ? ASKED_LACKS_LISTS : 0;
+	out->lacks = json_is_true(json_object_get(out->record, "cut")) ? RECORDED_LACKS_LISTS : 0;
 	take_query(out, permission);
 	take_answer(out);
-	return ASKED_DECIDED;
+	return RECORDED_DECIDED;
 }
 
-void asked_fini(struct asked *asked) {
+void recorded_fini(struct recorded *asked) {
 	json_decref(take(&asked->record));
 }
