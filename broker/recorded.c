@@ -91,8 +91,8 @@ static void take_query(struct recorded *a, enum policy_permission permission) {
 static void take_answer(struct recorded *a) {
 	const json_t *r = a->record;
 
-	a->allowed = !strcmp(text_or(r, "decision", ""), "ALLOW");
 	a->reason = text_or(r, "reason", "");
+	a->allowed = !strcmp(text_or(r, "decision", ""), "ALLOW") && a->type != RECORD_DENIED; /* a JWT that would live too long */
 	a->binding = text_or(r, "binding", "");
 	a->bound_by = text_or(r, "boundBy", "");
 	a->policy = text_or(r, "policy", "");

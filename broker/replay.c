@@ -105,26 +105,46 @@ static bool same_rule(const struct recorded *asked, const struct decision *d) {
 	return !strcmp(asked->binding, d->rule ? d->rule : "");
 }
 
-static bool same_answer(const struct recorded *asked, const struct decision *d) {
-	if (asked->allowed != d->allow || !same_rule(asked, d))
-		return false;
-	if (!d->allow)
-		return !strcmp(asked->reason, decision_reason_name(d->reason));
-	return asked->lifetime_s == d->lifetime_s && !strcmp(asked->bound_by, bound_by_name(d->bound_by)) && same_scopes(asked, d);
+/* What a signed blob is good for, and how long, nobody can see: it has no lifetime. */
+static bool has_lifetime(const struct recorded *asked) {
+	return asked->query.permission != PERMISSION_SIGN_BLOB;
 }
 
-static unsigned changes_of(const struct recorded *asked, const struct decision *now) {
+static bool same_answer(const struct recorded *asked, const struct replay_answer *a) {
+	const struct decision *d = &a->decision;
+
+	if (asked->allowed != a->allow || !same_rule(asked, d))
+		return false;
+	if (!a->allow)
+		return !strcmp(asked->reason, a->reason);
+	if (has_lifetime(asked) && (asked->lifetime_s != d->lifetime_s || strcmp(asked->bound_by, bound_by_name(d->bound_by)) != 0))
+		return false;
+	return same_scopes(asked, d);
+}
+
+static unsigned changes_of(const struct recorded *asked, const struct replay_answer *now) {
+	const struct decision *d = &now->decision;
 	unsigned changes = 0;
 
 	if (asked->allowed != now->allow)
 		return 1u << (asked->allowed ? REPLAY_DENIED : REPLAY_ALLOWED);
 	if (!now->allow)
 		return 0;
-	if (now->lifetime_s != asked->lifetime_s)
-		changes |= 1u << (now->lifetime_s < asked->lifetime_s ? REPLAY_SHORTER : REPLAY_LONGER);
-	if (!same_scopes(asked, now))
+	if (has_lifetime(asked) && d->lifetime_s != asked->lifetime_s)
+		changes |= 1u << (d->lifetime_s < asked->lifetime_s ? REPLAY_SHORTER : REPLAY_LONGER);
+	if (!same_scopes(asked, d))
 		changes |= 1u << REPLAY_SCOPES;
-	return !changes && !same_rule(asked, now) ? 1u << REPLAY_BINDING : changes;
+	return !changes && !same_rule(asked, d) ? 1u << REPLAY_BINDING : changes;
+}
+
+static void decide(const struct policy *policy, const struct recorded *asked, struct replay_answer *out) {
+	const struct policy_query *q = &asked->query;
+	bool outlives;
+
+	policy_decide(policy, q, &out->decision);
+	outlives = q->permission == PERMISSION_SIGN_JWT && q->lifetime_s && q->now + q->lifetime_s > out->decision.expires_by;
+	out->allow = out->decision.allow && !outlives;
+	out->reason = out->decision.allow && outlives ? REPLAY_OUTLIVES : decision_reason_name(out->decision.reason);
 }
 
 void replay_one(struct replay *replay, const struct recorded *asked, struct replayed *out) {
@@ -133,9 +153,9 @@ void replay_one(struct replay *replay, const struct recorded *asked, struct repl
 	const struct policy *policy = same_policy ? replay->policy : then->policy;
 
 	*out = (struct replayed){ .why = "" };
-	policy_decide(replay->policy, &asked->query, &out->now);
+	decide(replay->policy, asked, &out->now);
 	if (policy) {
-		policy_decide(policy, &asked->query, &out->again);
+		decide(policy, asked, &out->again);
 		out->faith = same_answer(asked, &out->again) ? REPLAY_FAITHFUL : REPLAY_UNFAITHFUL;
 	} else {
 		out->faith = REPLAY_UNPROVEN;

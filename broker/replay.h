@@ -32,12 +32,20 @@ enum replay_change {
 	N_REPLAY_CHANGES
 };
 
+/* What a policy says of it. Where it allows a JWT, but not one that lives so long, it refuses this one: request.c. */
+struct replay_answer {
+	bool allow;
+	const char *reason; /* decision_reason_name(), or REPLAY_OUTLIVES */
+	struct decision decision;
+};
+#define REPLAY_OUTLIVES "JWT_OUTLIVES_PERMISSION"
+
 struct replayed {
 	enum replay_faith faith;
-	unsigned changes;      /* bits 1 << enum replay_change; 0 where unfaithful */
-	struct decision now;   /* under the other policy; lives as long as the asked and the policy */
-	struct decision again; /* under the one of then; not for REPLAY_UNPROVEN. Until the next one */
-	const char *why;       /* UNPROVEN: what is wrong with the policy of then; "" otherwise. Until the next one */
+	unsigned changes;	    /* bits 1 << enum replay_change; 0 where unfaithful */
+	struct replay_answer now;   /* under the other policy; lives as long as what was recorded and the policy */
+	struct replay_answer again; /* under the one of then; not for REPLAY_UNPROVEN. Until the next one */
+	const char *why;	    /* UNPROVEN: what is wrong with the policy of then; "" otherwise. Until the next one */
 };
 
 /* dir: the audit directory, borrowed; policy: the other one, borrowed; hash: its SHA-256. -1: memory. */

@@ -72,6 +72,7 @@ static const struct verdict_words {
 	{ "SERVICE_ACCOUNT", MARK_NEUTRAL, "is about other accounts", UNCONCERNED },
 	{ "PERMISSION", MARK_NEUTRAL, "is about other permissions", UNCONCERNED },
 	{ "NO_BINDING", MARK_BAD, "no binding for it", CONCERNED },
+	{ "JWT_OUTLIVES_PERMISSION", MARK_BAD, "the JWT would outlive what is allowed", CONCERNED },
 	{ "INVALID", MARK_BAD, "it cannot be decided", CONCERNED },
 };
 

@@ -69,23 +69,27 @@ static void add_scopes(struct buf *out, const char *what, const char *const *lis
 }
 
 /* "train-dev: condition is false (Office hours)" */
-static void add_verdict(struct buf *out, const struct decision *d) {
-	if (d->allow) {
+static void add_verdict(struct buf *out, const struct replay_answer *a) {
+	const struct decision *d = &a->decision;
+
+	if (a->allow) {
 		buf_addf(out, "by %s", d->rule);
 		return;
 	}
 	if (d->rule)
 		buf_addf(out, "%s: ", d->rule);
-	buf_adds(out, query_words(decision_reason_name(d->reason)));
-	if (d->title)
+	buf_adds(out, query_words(a->reason));
+	if (d->title && !d->allow)
 		buf_addf(out, " (%s)", d->title);
 }
 
 /* What makes requests of one change alike. Lifetimes are told as a range instead. */
-static void add_why(struct buf *out, enum replay_change change, const struct recorded *asked, const struct decision *now) {
+static void add_why(struct buf *out, enum replay_change change, const struct recorded *asked, const struct replay_answer *now) {
+	const struct decision *d = &now->decision;
+
 	if (change == REPLAY_SCOPES) {
-		add_scopes(out, "gains ", now->scopes, now->n_scopes, asked->granted, asked->n_granted);
-		add_scopes(out, "loses ", asked->granted, asked->n_granted, now->scopes, now->n_scopes);
+		add_scopes(out, "gains ", d->scopes, d->n_scopes, asked->granted, asked->n_granted);
+		add_scopes(out, "loses ", asked->granted, asked->n_granted, d->scopes, d->n_scopes);
 	} else if (change != REPLAY_SHORTER && change != REPLAY_LONGER) {
 		add_verdict(out, now);
 	}
@@ -102,24 +106,31 @@ static void add_answer(struct buf *out, bool allowed, const char *binding, int64
 	}
 }
 
-static void add_decision(struct buf *out, const struct decision *d) {
-	add_answer(out, d->allow, d->rule ? d->rule : "", d->lifetime_s, decision_reason_name(d->reason));
+static void add_decision(struct buf *out, const struct replay_answer *a) {
+	add_answer(out, a->allow, a->decision.rule ? a->decision.rule : "", a->decision.lifetime_s, a->reason);
 }
 
-static void show_text(const struct run *run, const struct recorded *asked, const struct decision *now, const char *what) {
-	struct buf out = BUF_INIT(65536);
+/* "2026-11-20 09:00  r-12  user:…  ACCOUNT", and below it what became of it. */
+static void show_text(const struct run *run, const struct recorded *asked, const struct replayed *r) {
+	struct buf head = BUF_INIT(8192), text = BUF_INIT(65536);
 
-	add_time(&out, asked->query.now);
-	buf_addf(&out, "  %s  %s  %s%s\n    was ", asked->request, asked->query.principal, asked->query.service_account, what);
-	add_answer(&out, asked->allowed, asked->binding, asked->lifetime_s, asked->reason);
-	buf_adds(&out, "; now ");
-	if (now->allow)
-		add_decision(&out, now);
-	else
-		policy_denial_message(run->policy, &asked->query, now, &out);
-	for (char *line = out.data, *save = NULL; (line = strtok_r(line, "\n", &save)); line = NULL)
-		printf("%s%s\n", line[0] == ' ' ? "    " : "", out_safe(line + strspn(line, " ")));
-	buf_fini(&out);
+	add_time(&head, asked->query.now);
+	buf_addf(&head, "  %s  %s  %s", asked->request, asked->query.principal, asked->query.service_account);
+	buf_adds(&text, "was ");
+	add_answer(&text, asked->allowed, asked->binding, asked->lifetime_s, asked->reason);
+	if (r->faith == REPLAY_UNFAITHFUL) {
+		buf_adds(&text, "; under the policy of then it would have been ");
+		add_decision(&text, &r->again);
+	} else {
+		buf_adds(&text, "; now ");
+		if (r->now.decision.allow)
+			add_decision(&text, &r->now);
+		else
+			policy_denial_message(run->policy, &asked->query, &r->now.decision, &text);
+	}
+	printf("%s\n    %s\n", out_safe(head.data), out_safe(text.data));
+	buf_fini(&head);
+	buf_fini(&text);
 }
 
 static json_t *answer_json(bool allowed, const char *binding, const char *reason, int64_t lifetime_s, const char *bound_by) {
@@ -136,8 +147,10 @@ static json_t *answer_json(bool allowed, const char *binding, const char *reason
 	return json;
 }
 
-static json_t *decision_json(const struct decision *d) {
-	return answer_json(d->allow, d->rule ? d->rule : "", decision_reason_name(d->reason), d->lifetime_s, bound_by_name(d->bound_by));
+static json_t *decision_json(const struct replay_answer *a) {
+	const struct decision *d = &a->decision;
+
+	return answer_json(a->allow, d->rule ? d->rule : "", a->reason, d->lifetime_s, bound_by_name(d->bound_by));
 }
 
 static json_t *changes_json(unsigned changes) {
@@ -170,10 +183,8 @@ static void show_one(const struct run *run, const struct recorded *asked, const 
 		return;
 	if (run->cli->json)
 		show_json(asked, r);
-	else if (r->faith == REPLAY_UNFAITHFUL)
-		show_text(run, asked, &r->again, "  (not as it was recorded, under the policy of then)");
 	else
-		show_text(run, asked, &r->now, "");
+		show_text(run, asked, r);
 }
 
 /* --- the record */
@@ -211,7 +222,7 @@ static void count(struct run *run, const struct recorded *asked, const struct re
 			continue;
 		buf_reset(&why);
 		add_why(&why, i, asked, &r->now);
-		tally_add(&run->tally, i, asked, &r->now, why.len ? why.data : "");
+		tally_add(&run->tally, i, asked, &r->now.decision, why.len ? why.data : "");
 	}
 	buf_fini(&why);
 }

@@ -244,7 +244,7 @@ static void test_replay_says_nothing_of_what_it_cannot_reproduce(void **state) {
 	assert_int_equal(r.faith, REPLAY_UNFAITHFUL);
 	assert_int_equal(r.changes, 0);
 	assert_true(r.again.allow);
-	assert_string_equal(r.again.rule, "five");
+	assert_string_equal(r.again.decision.rule, "five");
 	again(five, "five", 299, &r);
 	assert_int_equal(r.faith, REPLAY_UNFAITHFUL);
 }
@@ -267,6 +267,41 @@ static void test_replay_without_the_policy_of_then_goes_by_the_record(void **sta
 	assert_non_null(strstr(r.why, "is not kept"));
 	again("", "five", 300, &r);
 	assert_int_equal(r.faith, REPLAY_UNPROVEN);
+}
+
+/* What is signed: a blob has no lifetime, and a JWT that would live too long is refused though the policy allows one. */
+static void test_replay_of_what_was_signed(void **state) {
+	static const struct {
+		const char *permission;
+		enum record_type type;
+		const char *reason, *bound_by;
+		int64_t asked_s, lifetime_s; /* as recorded */
+		unsigned changes;
+	} cases[] = {
+		{ "signBlob", RECORD_ISSUED, NULL, NULL, 0, 0, 1u << REPLAY_BINDING },
+		{ "signJwt", RECORD_ISSUED, NULL, "request", 200, 200, 1u << REPLAY_DENIED },
+		{ "signJwt", RECORD_ISSUED, NULL, "request", 100, 100, 1u << REPLAY_BINDING },
+		{ "signJwt", RECORD_ISSUED, NULL, "maxLifetime", 0, 300, 1u << REPLAY_SHORTER },
+		{ "signJwt", RECORD_DENIED, REPLAY_OUTLIVES, "maxLifetime", 400, 300, 0 },
+	};
+	char five[SHA256_HEX], permission[64];
+	struct replayed r;
+
+	(void)state;
+	keep(POLICY("five", ", maxLifetime: 5m, permissions: [signBlob, signJwt]"), five);
+	begin(POLICY("new", ", maxLifetime: 2m, permissions: [signBlob, signJwt]"));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		snprintf(permission, sizeof(permission), "iam.serviceAccounts.%s", cases[i].permission);
+		assert_int_equal(read_record(&(struct audit_record){
+					 .type = cases[i].type, .time = { NOON, 0 }, .request = "r", .principal = WHO, .asked_at = { NOON, 0 },
+					 .permission = permission, .target = ACCOUNT, .decision = "ALLOW", .reason = cases[i].reason,
+					 .binding = "five", .policy = five, .bound_by = cases[i].bound_by, .asked_lifetime_s = cases[i].asked_s,
+					 .lifetime_s = cases[i].lifetime_s }),
+				 RECORDED_DECIDED);
+		replay_one(replay, &asked, &r);
+		if (r.faith != REPLAY_FAITHFUL || r.changes != cases[i].changes)
+			fail_msg("%zu: faith %d, changes %#x, again %s", i, (int)r.faith, r.changes, r.again.reason);
+	}
 }
 
 /* More of them than are in memory, in every order. */
@@ -302,6 +337,7 @@ int main(void) {
 		RECORDED(test_recorded_leaves_other_records_alone),
 		REPLAY(test_replay_says_nothing_of_what_it_cannot_reproduce),
 		REPLAY(test_replay_without_the_policy_of_then_goes_by_the_record),
+		REPLAY(test_replay_of_what_was_signed),
 		REPLAY(test_replay_under_many_policies_in_turn),
 	};
 
