@@ -92,7 +92,8 @@ static void take_answer(struct recorded *a) {
 	const json_t *r = a->record;
 
 	a->reason = text_or(r, "reason", "");
-	a->allowed = !strcmp(text_or(r, "decision", ""), "ALLOW") && a->type != RECORD_DENIED; /* a JWT that would live too long */
+	a->allowed = !strcmp(text_or(r, "decision", ""), "ALLOW") && a->type != RECORD_DENIED; /* what would live too long is refused though a shorter one is allowed */
+	a->cached = json_is_true(json_object_get(r, "cached"));
 	a->binding = text_or(r, "binding", "");
 	a->bound_by = text_or(r, "boundBy", "");
 	a->policy = text_or(r, "policy", "");

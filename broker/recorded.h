@@ -31,7 +31,8 @@ struct recorded {
 	char ip[sizeof(((struct peer *)0)->ip)];
 
 	/* What was said; binding and bound_by "" where it was none. */
-	bool allowed;
+	bool allowed; /* also what is signed, or an ID token, could live no longer than is permitted */
+	bool cached;
 	const char *reason, *binding, *bound_by, *policy, *request;
 	int64_t lifetime_s;
 	const char *granted[POLICY_MAX_SCOPES];

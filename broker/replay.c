@@ -7,6 +7,7 @@
 #include "broker/zonefile.h"
 #include "hallpass/cleanup.h"
 
+#define ID_TOKEN_LIFE 3600 /* seconds: mint.c */
 #define N_THEN 2 /* across a reload requests end under the one before */
 
 /* A policy of the past; what cannot be had is remembered as well. */
@@ -137,14 +138,24 @@ static unsigned changes_of(const struct recorded *asked, const struct replay_ans
 	return !changes && !same_rule(asked, d) ? 1u << REPLAY_BINDING : changes;
 }
 
-static void decide(const struct policy *policy, const struct recorded *asked, struct replay_answer *out) {
+/* Why it is not made though it is allowed, or NULL. A cached ID token has less than the hour left. */
+static const char *outlives(const struct recorded *asked, const struct decision *d) {
 	const struct policy_query *q = &asked->query;
-	bool outlives;
 
-	policy_decide(policy, q, &out->decision);
-	outlives = q->permission == PERMISSION_SIGN_JWT && q->lifetime_s && q->now + q->lifetime_s > out->decision.expires_by;
-	out->allow = out->decision.allow && !outlives;
-	out->reason = out->decision.allow && outlives ? REPLAY_OUTLIVES : decision_reason_name(out->decision.reason);
+	if (q->permission == PERMISSION_SIGN_JWT && q->lifetime_s && q->now + q->lifetime_s > d->expires_by)
+		return REPLAY_JWT_OUTLIVES;
+	if (q->permission == PERMISSION_GET_OPEN_ID_TOKEN && !asked->cached && q->now + ID_TOKEN_LIFE > d->expires_by)
+		return REPLAY_ID_TOKEN_OUTLIVES;
+	return NULL;
+}
+
+static void decide(const struct policy *policy, const struct recorded *asked, struct replay_answer *out) {
+	const char *why;
+
+	policy_decide(policy, &asked->query, &out->decision);
+	why = out->decision.allow ? outlives(asked, &out->decision) : NULL;
+	out->allow = out->decision.allow && !why;
+	out->reason = why ? why : decision_reason_name(out->decision.reason);
 }
 
 void replay_one(struct replay *replay, const struct recorded *asked, struct replayed *out) {

@@ -32,13 +32,17 @@ enum replay_change {
 	N_REPLAY_CHANGES
 };
 
-/* What a policy says of it. Where it allows a JWT, but not one that lives so long, it refuses this one: request.c. */
+/*
+ * What a policy says of it. Where it allows less than a JWT's claims say, or than the hour that ID tokens live, the broker refuses
+ * (request.c, mint.c) with these reasons.
+ */
 struct replay_answer {
 	bool allow;
-	const char *reason; /* decision_reason_name(), or REPLAY_OUTLIVES */
+	const char *reason; /* decision_reason_name(), or one of these */
 	struct decision decision;
 };
-#define REPLAY_OUTLIVES "JWT_OUTLIVES_PERMISSION"
+#define REPLAY_JWT_OUTLIVES "JWT_OUTLIVES_PERMISSION"
+#define REPLAY_ID_TOKEN_OUTLIVES "DENIED"
 
 struct replayed {
 	enum replay_faith faith;

@@ -73,6 +73,7 @@ static const struct verdict_words {
 	{ "PERMISSION", MARK_NEUTRAL, "is about other permissions", UNCONCERNED },
 	{ "NO_BINDING", MARK_BAD, "no binding for it", CONCERNED },
 	{ "JWT_OUTLIVES_PERMISSION", MARK_BAD, "the JWT would outlive what is allowed", CONCERNED },
+	{ "DENIED", MARK_BAD, "it allows less than the hour that Google's ID tokens live", CONCERNED },
 	{ "INVALID", MARK_BAD, "it cannot be decided", CONCERNED },
 };
 

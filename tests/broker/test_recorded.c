@@ -269,7 +269,7 @@ static void test_replay_without_the_policy_of_then_goes_by_the_record(void **sta
 	assert_int_equal(r.faith, REPLAY_UNPROVEN);
 }
 
-/* What is signed: a blob has no lifetime, and a JWT that would live too long is refused though the policy allows one. */
+/* What is signed: a blob has no lifetime, and a JWT or ID token that would live too long is refused though the policy allows one. */
 static void test_replay_of_what_was_signed(void **state) {
 	static const struct {
 		const char *permission;
@@ -282,14 +282,15 @@ static void test_replay_of_what_was_signed(void **state) {
 		{ "signJwt", RECORD_ISSUED, NULL, "request", 200, 200, 1u << REPLAY_DENIED },
 		{ "signJwt", RECORD_ISSUED, NULL, "request", 100, 100, 1u << REPLAY_BINDING },
 		{ "signJwt", RECORD_ISSUED, NULL, "maxLifetime", 0, 300, 1u << REPLAY_SHORTER },
-		{ "signJwt", RECORD_DENIED, REPLAY_OUTLIVES, "maxLifetime", 400, 300, 0 },
+		{ "getOpenIdToken", RECORD_DENIED, REPLAY_ID_TOKEN_OUTLIVES, "maxLifetime", 0, 300, 0 },
+		{ "signJwt", RECORD_DENIED, REPLAY_JWT_OUTLIVES, "maxLifetime", 400, 300, 0 },
 	};
 	char five[SHA256_HEX], permission[64];
 	struct replayed r;
 
 	(void)state;
-	keep(POLICY("five", ", maxLifetime: 5m, permissions: [signBlob, signJwt]"), five);
-	begin(POLICY("new", ", maxLifetime: 2m, permissions: [signBlob, signJwt]"));
+	keep(POLICY("five", ", maxLifetime: 5m, permissions: [signBlob, signJwt, getOpenIdToken]"), five);
+	begin(POLICY("new", ", maxLifetime: 2m, permissions: [signBlob, signJwt, getOpenIdToken]"));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		snprintf(permission, sizeof(permission), "iam.serviceAccounts.%s", cases[i].permission);
 		assert_int_equal(read_record(&(struct audit_record){

@@ -122,7 +122,7 @@ static void ask_in_every_way(void) {
 	token(SA_BATCH, ", \"justification\": \"stop\"", 403);
 	token(SA_BATCH, ", \"lifetime\": 3600", 403);
 	token("nobody@other.iam.gserviceaccount.com", "", 403);
-	assert_int_equal(CLI("id-token", "--audience", "https://x.example", SA_PROD), 77); /* allowed, but it would live longer than the window */
+	assert_int_equal(CLI("id-token", "--audience", "https://x.example", SA_PROD), 77); /* it would live longer than the window */
 	session_begin(&w, "{\"serviceAccount\": \"" SA_LABEL "\"}", &s);
 	md(&s, TOKEN, &h);
 	assert_int_equal(h.status, 200);
@@ -148,14 +148,14 @@ static void test_replay_under_the_same_policy_is_what_was_recorded(void **state)
 	world_policy(&w, yaml);
 	world_daemon(&w);
 	ask_in_every_way();
-	assert_as_recorded(yaml, 5, 6);
+	assert_as_recorded(yaml, 5, 7);
 	/* Whose process it was is in the record, not in the asking. */
 	write_new(yaml);
 	assert_int_equal(CLI("policy", "replay", new_path), 0);
-	assert_says("of 5 issuances and 6 refusals");
+	assert_says("of 5 issuances and 7 refusals");
 	assert_says(" none would be decided otherwise\n");
 	assert_int_equal(world_stop(&w, SIGTERM), 0);
-	assert_as_recorded(yaml, 5, 6); /* no broker is needed */
+	assert_as_recorded(yaml, 5, 7); /* no broker is needed */
 }
 
 /* The limits of the configuration bound lifetimes as a policy does, and may change without it. */
