@@ -118,29 +118,11 @@ static bool same_list(const struct rule_list *a, const struct rule_list *b) {
 
 /* ---- accounts and patterns ---- */
 
-static bool begins(struct str s, struct str with) {
-	return s.n >= with.n && !memcmp(s.p, with.p, with.n);
-}
-
-static bool ends(struct str s, struct str with) {
-	return s.n >= with.n && !memcmp(s.p + s.n - with.n, with.p, with.n);
-}
-
-/* Whether everything that the one matches the other matches, too. */
-static bool is_within(const struct pattern *inner, const struct pattern *outer) {
-	return begins(inner->prefix, outer->prefix) && ends(inner->suffix, outer->suffix);
-}
-
-static bool overlap(const struct pattern *a, const struct pattern *b) {
-	return (begins(a->prefix, b->prefix) || begins(b->prefix, a->prefix)) &&
-	       (ends(a->suffix, b->suffix) || ends(b->suffix, a->suffix));
-}
-
 static bool covers(const struct rule *rule, const struct target *t) {
 	if (t->account.n)
 		return rule_covers_account(rule, t->account_id, t->account);
 	for (uint32_t i = 0; i < rule->n_patterns; i++)
-		if (is_within(t->a, &rule->patterns[i]) || (t->b && is_within(t->b, &rule->patterns[i])))
+		if (pattern_within(t->a, &rule->patterns[i]) || (t->b && pattern_within(t->b, &rule->patterns[i])))
 			return true;
 	return false;
 }
@@ -154,7 +136,7 @@ static bool touches(const struct prover *p, const struct rule *rule, const struc
 	if (t->account.n)
 		return covers(rule, t);
 	for (uint32_t i = 0; i < rule->n_patterns; i++)
-		if (overlap(t->a, &rule->patterns[i]))
+		if (patterns_overlap(t->a, &rule->patterns[i]))
 			return true;
 	for (uint32_t i = 0; i < rule->accounts.n; i++)
 		if (pattern_matches(t->a, account_text(p, rule->accounts.v[i])))
@@ -190,12 +172,6 @@ static int64_t first_unshown(struct prover *p, const struct proof_case *c, bool 
 
 /* ---- what a claim is about ---- */
 
-static int by_number(const void *a, const void *b) {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Its principals, each once. -1: memory. False in *enough: too many looks. */
 static int find_principals(struct prover *p, bool *enough) {
 	const struct rule *about = p->claim->about;
@@ -218,7 +194,7 @@ static int find_principals(struct prover *p, bool *enough) {
 			p->principals[n++] = ids.v[k];
 	}
 	if (n)
-		qsort(p->principals, n, sizeof(*p->principals), by_number);
+		qsort(p->principals, n, sizeof(*p->principals), id_compare);
 	for (size_t i = 0; i < n; i++) {
 		if (kept && p->principals[i] == p->principals[kept - 1])
 			continue;
@@ -231,11 +207,7 @@ static int find_principals(struct prover *p, bool *enough) {
 }
 
 static bool gives_a_scope(const struct rule *rule, const struct rule *about) {
-	for (uint32_t i = 0; i < about->n_scopes; i++)
-		for (uint32_t k = 0; k < rule->n_scopes; k++)
-			if (scope_covers(rule->scopes[k], about->scopes[i]))
-				return true;
-	return about->n_scopes == 0;
+	return !about->n_scopes || scopes_meet(rule->scopes, rule->n_scopes, about->scopes, about->n_scopes);
 }
 
 static bool has_common_account(struct prover *p, const struct rule *rule, const struct rule *about) {
@@ -352,11 +324,8 @@ static void ask_for_scopes(struct prover *p, const struct rule *binding) {
 
 	p->asked.scopes = p->scopes;
 	for (uint32_t i = 0; i < about->n_scopes; i++)
-		for (uint32_t k = 0; k < binding->n_scopes; k++)
-			if (scope_covers(binding->scopes[k], about->scopes[i])) {
-				p->scopes[p->asked.n_scopes++] = about->scopes[i];
-				break;
-			}
+		if (scope_is_under(binding->scopes, binding->n_scopes, about->scopes[i]))
+			p->scopes[p->asked.n_scopes++] = about->scopes[i];
 }
 
 static void ask_plainly(struct prover *p, int64_t at) {
@@ -379,8 +348,7 @@ static bool breaks_with(struct prover *p, const struct universe_item *account) {
 
 /* With accounts that nobody named, of what both patterns match. */
 static bool breaks_with_made_up(struct prover *p) {
-	const struct pattern *a = p->target.a, *b = p->target.b ? p->target.b : a;
-	const struct pattern both = { a->prefix.n > b->prefix.n ? a->prefix : b->prefix, a->suffix.n > b->suffix.n ? a->suffix : b->suffix, 0 };
+	const struct pattern both = pattern_common(p->target.a, p->target.b ? p->target.b : p->target.a);
 
 	snprintf(p->pattern, sizeof(p->pattern), "%.*s*%.*s", (int)both.prefix.n, both.prefix.p, (int)both.suffix.n, both.suffix.p);
 	p->made_up = (struct universe_item){ p->account, p->pattern };
@@ -561,7 +529,7 @@ static int never_by(struct prover *p, const struct rule *binding) {
 				return -1;
 		for (uint32_t i = 0; i < binding->n_patterns && is_open(p); i++) {
 			both.b = &binding->patterns[i];
-			if (overlap(both.a, both.b) && never_with(p, binding, both) < 0)
+			if (patterns_overlap(both.a, both.b) && never_with(p, binding, both) < 0)
 				return -1;
 		}
 	}
@@ -580,13 +548,8 @@ static int never_of(struct prover *p) {
 /* ---- always ---- */
 
 static bool scopes_allowed(const struct rule *rule, const struct policy_query *q) {
-	if (q->permission != PERMISSION_GET_ACCESS_TOKEN || !q->n_scopes)
-		return true;
-	for (size_t i = 0; i < q->n_scopes; i++)
-		for (uint32_t k = 0; k < rule->n_scopes; k++)
-			if (scope_covers(rule->scopes[k], q->scopes[i]))
-				return true;
-	return false;
+	return q->permission != PERMISSION_GET_ACCESS_TOKEN || !q->n_scopes ||
+	       scopes_meet(rule->scopes, rule->n_scopes, q->scopes, q->n_scopes);
 }
 
 /* A binding counts where it covers all of the target, a deny rule where it touches it. */

@@ -175,22 +175,13 @@ static bool look(struct universe *u, struct patterns *all) {
 	return all->looks && all->looks--;
 }
 
-static bool begins(struct str s, struct str with) {
-	return s.n >= with.n && !memcmp(s.p, with.p, with.n);
-}
-
-static bool ends(struct str s, struct str with) {
-	return s.n >= with.n && !memcmp(s.p + s.n - with.n, with.p, with.n);
-}
-
-/* What both of them match: the longer of both ends. */
+/* What both of them match, where it is not one of them. */
 static int add_overlap(struct universe *u, struct patterns *all, const struct pattern *a, const struct pattern *b) {
-	const struct pattern *longer = a->prefix.n > b->prefix.n ? a : b, *shorter = longer == a ? b : a;
+	struct pattern both = pattern_common(a, b);
 
-	if (shorter->suffix.n <= longer->suffix.n || !begins(longer->prefix, shorter->prefix) ||
-	    !ends(shorter->suffix, longer->suffix))
-		return 0; /* one is within the other, or they have nothing in common */
-	return patterns_add(u, all, longer->prefix, shorter->suffix);
+	if (!patterns_overlap(a, b) || pattern_within(a, b) || pattern_within(b, a))
+		return 0;
+	return patterns_add(u, all, both.prefix, both.suffix);
 }
 
 static int add_overlaps(struct universe *u, struct patterns *all) {
@@ -211,8 +202,7 @@ static int add_overlaps(struct universe *u, struct patterns *all) {
 /* Whether a pattern that it was not made for matches it, too. */
 static bool strays(struct universe *u, struct patterns *all, const struct pattern *from, struct str account) {
 	for (uint32_t i = 0; i < all->texts.n && look(u, all); i++)
-		if (pattern_matches(&all->list[i], account) &&
-		    !(begins(from->prefix, all->list[i].prefix) && ends(from->suffix, all->list[i].suffix)))
+		if (pattern_matches(&all->list[i], account) && !pattern_within(from, &all->list[i]))
 			return true;
 	return false;
 }

@@ -205,6 +205,11 @@ int64_t cli_parse_time(const char *text, int64_t now);
 /* The time that an option gives, in *out; it stays as it is where the option does not stand. An exit code, or -1: it is good. */
 int cli_take_time(const struct cli *cli, enum opt opt, int64_t *out);
 
+/* policy.c: a report's errors and warnings, for programs. A new reference. */
+#define POLICY_MAX_BYTES (64 << 20)
+struct policy_report;
+json_t *cli_findings_json(const struct policy_report *report);
+
 int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
 int cmd_run(struct cli *cli);

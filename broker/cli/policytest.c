@@ -9,7 +9,6 @@
 #include "broker/file.h"
 #include "broker/zonefile.h"
 
-#define POLICY_MAX_BYTES (64 << 20)
 #define MAX_UNTOUCHED 20 /* told to people */
 
 struct untouched {
@@ -52,10 +51,14 @@ static void print_check(const struct run *run, const struct policy_check *check,
 	       check->kind == POLICY_CHECK_INVARIANT ? "invariant " : "", out_safe(check->name));
 	print_time(run, us);
 	putchar('\n');
-	if (check->message)
-		printf("         %s\n", out_safe(check->message));
-	if (check->fix)
-		printf("         = %s\n", out_safe(check->fix));
+	if (check->message) {
+		printf("         ");
+		out_folded(stdout, 9, out_safe(check->message));
+	}
+	if (check->fix) {
+		printf("         = ");
+		out_folded(stdout, 11, out_safe(check->fix));
+	}
 }
 
 static json_t *check_json(const struct policy_check *check, uint64_t us) {
@@ -164,16 +167,6 @@ static void print_summary(const struct run *run, const struct policy_report *rep
 	printf("%s\n", out_color(run->cli, COLOR_NONE));
 }
 
-static json_t *errors_json(const struct policy_report *report) {
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < report->n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s, s:s*}", "id", report->findings[i].id, "line",
-						      (int)report->findings[i].line, "column", (int)report->findings[i].column,
-						      "message", report->findings[i].message, "fix", report->findings[i].fix));
-	return list;
-}
-
 static json_t *untouched_json(const struct run *run) {
 	json_t *list = json_array();
 
@@ -186,7 +179,7 @@ static json_t *untouched_json(const struct run *run) {
 
 static void print_json(struct run *run, const struct policy_report *report, bool good, const struct error *err) {
 	json_t *json = json_pack("{s:s, s:b, s:O, s:o, s:o, s:i, s:s*}", "file", run->path, "ok", good, "checks", run->checks, "untouched",
-				 untouched_json(run), "errors", errors_json(report), "skipped", (int)report->invariants_skipped, "error",
+				 untouched_json(run), "errors", cli_findings_json(report), "skipped", (int)report->invariants_skipped, "error",
 				 good ? NULL : err->message);
 
 	out_json(json);

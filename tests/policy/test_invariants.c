@@ -293,6 +293,8 @@ static void test_invariants_take_no_longer_than_a_load_may(void **state) {
 	const char *id;
 
 	(void)state;
+	if (getenv("HALLPASS_SLOW"))
+		skip();
 	buf_adds(&b, "version: 1\ngroups:\n  all: [user:u0@example.com");
 	for (unsigned i = 1; i < 20000; i++)
 		buf_addf(&b, ", user:u%u@example.com", i);
@@ -307,7 +309,7 @@ static void test_invariants_take_no_longer_than_a_load_may(void **state) {
 	assert_string_equal(id, "invariant-too-large");
 	assert_has_parts(seen.message, "|takes more to show than a load may take: it is about 20000 principals, and the work ended with user:u");
 	assert_int_equal(seen.checks, 1); /* the second was not begun */
-	assert_true(getenv("HALLPASS_SLOW") || clock() - before < 3 * CLOCKS_PER_SEC);
+	assert_true(clock() - before < 3 * CLOCKS_PER_SEC);
 	seen_fini(&seen);
 	buf_fini(&b);
 }
@@ -374,8 +376,10 @@ static void put_condition(struct random *r, struct buf *b, const char *key) {
 	if (rnd(r, 3) == 0)
 		return;
 	buf_addf(b, ", %s: {expression: '%s", key, conditions[rnd(r, ARRAY_SIZE(conditions))]);
-	if (rnd(r, 3) == 0)
-		buf_addf(b, " %s (%s)", rnd(r, 2) ? "&&" : "||", conditions[rnd(r, ARRAY_SIZE(conditions))]);
+	if (rnd(r, 3) == 0) {
+		buf_adds(b, rnd(r, 2) ? " && " : " || ");
+		buf_addf(b, "(%s)", conditions[rnd(r, ARRAY_SIZE(conditions))]);
+	}
 	buf_adds(b, "'}");
 }
 
@@ -387,7 +391,11 @@ static void put_random_policy(struct random *r, struct buf *b) {
 
 	buf_adds(b, "version: 1\ngroups:\n  g0: [user:a@x.example, group:g1]\n  g1: [user:c@y.example]\nbindings:\n");
 	for (uint32_t i = 0; i < n; i++) {
-		buf_addf(b, "- {name: b%u%s%s%s, members: ", i, windows[rnd(r, 5)], scopes[rnd(r, 4)], permissions[rnd(r, 4)]);
+		buf_addf(b, "- {name: b%u", i);
+		buf_adds(b, windows[rnd(r, 5)]);
+		buf_adds(b, scopes[rnd(r, 4)]);
+		buf_adds(b, permissions[rnd(r, 4)]);
+		buf_adds(b, ", members: ");
 		put_some(r, b, members, ARRAY_SIZE(members), 2);
 		buf_adds(b, ", serviceAccounts: ");
 		put_some(r, b, patterns, ARRAY_SIZE(patterns), 2);
@@ -420,10 +428,12 @@ struct random_invariant {
 };
 
 static struct random_invariant some_invariant(struct random *r) {
-	struct random_invariant v = { .never = rnd(r, 3), .member = rnd(r, ARRAY_SIZE(members)), .pattern = rnd(r, ARRAY_SIZE(patterns)),
-				      .exception = rnd(r, 3) ? ARRAY_SIZE(members) : rnd(r, ARRAY_SIZE(members)), .permission = -1,
-				      .from = FROM, .to = TO };
+	struct random_invariant v = { .permission = -1, .from = FROM, .to = TO };
 
+	v.never = rnd(r, 3);
+	v.member = rnd(r, ARRAY_SIZE(members));
+	v.pattern = rnd(r, ARRAY_SIZE(patterns));
+	v.exception = rnd(r, 3) ? ARRAY_SIZE(members) : rnd(r, ARRAY_SIZE(members));
 	if (rnd(r, 2))
 		v.from += 3600 * (int64_t)rnd(r, 70);
 	if (rnd(r, 2))
@@ -604,10 +614,10 @@ static bool is_confirmed(const struct policy *policy, const struct random_invari
 
 static void test_P2_P6_what_is_said_to_hold_holds(void **state) {
 	struct random r = { 0x9E3779B97F4A7C15u };
-	unsigned shown[2] = { 0 }, refuted[2] = { 0 }, unshown = 0, needless = 0;
+	unsigned shown[2] = { 0 }, refuted[2] = { 0 }, unshown = 0, needless = 0, n = getenv("HALLPASS_SLOW") ? RANDOM_POLICIES / 30 : RANDOM_POLICIES;
 
 	(void)state;
-	for (unsigned i = 0; i < RANDOM_POLICIES; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct buf b = BUF_INIT(1 << 16);
 		struct policy *policy;
 		size_t base;
@@ -637,8 +647,8 @@ static void test_P2_P6_what_is_said_to_hold_holds(void **state) {
 	}
 	print_message("never: %u shown, %u refuted; always: %u, %u; %u not shown, of which brute force breaks none of %u\n", shown[1],
 		      refuted[1], shown[0], refuted[0], unshown, needless);
-	assert_true(shown[1] > 1000 && refuted[1] > 1000 && shown[0] > 100 && refuted[0] > 1000);
-	assert_true(unshown * 5 < RANDOM_POLICIES * INVARIANTS_OF_EACH);
+	assert_true(shown[1] > n && refuted[1] > n && shown[0] > n / 20 && refuted[0] > n);
+	assert_true(unshown < n / 3);
 }
 
 int main(void) {

