@@ -16,7 +16,7 @@
  *   uid gid pid exe   the peer by the kernel's word
  *   from           "127.0.0.1:40000": where a TCP connection came from
  *   session        id of the session through whose port it was asked, or that was opened or closed
- *   surface        "native", "metadata", "iamCredentials"
+ *   surface        "native", "metadata", "iamCredentials", "sts"
  *   askedAt        RFC 3339 UTC with nanoseconds: when the request came, the instant it was decided at
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
@@ -40,6 +40,7 @@
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   also port      of a session: its further accounts, its TCP port
+ *   relayed        true: that port is a relay's, in a container say
  *   tokens         how many tokens and signatures a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
@@ -66,6 +67,7 @@ enum record_type {
 	RECORD_LATE,
 	RECORD_OPENED, /* a session began */
 	RECORD_CLOSED, /* it ended: reason says why, tokens how many it gave */
+	RECORD_DOCTOR, /* Google was asked whether the accounts in also could be had; no token was */
 	N_RECORD_TYPES
 };
 
@@ -86,6 +88,7 @@ struct audit_record {
 	const char *const *also;
 	size_t n_also;
 	int port;
+	bool relayed;
 	bool counts_tokens; /* prints "tokens", 0 as well */
 	uint64_t tokens;
 	const char *const *asked_scopes;

@@ -32,6 +32,7 @@ struct caller {
 struct grant {
 	char caller[256], target[256];
 	bool access_token, id_token, sign, delegation, extended; /* extended: the 12 h org policy constraint */
+	bool see_policy; /* getIamPolicy */
 };
 
 struct minted {
@@ -107,6 +108,7 @@ struct endpoint {
 extern const struct endpoint endpoints[];
 const struct endpoint *endpoint_find(const char *path, char *account, size_t account_size, char *verb, size_t verb_size);
 void answer_error(struct answer *a, int status, const char *name, const char *reason, const char *message);
+void answer_reauth(struct answer *a, const char *subtype); /* invalid_grant of that subtype */
 void answer_json(struct answer *a, int status, json_t *json); /* takes json */
 
 /* --- scripted behaviour */
@@ -121,6 +123,7 @@ struct rule {
 	enum mishap mishap;
 	int64_t lie_s;	    /* added to expireTime */
 	bool has_lie;
+	char oauth[32]; /* "invalid_rapt": an OAuth error's subtype; "": none */
 };
 /* Adds a rule from JSON; NULL or what is wrong with it. */
 const char *script_add(struct world *world, const json_t *json);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "tests/google/google.h"
 
@@ -53,7 +54,9 @@ static void send_answer(evutil_socket_t fd, short events, void *arg) {
 	struct pending *p = arg;
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(p->req);
 	struct evbuffer *out;
-	char text[32];
+	time_t now = (time_t)world_now(p->world);
+	char text[64];
+	struct tm tm;
 
 	(void)fd, (void)events;
 	if (!p->ours)
@@ -66,6 +69,8 @@ static void send_answer(evutil_socket_t fd, short events, void *arg) {
 			snprintf(text, sizeof(text), "%d", p->rule.retry_after);
 			evhttp_add_header(headers, "Retry-After", text);
 		}
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+		evhttp_add_header(headers, "Date", text);
 		evhttp_add_header(headers, "Content-Type", p->answer.type);
 		evhttp_add_header(headers, "Server", "google-standin (a test tool, not Google)");
 		evhttp_add_header(headers, "Metadata-Flavor", "Google");
@@ -121,8 +126,8 @@ static void ask(struct pending *p, const char *path, struct evkeyvalq *query, ch
 		answer_error(&p->answer, 404, "NOT_FOUND", NULL, "no such endpoint in the stand-in");
 	else if (e->method && strcmp(e->method, q.method) != 0)
 		answer_error(&p->answer, 405, "METHOD_NOT_ALLOWED", NULL, "not with this method");
-	else if (p->rule.status && p->rule.status != 200)
-		answer_json(&p->answer, p->rule.status, json_object());
+	else if ((p->rule.status && p->rule.status != 200) || p->rule.oauth[0])
+		answer_json(&p->answer, p->rule.status ? p->rule.status : 400, json_object());
 	else
 		e->answer(&q, &p->answer);
 	script_apply(&p->rule, &p->answer);
