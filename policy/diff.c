@@ -313,7 +313,7 @@ static json_t *names_json(const struct some_names *names) {
 	for (size_t i = 0; i < names->n; i++)
 		json_array_append_new(list, json_string(names->v[i]));
 	if (names->more)
-		json_array_append_new(list, json_string("…"));
+		json_array_append_new(list, json_string(DIFF_MORE_NAMES));
 	return list;
 }
 

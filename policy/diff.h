@@ -132,6 +132,8 @@ int diff_pair(const struct diff_question *question, const struct diff_concerned 
 
 /* ---- words (diff_words.c) ---- */
 
+#define DIFF_MORE_NAMES "…" /* the last of names that are more */
+
 struct diff_words {
 	const struct universe *universe;
 	uint32_t *members[2]; /* of each policy's subjects, how many principals of the universe are in it */

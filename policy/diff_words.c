@@ -72,9 +72,10 @@ static const char *stands_for(const struct universe_list *list, const char *name
 	return name;
 }
 
-/* "a", "a and b", "a, b and c", "a, b and 10 others" */
+/* "a", "a and b", "a, b and c", "a, b and 10 others"; "…" at the end: nobody counted how many. */
 static void say_list(const json_t *names, const struct universe_list *items, struct buf *out) {
 	size_t n = json_array_size(names), shown = n <= MAX_NAMED ? n : MAX_NAMED - 1;
+	bool counted = !n || strcmp(json_string_value(json_array_get(names, n - 1)), DIFF_MORE_NAMES) != 0;
 
 	for (size_t i = 0; i < shown; i++) {
 		const char *name = json_string_value(json_array_get(names, i));
@@ -82,8 +83,10 @@ static void say_list(const json_t *names, const struct universe_list *items, str
 		buf_adds(out, i == 0 ? "" : i + 1 == n ? " and " : ", ");
 		buf_adds(out, items ? stands_for(items, name) : name);
 	}
-	if (n > shown)
+	if (n > shown && counted)
 		buf_addf(out, " and %zu others", n - shown);
+	else if (n > shown)
+		buf_adds(out, " and others");
 }
 
 /* "group ml-engineers (12 principals)" */
