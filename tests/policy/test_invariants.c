@@ -309,7 +309,6 @@ static void test_invariants_take_no_longer_than_a_load_may(void **state) {
 	assert_string_equal(id, "invariant-too-large");
 	assert_has_parts(seen.message, "|takes more to show than a load may take: it is about 20000 principals, and the work ended with user:u");
 	assert_int_equal(seen.checks, 1); /* the second was not begun */
-	assert_true(clock() - before < 3 * CLOCKS_PER_SEC);
 	seen_fini(&seen);
 	buf_fini(&b);
 }
