@@ -45,6 +45,11 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
+	[OPT_LOG] = { "log", 0, "DIR", "the audit directory; else the running broker's", COMPLETE_DIR },
+	[OPT_SINCE] = { "since", 0, "TIME", "only from then on: -90d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_FROM] = { "from", 0, "TIME", "begin there instead of now: -1d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_UNTIL] = { "until", 0, "TIME", "end there: -1d, +90d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_EXIT_CODE] = { "exit-code", 0, NULL, "exit with 1 where anything would be decided otherwise", NULL },
 	[OPT_LISTEN] = { "listen", 0, "ADDRESS", "where to listen: 127.0.0.1:PORT or [::1]:PORT", NULL },
 	[OPT_UID] = { "uid", 0, "UIDS", "whose connections to take, comma-separated, or any; else one's own alone", "any" },
 	[OPT_YES] = { "yes", 'y', NULL, "do not ask, write", NULL },
@@ -134,6 +139,20 @@ const struct command commands[] = {
 	{ "policy lints", "", "list what policy check warns of", 0, 0, false, cmd_policy_lints, { 0 }, 0,
 	  "Prints each id, what it means and what to do. A comment `# hallpass: ignore=ID` on a finding's line, or right above it, "
 	  "accepts the finding.", NULL },
+	{ "policy diff", "OLD NEW", "tell what two policies decide differently", 2, 2, false, cmd_policy_diff,
+	  { OPT_FROM, OPT_UNTIL, OPT_EXIT_CODE, OPT_VERBOSE }, 4,
+	  "Decides under both policies, for each principal and account that they name, one that stands for each domain and pattern and for everybody else, each "
+	  "permission, and each instant of the next 31 days at which an answer may change, and around what begins or ends for good after that (not with --until): who gains, who loses, which accounts, in "
+	  "which hours, which lifetimes and scopes. What conditions ask of a request is tried: justifications, lifetimes, surfaces and scopes. Equal "
+	  "changes are one sentence; -v adds an instant at which each can be seen. Rules that were only moved or renamed change nothing. The last lines say what was looked at, and what "
+	  "was not. Needs no broker. Exits with 0; with --exit-code with 1 where anything is decided differently.", COMPLETE_FILE },
+	{ "policy replay", "NEW", "decide recorded requests again, under another policy", 1, 1, false, cmd_policy_replay,
+	  { OPT_LOG, OPT_SINCE, OPT_UNTIL, OPT_EXIT_CODE, OPT_VERBOSE }, 5,
+	  "Reads the record, as `hallpass log` does, and decides each request in it again under the policy in the file NEW: which issuances would now be denied "
+	  "or live shorter, which refusals would now be allowed, for whom, by which binding, how often, when first and last. -v also "
+	  "shows each one. Each request is first decided again under the policy that was in force, which is kept beside the record: "
+	  "those that do not come out as they were recorded are counted and left aside. Asks Google nothing, needs no broker, "
+	  "issues nothing. Exits with 0; with --exit-code with 1 where anything would be decided otherwise.", COMPLETE_FILE },
 	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
 	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
 	{ "policy test", "FILE …", "run the tests and invariants of policy files", 1, CLI_MAX_ARGS, false, cmd_policy_test, { OPT_VERBOSE }, 1,

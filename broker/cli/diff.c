@@ -1,166 +1,222 @@
-/* What would change, as a unified diff. See setup.h. */
+/* hallpass policy diff: what two policies decide differently. See cli.h; what is computed, and how, tells policy/diff.h. */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include "broker/cli/setup.h"
+#include <time.h>
+#include "broker/cli/cli.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/policy.h"
 
-#define CONTEXT 3
-#define MAX_CELLS ((size_t)16 << 20)
+#define HORIZON_S (31 * 86400)
+#define MAX_CHANGES 200 /* -v prints all */
 
-struct lines {
-	struct str *line; /* without their ends */
-	size_t n;
-	bool open; /* the last has no end */
-	bool ours; /* nobody else's secret is among them */
+static const struct kind {
+	const char *change, *mark;
+	enum color color;
+} kinds[] = {
+	{ "gains", "+", COLOR_GREEN },	  { "loses", "-", COLOR_RED },	   { "hours", "~", COLOR_YELLOW },
+	{ "lifetime", "~", COLOR_YELLOW }, { "scopes", "~", COLOR_YELLOW },
 };
 
-enum op_kind { OP_KEEP, OP_DROP, OP_ADD };
-struct op {
-	enum op_kind kind;
-	size_t a, b; /* the lines that it is about, or stands before */
-};
+static const char *text_of(const json_t *object, const char *key) {
+	const char *s = json_string_value(json_object_get(object, key));
 
-static void split(const char *text, size_t n, bool ours, struct lines *out) {
-	*out = (struct lines){ .line = calloc(n + 1, sizeof(struct str)), .ours = ours };
-	for (size_t at = 0; out->line && at < n;) {
-		const char *end = memchr(text + at, '\n', n - at);
-		size_t len = end ? (size_t)(end - text) - at : n - at;
-
-		out->line[out->n++] = (struct str){ text + at, len };
-		out->open = !end;
-		at += len + 1;
-	}
+	return s ? s : "";
 }
 
-static bool same(const struct lines *a, size_t i, const struct lines *b, size_t j) {
-	bool open_a = a->open && i + 1 == a->n, open_b = b->open && j + 1 == b->n;
-
-	return str_eq(a->line[i], b->line[j]) && open_a == open_b;
+static long long number(const json_t *object, const char *key) {
+	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/*
- * For each pair of places the length of what is common behind them (LCS), between what is the same at both ends. Where that were too large a
- * table, NULL: all between is dropped and added.
- */
-static uint16_t *common_behind(const struct lines *a, const struct lines *b, size_t from, size_t to_a, size_t to_b) {
-	size_t rows = to_a - from + 1, columns = to_b - from + 1;
-	uint16_t *table = rows < UINT16_MAX && rows * columns <= MAX_CELLS ? calloc(rows * columns, sizeof(*table)) : NULL;
+/* --- changes */
 
-	for (size_t i = rows - 1; table && i-- > 0;)
-		for (size_t j = columns - 1; j-- > 0;) {
-			uint16_t down = table[(i + 1) * columns + j], right = table[i * columns + j + 1];
-
-			table[i * columns + j] = same(a, from + i, b, from + j) ? (uint16_t)(table[(i + 1) * columns + j + 1] + 1)
-									      : down > right ? down : right;
-		}
-	return table;
+static void print_folded(const struct cli *cli, enum color color, const struct buf *text, int indent) {
+	printf("%s", out_color(cli, color));
+	out_folded(stdout, indent, out_safe(text->data ? text->data : ""));
+	printf("%s", out_color(cli, COLOR_NONE));
 }
 
-static size_t compare(const struct lines *a, const struct lines *b, struct op *ops) {
-	size_t from = 0, to_a = a->n, to_b = b->n, i = 0, j = 0, n = 0;
-	uint16_t *table;
+/* An instant and a request with which `hallpass why` would show it. */
+static void print_witness(const struct cli *cli, const json_t *change) {
+	const json_t *w = json_object_get(change, "witness");
+	struct buf out = BUF_INIT(4096);
 
-	while (from < a->n && from < b->n && same(a, from, b, from))
-		from++;
-	while (to_a > from && to_b > from && same(a, to_a - 1, b, to_b - 1))
-		to_a--, to_b--;
-	table = common_behind(a, b, from, to_a, to_b);
-	while (i < a->n || j < b->n) {
-		size_t columns = to_b - from + 1, at = (i - from) * columns + j - from;
-		bool between = i >= from && j >= from && (i < to_a || j < to_b);
-
-		if (!between || (table && i < to_a && j < to_b && same(a, i, b, j)))
-			ops[n++] = (struct op){ OP_KEEP, i++, j++ };
-		else if (i < to_a && (j == to_b || !table || table[at + columns] >= table[at + 1]))
-			ops[n++] = (struct op){ OP_DROP, i++, j };
-		else
-			ops[n++] = (struct op){ OP_ADD, i, j++ };
-	}
-	free(table);
-	return n;
+	buf_addf(&out, "    e.g. %s on %s at %s", text_of(w, "principal"), text_of(w, "serviceAccount"), text_of(w, "time"));
+	print_folded(cli, COLOR_DIM, &out, 4);
+	buf_fini(&out);
 }
 
-/* Other people's secrets stand in these files, near what we change: their names are shown, their values are not. */
-static size_t shown_length(struct str line) {
-	static const char *const words[] = { "auth", "token", "password", "passwd", "secret", "-data", "_key", "apikey", "extraheader" };
-	size_t shown = line.n;
+static void print_change(const struct cli *cli, const json_t *change) {
+	struct buf out = BUF_INIT(65536);
 
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		for (size_t at = 0; at + strlen(words[i]) <= shown; at++) {
-			if (strncasecmp(line.p + at, words[i], strlen(words[i])))
-				continue;
-			while (at < shown && line.p[at] != ':' && line.p[at] != '=')
-				at++;
-			shown = at < shown ? at + 1 : shown;
-		}
-	return shown;
-}
-
-static void print_line(const struct cli *cli, const struct lines *of, size_t i, enum op_kind kind) {
-	static const struct {
-		char sign;
-		enum color color;
-	} looks[] = { [OP_KEEP] = { ' ', COLOR_NONE }, [OP_DROP] = { '-', COLOR_RED }, [OP_ADD] = { '+', COLOR_GREEN } };
-	struct str line = of->line[i];
-	size_t n = of->ours ? line.n : shown_length(line);
-	char text[2048];
-
-	snprintf(text, sizeof(text), "%.*s", (int)n, line.p);
-	printf("%s%c%.*s", out_color(cli, looks[kind].color), looks[kind].sign, (int)strspn(text, "\t"), text); /* tabs are layout, not mischief */
-	printf("%s%s%s\n", out_safe(text + strspn(text, "\t")), n < line.n ? " …" : "", out_color(cli, COLOR_NONE));
-	if (of->open && i + 1 == of->n)
-		puts("\\ No newline at end of file");
-}
-
-static void print_range(char sign, size_t first, size_t n) {
-	printf(" %c%zu,%zu", sign, n ? first + 1 : first, n);
-}
-
-static void print_hunk(const struct cli *cli, const struct lines *a, const struct lines *b, const struct op *ops, size_t from, size_t to) {
-	size_t in_a = 0, in_b = 0;
-
-	for (size_t i = from; i < to; i++) {
-		in_a += ops[i].kind != OP_ADD;
-		in_b += ops[i].kind != OP_DROP;
-	}
-	printf("%s@@", out_color(cli, COLOR_CYAN));
-	print_range('-', ops[from].a, in_a);
-	print_range('+', ops[from].b, in_b);
-	printf(" @@%s\n", out_color(cli, COLOR_NONE));
-	for (size_t i = from; i < to; i++)
-		print_line(cli, ops[i].kind == OP_ADD ? b : a, ops[i].kind == OP_ADD ? ops[i].b : ops[i].a, ops[i].kind);
-}
-
-static void print_hunks(const struct cli *cli, const struct lines *a, const struct lines *b, const struct op *ops, size_t n) {
-	for (size_t i = 0, quiet; i < n; i++) {
-		size_t from = i > CONTEXT ? i - CONTEXT : 0, to = i;
-
-		if (ops[i].kind == OP_KEEP)
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].change, text_of(change, "change")))
 			continue;
-		for (quiet = 0; to < n && quiet <= 2 * CONTEXT; to++)
-			quiet = ops[to].kind == OP_KEEP ? quiet + 1 : 0;
-		to -= quiet > CONTEXT ? quiet - CONTEXT : 0;
-		print_hunk(cli, a, b, ops, from, to);
-		i = to;
+		buf_addf(&out, "%s %s", kinds[i].mark, text_of(change, "sentence"));
+		print_folded(cli, kinds[i].color, &out, 2);
+	}
+	buf_fini(&out);
+	if (cli->values[OPT_VERBOSE])
+		print_witness(cli, change);
+}
+
+/* --- rules */
+
+#define MAX_RULES 10
+
+static void add_rule(struct buf *out, const json_t *rule) {
+	if (json_is_string(rule))
+		buf_adds(out, json_string_value(rule));
+	else if (*text_of(rule, "was"))
+		buf_addf(out, "%s -> %s", text_of(rule, "was"), text_of(rule, "now"));
+	else
+		buf_adds(out, *text_of(rule, "binding") ? text_of(rule, "binding") : text_of(rule, "denyRule"));
+}
+
+static void print_rules(const struct cli *cli, const json_t *rules) {
+	static const char *const lists[][2] = {
+		{ "renamed", "renamed, and the same otherwise" }, { "added", "added" }, { "removed", "removed" }, { "changed", "changed" },
+		{ "groups", "groups with other members" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		const json_t *list = json_object_get(rules, lists[i][0]);
+		size_t n = json_array_size(list);
+		struct buf out = BUF_INIT(65536);
+
+		if (!n)
+			continue;
+		buf_addf(&out, "%s: ", lists[i][1]);
+		for (size_t k = 0; k < n && (k < MAX_RULES || cli->values[OPT_VERBOSE]); k++) {
+			buf_adds(&out, k ? ", " : "");
+			add_rule(&out, json_array_get(list, k));
+		}
+		if (n > MAX_RULES && !cli->values[OPT_VERBOSE])
+			buf_addf(&out, " and %zu more", n - MAX_RULES);
+		print_folded(cli, COLOR_NONE, &out, 2);
+		buf_fini(&out);
 	}
 }
 
-void diff_print(const struct cli *cli, const struct setup_file *file) {
-	struct lines a, b;
-	struct op *ops;
+/* --- what was looked at */
 
-	split(file->before ? file->before : "", file->before ? file->n_before : 0, file->ours, &a);
-	split(file->after.data ? file->after.data : "", file->gone ? 0 : file->after.len, file->ours, &b);
-	ops = calloc(a.n + b.n + 1, sizeof(*ops));
-	if (a.line && b.line && ops) {
-		printf("%s--- %s\n+++ %s%s\n", out_color(cli, COLOR_BOLD), file->before ? setup_shown(file->path) : "/dev/null",
-		       file->gone ? "/dev/null" : setup_shown(file->path), out_color(cli, COLOR_NONE));
-		print_hunks(cli, &a, &b, ops, compare(&a, &b, ops));
+static void add_standing_for(struct buf *out, const json_t *list, const char *nothing) {
+	for (size_t i = 0; i < json_array_size(list) && i < 3; i++)
+		buf_addf(out, "%s%s", i ? ", " : ", among them one for ", text_of(json_array_get(list, i), "standsFor"));
+	if (json_array_size(list) > 3)
+		buf_addf(out, " and %zu others", json_array_size(list) - 3);
+	if (!json_array_size(list))
+		buf_adds(out, nothing);
+}
+
+static void print_looked(const struct cli *cli, const json_t *looked) {
+	struct buf out = BUF_INIT(65536);
+
+	buf_adds(&out, "looked at: ");
+	out_count(number(looked, "principals"), "principal", "principals", &out);
+	add_standing_for(&out, json_object_get(looked, "strangers"), "");
+	buf_adds(&out, "; ");
+	out_count(number(looked, "serviceAccounts"), "account", "accounts", &out);
+	add_standing_for(&out, json_object_get(looked, "examples"), "");
+	buf_addf(&out, "; all permissions; %s to %s%s; ", text_of(looked, "from"), text_of(looked, "to"),
+		 json_is_true(json_object_get(looked, "beyond")) ? ", and around what begins or ends for good after that" : "");
+	if (number(looked, "pairs")) {
+		buf_adds(&out, "rules that differ concern ");
+		out_count(number(looked, "pairsLookedAt"), "pair of them, decided ", "pairs of them, decided ", &out);
+		out_count(number(looked, "decisions"), "time", "times", &out);
+	} else {
+		buf_adds(&out, "no rule that differs concerns any of them");
 	}
-	free(ops);
-	free(a.line);
-	free(b.line);
+	print_folded(cli, COLOR_DIM, &out, 2);
+	buf_fini(&out);
+	buf_adds(&out, "held fixed: no delegates, nothing known of the caller's process and connection, no claims; tried as conditions ask for them: justifications, lifetimes, "
+		       "surfaces, scopes. What repeats by the week is taken to go on until something begins or ends");
+	print_folded(cli, COLOR_DIM, &out, 2);
+	buf_fini(&out);
+}
+
+/* What could differ beyond. */
+static void print_doubts(const struct cli *cli, const json_t *looked) {
+	struct buf out = BUF_INIT(65536);
+	json_t *attributes;
+	const char *rule;
+
+	json_object_foreach(json_object_get((json_t *)looked, "open"), rule, attributes) {
+		buf_addf(&out, "not tried: %s asks for ", rule);
+		for (size_t i = 0; i < json_array_size(attributes); i++)
+			buf_addf(&out, "%s%s", i ? ", " : "", json_string_value(json_array_get(attributes, i)));
+		buf_adds(&out, "; what that would let through, or keep out, is not in here");
+		print_folded(cli, COLOR_YELLOW, &out, 2);
+		buf_fini(&out);
+	}
+	if (number(looked, "moreOpen"))
+		printf("not tried: %lld more such rules\n", number(looked, "moreOpen"));
+	if (json_is_true(json_object_get(looked, "truncated"))) {
+		buf_addf(&out, "not all was looked at: %lld of %lld pairs; there may be more", number(looked, "pairsLookedAt"), number(looked, "pairs"));
+		print_folded(cli, COLOR_YELLOW, &out, 2);
+		buf_fini(&out);
+	}
+	if (json_is_true(json_object_get(looked, "sampled"))) {
+		buf_adds(&out, "there are more instants, or overlaps of patterns, than were looked at; there may be more");
+		print_folded(cli, COLOR_YELLOW, &out, 2);
+		buf_fini(&out);
+	}
+}
+
+static void print_diff(const struct cli *cli, const json_t *diff) {
+	const json_t *changes = json_object_get(diff, "changes"), *change;
+	size_t i;
+
+	json_array_foreach(changes, i, change)
+		if (i < MAX_CHANGES || cli->values[OPT_VERBOSE])
+			print_change(cli, change);
+	if (json_array_size(changes) > MAX_CHANGES && !cli->values[OPT_VERBOSE])
+		printf("… and %zu changes more (-v or --json)\n", json_array_size(changes) - MAX_CHANGES);
+	if (!json_array_size(changes))
+		printf("%sno difference%s in what is allowed\n", out_color(cli, COLOR_GREEN), out_color(cli, COLOR_NONE));
+	print_rules(cli, json_object_get(diff, "rules"));
+	putchar('\n');
+	print_looked(cli, json_object_get(diff, "looked"));
+	print_doubts(cli, json_object_get(diff, "looked"));
+}
+
+/* --- the command */
+
+static int diff(struct cli *cli, const struct policy *was, const struct policy *now, int64_t from, int64_t to) {
+	struct error err = { 0 };
+	json_t *json = policy_diff(was, now, from, to, !cli->values[OPT_UNTIL], &err);
+	bool differs = json_array_size(json_object_get(json, "changes")) > 0;
+
+	if (!json) {
+		out_error(cli, err.code, "failed", err.message, NULL);
+		return API_EXIT_FAILED;
+	}
+	if (cli->json)
+		out_json(json);
+	else
+		print_diff(cli, json);
+	json_decref(json);
+	return differs && cli->values[OPT_EXIT_CODE] ? API_EXIT_DIFFERS : API_EXIT_OK;
+}
+
+int cmd_policy_diff(struct cli *cli) {
+	struct policy *was, *now = NULL;
+	char sha256[SHA256_HEX];
+	int64_t from = (int64_t)time(NULL), to;
+	int r;
+
+	if ((r = cli_take_time(cli, OPT_FROM, &from)) >= 0)
+		return r;
+	to = from + HORIZON_S;
+	if ((r = cli_take_time(cli, OPT_UNTIL, &to)) >= 0)
+		return r;
+	if (to <= from)
+		return help_usage_error(cli->command, "--until must be behind --from");
+	was = policy_of_file(cli, cli->args[0], sha256);
+	now = was ? policy_of_file(cli, cli->args[1], sha256) : NULL;
+	r = now ? diff(cli, was, now, from, to) : API_EXIT_CONFIG;
+	policy_unref(was);
+	policy_unref(now);
+	return r;
 }

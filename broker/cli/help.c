@@ -10,7 +10,7 @@
 const enum opt help_global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP, OPT_VERSION };
 const size_t help_n_global_opts = ARRAY_SIZE(help_global_opts);
 
-#define EXIT_CODES "0 ok, 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad configuration"
+#define EXIT_CODES "0 ok, 1 differs (asked for with --exit-code), 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad configuration"
 
 int help_usage_error(const struct command *command, const char *fmt, ...) {
 	va_list ap;

@@ -101,6 +101,7 @@
 /* What `hallpass` exits with; `hallpass run` exits with the command's own code. Source: sysexits.h. */
 enum api_exit {
 	API_EXIT_OK = 0,
+	API_EXIT_DIFFERS = 1, /* asked for with --exit-code */
 	API_EXIT_USAGE = 64,
 	API_EXIT_UNREACHABLE = 69, /* no broker */
 	API_EXIT_FAILED = 70,	   /* and trying again is of no use */
