@@ -56,9 +56,9 @@ $(BUILD)/hallpass: $(BUILD)/broker/cli/main.o $(BUILD)/libcli.a $(BUILD)/libbrok
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) $(LDFLAGS_CLI) -o $@ $^ $(LIBS_CLI)
 # The Google stand-in: a test tool, never installed.
-$(BUILD)/google-standin: $(GOOGLE)
+$(BUILD)/google-standin: $(GOOGLE) $(BUILD)/tests/lib/testcert.o
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -ljansson -lcrypto
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -levent_openssl -ljansson -lssl -lcrypto
 $(BUILD)/libpolicy.a: $(POLICY)
 	@rm -f $@
 	$(call say,AR)
