@@ -192,6 +192,11 @@ check-docs: all pages
 conformance: $(BUILD)/tests/policy/conformance
 	@$< $(if $(V),-v)
 
+# Google's real clients in front of hallpassd, in a network of its own: those that are installed, and client libraries by name from
+# their languages' registries. `make interop INTEROP="--only gcloud"`.
+interop: all $(BUILD)/google-standin
+	@tests/interop/run.sh $(BUILD) $(INTEROP)
+
 # --- set-up
 
 deps:
@@ -264,10 +269,11 @@ help:
 	@echo 'make valgrind    unit tests under valgrind        make fuzz       libFuzzer, FUZZ_SECONDS each'
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
 	@echo 'make soak        the long crash tests, minutes    make mutants    tests of the tests'
-	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
+	@echo 'make conformance the CEL conformance suite        make interop    Google'"'"'s real clients, minutes'
+	@echo 'make install     PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench bench-policy pages install clean help FORCE
+.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance interop deps deps-check demo run bench bench-policy pages install clean help FORCE
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

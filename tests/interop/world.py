@@ -112,6 +112,9 @@ class World:
         with open(self.path("google", "url")) as f:
             self.url = f.read().strip()
         self.ca = self.path("google", "ca.pem")
+        if shutil.which("keytool"):  # Java keeps certificates in a way of its own
+            subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "standin", "-file", self.ca, "-keystore", self.path("trust.p12"),
+                            "-storetype", "PKCS12", "-storepass", "changeit"], check=True, capture_output=True)
 
     def start_broker(self):
         self.write("policy.yaml", """version: 1
@@ -142,7 +145,7 @@ endpoints: {iamCredentials: "%s"}
         self.write("home/.config/gcloud/active_config", "default")
         self.write("home/.gitconfig", "[user]\n\tname = Developer\n\temail = %s\n" % DEVELOPER)
 
-    def environment(self, more):
+    def environment(self, **more):
         keep = {k: os.environ[k] for k in ("PATH", "LANG", "TERM", "TMPDIR", "JAVA_HOME", "PYENV_ROOT") if k in os.environ}
         return {
             **keep,
@@ -166,16 +169,19 @@ endpoints: {iamCredentials: "%s"}
             **more,
         }
 
-    def run_as(self, target, snippet, more, seconds):
+    def run_as(self, target, snippet, seconds):
         """In a session of its own, in a directory of its own; exit code and output."""
         place = tempfile.mkdtemp(prefix=name_of(target) + ".", dir=self.dir)
-        env = self.environment({"NAME": name_of(target), "SA": target, "BUCKET": "of-" + name_of(target), **more})
+        env = self.environment(NAME=name_of(target), SA=target, BUCKET="of-" + name_of(target), WRONG_TOKEN=self.token_of(PROD if target == DEV else DEV))
         try:
             p = subprocess.run([self.build + "/hallpass", "run", "--as", target, "--", "sh", "-ec", snippet], cwd=place, env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
         except subprocess.TimeoutExpired as e:
             return 124, (e.stdout or b"").decode(errors="replace") + "\n(it took more than %d s)" % seconds
         return p.returncode, p.stdout.decode(errors="replace")
+
+    def token_of(self, target):
+        return subprocess.run([self.build + "/hallpass", "token", target], env=self.environment(), capture_output=True, text=True, check=True).stdout.strip()
 
     # --- what was heard, and what stands in the record
 

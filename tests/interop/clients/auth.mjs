@@ -1,6 +1,6 @@
 // google-auth-library by itself, old and new: a request with the account's own token.
 import { createRequire } from "node:module";
-const { GoogleAuth } = createRequire(process.env.MODULES + "/")("google-auth-library");
+const { GoogleAuth } = createRequire(process.argv[2] + "/")("google-auth-library");
 
 const auth = new GoogleAuth({ scopes: "https://www.googleapis.com/auth/cloud-platform" });
 const client = await auth.getClient();

@@ -1,5 +1,6 @@
 // @google-cloud/storage: whose bucket, and who reads it.
-import { Storage } from "@google-cloud/storage";
+import { createRequire } from "node:module";
+const { Storage } = createRequire(process.env.CACHE + "/node/")("@google-cloud/storage");
 
 const bucket = new Storage().bucket("of-" + process.env.NAME);
 await bucket.file("note").save("written by Node", { resumable: false });
