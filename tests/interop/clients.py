@@ -12,16 +12,42 @@ HEADINGS = {
 }
 SURFACES = {k: v.split(": ")[-1].replace("`", "") for k, v in HEADINGS.items()}
 
-# What the record may call it that gave the token out.
-RECORDED = {"run": None, "A": ["metadata"], "B": ["iamcredentials"], "C": ["sts"], "D": ["native"], "E": ["native"]}
+# What the record calls it that gave the token out; None: whatever the client found.
+RECORDED = {"run": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"], "D": ["native"], "E": ["native", "sts"]}
 
 # What leaves a client one surface alone. The developer's logins are left out there (HOME), since some clients prefer them to some surfaces;
-# the column "run" is where they are present and must not be used.
+# the column "run" is where they are present and must not be used. The metadata variables stay: without them clients probe the machine's own.
 ALONE = "export HOME=$PWD CLOUDSDK_CONFIG=$PWD/gcloud\n"
+NO_FILES = "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE GOOGLE_APPLICATION_CREDENTIALS BOTO_PATH\n"
+NO_METADATA = "export CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n"
 ONLY = {
     "run": "",
-    "A": ALONE + "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE GOOGLE_APPLICATION_CREDENTIALS\n",
-    "D": ALONE + "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE GOOGLE_APPLICATION_CREDENTIALS\nexport CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n",
+    "A": ALONE + NO_FILES,
+    "B": ALONE + NO_FILES + NO_METADATA + """
+export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS=http://$GCE_METADATA_HOST/ CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$HALLPASS_HANDLE_FILE
+export CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT=$SA
+""",
+    "C": ALONE + NO_METADATA + """
+export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$GOOGLE_APPLICATION_CREDENTIALS CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false
+unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_CORE_ACCOUNT BOTO_PATH
+printf '[Credentials]\\ngs_external_account_file = %s\\n[GSUtil]\\nstate_dir = %s\\n' "$GOOGLE_APPLICATION_CREDENTIALS" $PWD >boto
+export BOTO_CONFIG=$PWD/boto
+""",
+    "D": ALONE + NO_METADATA + """
+export GOOGLE_OAUTH_ACCESS_TOKEN=$(cat $CLOUDSDK_AUTH_ACCESS_TOKEN_FILE)
+unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE GOOGLE_APPLICATION_CREDENTIALS BOTO_PATH
+""",
+    # The file that names hallpass itself as the executable to ask.
+    "E": ALONE + NO_METADATA + """
+unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_CORE_ACCOUNT BOTO_PATH
+cat >executable.json <<EOF
+{"type": "external_account", "audience": "//hallpass.invalid/local", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+ "token_url": "http://$GCE_METADATA_HOST/v1/token", "token_info_url": "http://$GCE_METADATA_HOST/v1/introspect",
+ "credential_source": {"executable": {"command": "hallpass gcp-executable", "timeout_millis": 10000}}}
+EOF
+export GOOGLE_APPLICATION_CREDENTIALS=$PWD/executable.json GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1
+export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$PWD/executable.json
+""",
 }
 
 
@@ -51,14 +77,31 @@ KUBECONFIG = r"""
 cat >kubeconfig <<EOF
 apiVersion: v1
 kind: Config
-clusters: [{name: c, cluster: {server: "https://cluster.hallpass.test/kubernetes/of-$NAME", certificate-authority: $SSL_CERT_FILE}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters:
+- cluster:
+    certificate-authority: $SSL_CERT_FILE
+    server: https://cluster.hallpass.test/kubernetes/of-$NAME
+  name: c
+contexts:
+- context:
+    cluster: c
+    user: u
+  name: c
 current-context: c
-users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/%s, interactiveMode: Never, %s}}}]
+users:
+- name: u
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      command: gke-gcloud-auth-plugin
+      provideClusterInfo: true
 EOF
 export KUBECONFIG=$PWD/kubeconfig
 """
 WHO = "kubectl auth whoami -o jsonpath={.status.userInfo.username}\n"
+
+# As their owner would set them up: `hallpass setup`, once.
+SET_UP = ALONE
 
 CLIENTS = [
     Client("gcloud", "gcloud version --format='value(\"Google Cloud SDK\")'", r"""
@@ -68,35 +111,46 @@ gcloud storage cp -q note gs://$BUCKET/note
 [ "$(gcloud storage cat gs://$BUCKET/note)" = "written by gcloud" ]
 gcloud storage cat gs://$BUCKET/whoami
 gcloud projects list --format='value(name)'
-""", same("run", "A", "D")),
+""", same("run", "A", "B", "C", "D", "E")),
     Client("gsutil", "gsutil version | sed 's/.*: //'", r"""
 gsutil ls
 gsutil cat gs://$BUCKET/whoami
-""", same("run", "A")),
+""", same("run", "A", "C")),
     Client("bq", "bq version | sed 's/.* //'", r"""
 bq --headless --format=csv query --use_legacy_sql=false 'SELECT SESSION_USER()'
 bq --headless ls
-""", same("run", "A", "D")),
+""", same("run", "A", "B", "C", "D")),
     Client("kubectl, gke-gcloud-auth-plugin", "gke-gcloud-auth-plugin --version >/dev/null && kubectl version --client | sed -n 's/^Client Version: v\\([0-9.]*\\).*/\\1/p'",
-           KUBECONFIG % ("v1beta1", "command: gke-gcloud-auth-plugin, provideClusterInfo: true") + WHO, same("run", "A")),
+           KUBECONFIG + WHO, same("run", "A")),
+    Client("kubectl", "kubectl version --client | sed -n 's/^Client Version: v\\([0-9.]*\\).*/\\1/p'",
+           KUBECONFIG + "hallpass setup kubectl --yes c >/dev/null\n" + WHO, {"E": SET_UP}),
+    Client("docker", "docker --version | sed 's/.*version \\([0-9.]*\\).*/\\1/'", r"""
+hallpass setup docker --yes us-docker.pkg.dev >/dev/null
+docker manifest inspect us-docker.pkg.dev/acme-ml/of-$NAME/train:1
+""", {"E": SET_UP}, tells=False),
+    Client("git", "git --version | sed 's/.*version //'", r"""
+hallpass setup git --yes acme.googlesource.com >/dev/null
+git ls-remote https://acme.googlesource.com/git/of-$NAME
+""", {"E": SET_UP}, tells=False),
     Client("Terraform, gcs backend", "terraform version | sed -n 's/^Terraform v//p'", r"""
 cp $CLIENTS/main.tf .
 export TF_CLI_ARGS=-no-color
 terraform init -backend-config=bucket=$BUCKET
 terraform apply -auto-approve
 terraform state show terraform_data.note
-""", same("run", "A"), tells=False),
+""", same("run", "A", "C", "D"), tells=False),
     Client("google-auth, google-cloud-storage (Python)", PIP_VERSION % "google-cloud-storage", PYTHON + " $CLIENTS/storage.py\n",
-           same("run", "A")),
-    Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "A")),
+           same("run", "A", "C", "E")),
+    Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "A", "C")),
     Client("@google-cloud/storage (Node)", NPM_VERSION % ("node", "@google-cloud/storage"),
-           "node $CLIENTS/storage.mjs\n", same("run", "A")),
-    Client("google-auth-library (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n", same("run", "A")),
+           "node $CLIENTS/storage.mjs\n", same("run", "A", "C")),
+    Client("google-auth-library (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
+           {**same("run", "A", "C", "E"), "B": ALONE + "export IMPERSONATE=http://$GCE_METADATA_HOST\n"}),
     Client("google-auth-library 9 (Node)", NPM_VERSION % ("node9", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node9\n",
-           same("run", "A")),
-    Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "A")),
-    Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "A")),
+           same("run", "A", "C", "E")),
+    Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "A", "C")),
+    Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "A", "C", "E")),
     Client("google-auth-library-oauth2-http (Java)", "ls $CACHE/java/lib | sed -n 's/^google-auth-library-oauth2-http-\\(.*\\).jar/\\1/p' | grep .",
-           "java -Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit -cp \"$CACHE/java:$CACHE/java/lib/*\" Who\n",
+           "java -Duser.home=$HOME -Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit -cp \"$CACHE/java:$CACHE/java/lib/*\" Who\n",
            same("run", "A")),
 ]

@@ -61,6 +61,7 @@ class World:
             self.network()
             self.start_google()
             self.start_broker()
+            self.install()
             self.move_in()
         except BaseException:
             self.__exit__()
@@ -137,6 +138,12 @@ endpoints: {iamCredentials: "%s"}
 
     # --- the developer
 
+    def install(self):
+        """hallpass by all of its names, as `make install` lays them."""
+        os.mkdir(self.path("bin"))
+        for name in ("hallpass", "docker-credential-hallpass", "git-credential-hallpass"):
+            os.symlink(self.build + "/hallpass", self.path("bin", name))
+
     def move_in(self):
         """A home in which he has logged in himself, by gcloud and for programs: neither is ever to be used."""
         login = {"type": "authorized_user", "client_id": "developers-client", "client_secret": "developers-secret", "refresh_token": REFRESH_TOKEN}
@@ -151,7 +158,7 @@ endpoints: {iamCredentials: "%s"}
             **keep,
             "HOME": self.home,
             "HALLPASS_SOCKET": self.path("hp.sock"),
-            "PATH": self.build + os.pathsep + os.environ["PATH"],
+            "PATH": self.path("bin") + os.pathsep + os.environ["PATH"],
             # Google's certificates are the stand-in's; each client has another name for where they are.
             "SSL_CERT_FILE": self.ca,
             "REQUESTS_CA_BUNDLE": self.ca,

@@ -1,8 +1,16 @@
-// google-auth-library by itself, old and new: a request with the account's own token.
+// google-auth-library by itself, old and new: a request with the account's own token. IMPERSONATE: by the IAM Credentials API there.
 import { createRequire } from "node:module";
-const { GoogleAuth } = createRequire(process.argv[2] + "/")("google-auth-library");
+import { readFileSync } from "node:fs";
+const { GoogleAuth, Impersonated, OAuth2Client } = createRequire(process.argv[2] + "/")("google-auth-library");
+const scope = "https://www.googleapis.com/auth/cloud-platform";
 
-const auth = new GoogleAuth({ scopes: "https://www.googleapis.com/auth/cloud-platform" });
-const client = await auth.getClient();
-const answer = await client.request({ url: `https://storage.googleapis.com/storage/v1/b/of-${process.env.NAME}/o/whoami?alt=media`, responseType: "text" });
+function impersonated(endpoint) {
+	const sourceClient = new OAuth2Client();
+	sourceClient.setCredentials({ access_token: readFileSync(process.env.HALLPASS_HANDLE_FILE, "utf8").trim() });
+	return new Impersonated({ sourceClient, targetPrincipal: process.env.SA, targetScopes: [scope], endpoint });
+}
+
+const client = process.env.IMPERSONATE ? impersonated(process.env.IMPERSONATE) : await new GoogleAuth({ scopes: scope }).getClient();
+const url = `https://storage.googleapis.com/storage/v1/b/of-${process.env.NAME}/o/whoami?alt=media`;
+const answer = await client.request({ url, responseType: "text" });
 console.log(client.constructor.name, typeof answer.data === "string" ? answer.data : await answer.data.text());
