@@ -96,7 +96,7 @@ static json_t *object_json(const struct object *o) {
 
 	snprintf(generation, sizeof(generation), "%lld", (long long)o->generation);
 	snprintf(size, sizeof(size), "%zu", o->len);
-	json = json_pack("{s:s, s:s+, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "kind", "storage#object", "id", o->bucket, o->name,
+	json = json_pack("{s:s, s:s++, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "kind", "storage#object", "id", o->bucket, "/", o->name,
 			 "name", o->name, "bucket", o->bucket, "generation", generation, "metageneration", "1", "contentType", o->type,
 			 "size", size, "md5Hash", md5, "crc32c", crc, "storageClass", "STANDARD", "timeCreated",
 			 "2026-11-26T00:00:00.000Z", "updated", "2026-11-26T00:00:00.000Z");
