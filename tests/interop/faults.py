@@ -20,6 +20,7 @@ PLANTED = [
     ("a client that stays anonymous", "gsutil", "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\nexport CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n",
      "no token"),
 ]
+QUICK = "google-auth, google-cloud-storage (Python)"
 # The same detour with nothing spoilt: it must not be the detour that is noticed.
 SOUND = ("nothing", "gcloud", "nothing-spoilt", None)
 
@@ -31,9 +32,10 @@ def snippet_of(world, client, how):
     return inner + TAMPER % (shlex.quote(world.here), how, shlex.quote(client.body)) + "\n"
 
 
-def run(world, report, run_pair, complaints):
+def run(world, report, run_pair, complaints, quick):
+    """quick: those alone that a fast client notices."""
     by_name = {c.name: c for c in clients.CLIENTS}
-    for name, client_name, how, word in PLANTED + [SOUND]:
+    for name, client_name, how, word in [p for p in PLANTED if p[1] == QUICK] if quick else PLANTED + [SOUND]:
         client = by_name[client_name]
         if not client.version(world):
             report.skip(client, "%s; %s not planted" % (client.missing, name))
