@@ -18,7 +18,7 @@ RECORDED = {"run": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"
 # What leaves a client one surface alone. The developer's logins are left out there (HOME), since some clients prefer them to some surfaces;
 # the column "run" is where they are present and must not be used. The metadata variables stay: without them clients probe the machine's own.
 ALONE = "export HOME=$PWD CLOUDSDK_CONFIG=$PWD/gcloud\n"
-NO_FILES = "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE GOOGLE_APPLICATION_CREDENTIALS BOTO_PATH\n"
+NO_FILES = "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE CLOUDSDK_CORE_ACCOUNT GOOGLE_APPLICATION_CREDENTIALS BOTO_PATH\n"
 NO_METADATA = "export CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n"
 ONLY = {
     "run": "",
@@ -52,10 +52,12 @@ export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$PWD/executable.json
 
 
 class Client:
-    def __init__(self, name, version, body, cells, missing="not installed", tells=True):
+    def __init__(self, name, version, body, cells, tells=True, note=""):
         """version: a shell command that prints it, and fails where there is none. cells: what comes before the body on each surface.
-        tells: the client prints whose token it was; where it cannot, the API's word alone counts, by the bucket's owner."""
-        self.name, self.command, self.body, self.cells, self.missing, self.tells = name, version, body, cells, missing, tells
+        tells: the client prints whose token it was; where it cannot, the API's word alone counts, by the owner of what was asked for.
+        note: what its users have to know of the first cell."""
+        self.name, self.command, self.body, self.cells, self.tells, self.note = name, version, body, cells, tells, note
+        self.missing = "not installed"
 
     def version(self, world):
         p = subprocess.run(["sh", "-c", self.command], env=world.environment(), capture_output=True, text=True)
@@ -70,7 +72,7 @@ def same(*surfaces):
 
 
 PYTHON = "$CACHE/python/bin/python3"
-PIP_VERSION = PYTHON + " -c 'import importlib.metadata as m; print(m.version(\"%s\"))'"
+PIP_VERSION = PYTHON + " -c 'import importlib.metadata as m; print(*map(m.version, \"%s\".split()), sep=\", \")'"
 NPM_VERSION = "cd $CACHE/%s && node -p 'require(\"./node_modules/%s/package.json\").version'"
 GO_VERSION = "$CACHE/go/who --version | sed -n 's|^%s v||p' | grep ."
 KUBECONFIG = r"""
@@ -139,7 +141,7 @@ terraform init -backend-config=bucket=$BUCKET
 terraform apply -auto-approve
 terraform state show terraform_data.note
 """, same("run", "A", "C", "D"), tells=False),
-    Client("google-auth, google-cloud-storage (Python)", PIP_VERSION % "google-cloud-storage", PYTHON + " $CLIENTS/storage.py\n",
+    Client("google-auth, google-cloud-storage (Python)", PIP_VERSION % "google-auth google-cloud-storage", PYTHON + " $CLIENTS/storage.py\n",
            same("run", "A", "C", "E")),
     Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "A", "C")),
     Client("@google-cloud/storage (Node)", NPM_VERSION % ("node", "@google-cloud/storage"),
@@ -150,7 +152,9 @@ terraform state show terraform_data.note
            same("run", "A", "C", "E")),
     Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "A", "C")),
     Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "A", "C", "E")),
-    Client("google-auth-library-oauth2-http (Java)", "ls $CACHE/java/lib | sed -n 's/^google-auth-library-oauth2-http-\\(.*\\).jar/\\1/p' | grep .",
-           "java -Duser.home=$HOME -Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit -cp \"$CACHE/java:$CACHE/java/lib/*\" Who\n",
-           same("run", "A")),
+    Client("google-auth-library-oauth2-http (Java)", "ls $CACHE/java/lib | sed -n 's/^google-auth-library-oauth2-http-\\(.*\\).jar/\\1/p' | grep .", r"""
+trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
+java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
+""", {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
+           note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` without TLS"),
 ]

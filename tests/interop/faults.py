@@ -17,6 +17,10 @@ PLANTED = [
     ("a client that asks its machine's metadata server", "google-auth, google-cloud-storage (Python)",
      "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\n", "the machine's own metadata server"),
     ("a client that uses the developer's login", "golang.org/x/oauth2/google (Go)", "export HOME=$INTEROP/home\n", "logs in with Google directly"),
+    ("a gcloud that uses the developer's login", "gcloud", "unset CLOUDSDK_CONFIG\nexport HOME=$INTEROP/home\n",
+     "heard a token of developer@example.com that no record tells of"),
+    ("a gsutil that uses the developer's boto file", "gsutil", "export BOTO_CONFIG=$INTEROP/home/.boto CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false\n",
+     "logs in with Google directly"),
     ("a client that stays anonymous", "gsutil", "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\nexport CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n",
      "no token"),
 ]

@@ -9,11 +9,11 @@ mkdir -p "$cache"
 cd "$cache" || exit 1
 [ -z "${HALLPASS_INTEROP_FRESH:-}" ] || rm -rf python node node9 go java
 
-# NAME PROGRAM: what it takes; done once, however often the suite runs.
+# NAME SOURCE FUNCTION: done once, however often the suite runs, and again where our own source, "-" for none, is newer.
 once() {
-	local name=$1
-	shift
-	[ -e "$name/.done" ] && return
+	local name=$1 source=$here/clients/$2
+	shift 2
+	[ -e "$name/.done" ] && ! [ "$source" -nt "$name/.done" ] && return
 	echo "interop: installing the $name clients"
 	rm -rf "$name"
 	mkdir -p "$name"
@@ -24,13 +24,13 @@ once() {
 	fi
 }
 
-python() {
+python_() {
 	python3 -m venv . && bin/pip install -q --disable-pip-version-check google-auth requests google-cloud-storage google-cloud-bigquery
 }
-node() {
+node_() {
 	npm init -y && npm install --no-audit --no-fund google-auth-library @google-cloud/storage
 }
-node9() { # what many programs still hold
+node9_() { # what many programs still hold
 	npm init -y && npm install --no-audit --no-fund google-auth-library@9
 }
 go_() {
@@ -46,8 +46,8 @@ java_() {
 	mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib && javac -cp 'lib/*' -d . "$here/clients/Who.java"
 }
 
-command -v python3 >/dev/null && once python python
-command -v npm >/dev/null && once node node && once node9 node9
-command -v go >/dev/null && once go go_
-command -v mvn >/dev/null && once java java_
+command -v python3 >/dev/null && once python - python_
+command -v npm >/dev/null && once node - node_ && once node9 - node9_
+command -v go >/dev/null && once go main.go go_
+command -v mvn >/dev/null && once java Who.java java_
 exit 0

@@ -105,12 +105,16 @@ class Report:
     def table(self):
         used = [s for s in clients.SURFACES if any((c.name, s) in self.cells for c in clients.CLIENTS)]
         rows = ["| client | version | " + " | ".join(clients.HEADINGS[s] for s in used) + " |", "| --- " * (len(used) + 2) + "|"]
+        notes = []
         for c in clients.CLIENTS:
             if c.name not in self.versions:
                 continue
             marks = [{True: "yes", False: "**no**", None: ""}[self.cells.get((c.name, s))] for s in used]
+            if c.note:
+                marks[0] += " *"
+                notes.append(f"\\* {c.note}.")
             rows.append(f"| {c.name} | {self.versions[c.name]} | " + " | ".join(marks) + " |")
-        return "\n".join(rows) + "\n"
+        return "\n".join(rows + [""] * bool(notes) + notes) + "\n"
 
     def write(self, build):
         """The table, and what `make check` counts; the last line is a test runner's."""
