@@ -77,7 +77,7 @@ static inline uint64_t hash_text(const char *text, const uint64_t seed[2]) {
 }
 
 uint64_t mint_spec_hash(const struct mint_spec *spec, const uint64_t seed[2]) {
-	uint64_t parts[6] = { (uint64_t)spec->permission << 1 | spec->include_email };
+	uint64_t parts[6] = { (uint64_t)spec->permission << 2 | spec->use_email_azp << 1 | spec->include_email };
 
 	parts[1] = hash_text(spec->principal, seed);
 	parts[2] = hash_text(spec->target, seed);
@@ -115,7 +115,8 @@ static bool contained(const char *const *a, const char *const *b, size_t n) {
 }
 
 bool mint_spec_same(const struct mint_spec *a, const struct mint_spec *b) {
-	if (a->permission != b->permission || a->include_email != b->include_email || a->n_scopes != b->n_scopes ||
+	if (a->permission != b->permission || a->include_email != b->include_email || a->use_email_azp != b->use_email_azp ||
+	    a->n_scopes != b->n_scopes ||
 	    a->n_delegates != b->n_delegates)
 		return false;
 	if (!same_text(a->principal, b->principal) || !same_text(a->target, b->target) ||
@@ -150,7 +151,8 @@ struct mint_spec *mint_spec_copy(const struct mint_spec *spec) {
 		size += text_size(spec->scopes[i]);
 	for (size_t i = 0; i < spec->n_delegates; i++)
 		size += text_size(spec->delegates[i]);
-	size += text_size(spec->principal) + text_size(spec->target) + text_size(spec->audience);
+	size += text_size(spec->principal) + text_size(spec->target) + text_size(spec->audience) + text_size(spec->payload) +
+		text_size(spec->payload_sha256);
 	copy = malloc(size);
 	if (!copy)
 		return NULL;
@@ -166,6 +168,8 @@ struct mint_spec *mint_spec_copy(const struct mint_spec *spec) {
 	copy->principal = put_text(&at, spec->principal);
 	copy->target = put_text(&at, spec->target);
 	copy->audience = put_text(&at, spec->audience);
+	copy->payload = put_text(&at, spec->payload);
+	copy->payload_sha256 = put_text(&at, spec->payload_sha256);
 	assert(at == (char *)copy + size);
 	return copy;
 }

@@ -2,7 +2,7 @@
 
 /*
  * Tokens kept for a spec that comes again: found by principal, permission, target, scopes (as a set), delegates,
- * audience and includeEmail; never by lifetime, because whether a token may be used is asked of each
+ * audience, includeEmail and useEmailAzp; never by lifetime, because whether a token may be used is asked of each
  * request anew: its expiry has to be inside the window decided for that request (P2).
  *
  * A slot holds up to CACHE_TOKENS_PER_SLOT tokens with different expiries. The ceiling counts tokens; the slots

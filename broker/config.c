@@ -126,8 +126,8 @@ static const struct list_key {
 } list_keys[] = {
 	{ "listeners", "[{unix: PATH, mode: \"0600\", group: NAME} | {tcp: \"127.0.0.1:PORT\", serviceAccounts: [EMAIL]}]",
 	  "Sockets to serve. Without it: $XDG_RUNTIME_DIR/hallpass/hallpass.sock, or /run/hallpass/hallpass.sock for root. A TCP "
-	  "port, on loopback alone, is a metadata server with these accounts, the first being its default, for every uid that "
-	  "`peers:` makes somebody.",
+	  "port, on loopback alone, is a metadata server with these accounts, the first being its default, and an IAM Credentials API, for "
+	  "every uid that `peers:` makes somebody.",
 	  false },
 	{ "peers", "[{uid: N | user: NAME | group: NAME, principal: \"user:{name}@example.com\"}]",
 	  "Who is who; the first rule that fits wins. Without it: our own uid is user:{name}@localhost.",

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include "broker/denials.h"
 
-#define PRINCIPALS 256 /* a few KiB each at most: what ask_parse() lets through is short */
+#define PRINCIPALS 256 /* a few KiB each, 25 with a blob to be signed: what ask_parse() lets through is short */
 
 struct denials {
 	struct denial *list[PRINCIPALS]; /* the oldest first */

@@ -10,11 +10,12 @@
 #include "broker/limit.h"
 #include "broker/note.h"
 #include "broker/surface/foreign.h"
+#include "broker/surface/iam_credentials.h"
 #include "broker/surface/metadata.h"
 #include "broker/surface/surface.h"
 #include "hallpass/cleanup.h"
 
-static const struct surface *const surfaces[] = { &surface_metadata };
+static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials };
 
 /* --- who may come in */
 
@@ -26,23 +27,29 @@ static bool stranger_again(const struct door *door, const struct peer *peer) {
 	return limiter_admit(door->front->requests->limiter, key, clock_boottime_ms(), 60, 1) != LIMIT_OK;
 }
 
+/* peer NULL: nobody knows who it is. */
+static void note_stranger(const struct door *door, const struct peer *peer, const char *reason, const struct error *err) {
+	struct audit_record record = { .type = RECORD_DENIED, .error = err->message, .decision = "DENY", .reason = reason };
+
+	if (stranger_again(door, peer))
+		return;
+	if (peer)
+		note_peer(&record, peer);
+	record.session = door->session[0] ? door->session : NULL;
+	record.port = door->at.port;
+	note(door->front->requests, &record);
+}
+
 static int door_admit(void *arg, const struct peer *peer, struct error *err) {
-	struct audit_record record = { .type = RECORD_DENIED, .error = err->message, .decision = "DENY" };
 	struct door *door = arg;
 
 	if (peer && (door->uid < 0 || peer->uid == door->uid))
 		return 0;
-	if (peer) {
+	if (peer)
 		error_set(err, ERR_DENIED, "this port is a session's of uid %lld, and uid %lld gets nothing here",
 			  (long long)door->uid, (long long)peer->uid);
-		note_peer(&record, peer);
-	}
 	err->code = ERR_DENIED;
-	record.reason = peer ? "NOT_YOURS" : "UNKNOWN_CALLER";
-	record.session = door->session[0] ? door->session : NULL;
-	record.port = door->at.port;
-	if (!stranger_again(door, peer))
-		note(door->front->requests, &record);
+	note_stranger(door, peer, peer ? "NOT_YOURS" : "UNKNOWN_CALLER", err);
 	return -1;
 }
 
@@ -104,14 +111,18 @@ static void on_gone(void *arg, struct conn *conn) {
 /* --- making and closing it */
 
 static int make_handle(struct door *door, struct error *err) {
-	unsigned char random[(DOOR_HANDLE - 1) / 2];
+	unsigned char random[DOOR_HANDLE / 2];
+	char hex[DOOR_HANDLE + 1];
+	int r;
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return error_set(err, ERR_INTERNAL, "no random numbers");
 	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(door->handle + 2 * i, 3, "%02x", random[i]);
-	explicit_bzero(random, sizeof(random));
-	return 0;
+		snprintf(hex + 2 * i, 3, "%02x", random[i]);
+	r = secret_set(&door->handle, hex, DOOR_HANDLE);
+	wipe(random, sizeof(random));
+	wipe(hex, sizeof(hex));
+	return r < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
 }
 
 static int take_accounts(struct door *door, const struct door_spec *spec, struct error *err) {
@@ -170,7 +181,7 @@ void door_free(struct door *door) {
 	door_stop(door);
 	if (door->id >= 0)
 		conn_server_shut(door->front->conns, door->id);
-	explicit_bzero(door->handle, sizeof(door->handle));
+	secret_fini(&door->handle);
 	json_decref(door->names);
 	json_decref(door->terms);
 	free(door);
@@ -190,7 +201,7 @@ const char *door_account(const struct door *door, const char *name) {
 json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account) {
 	json_t *body = door->terms ? json_copy(door->terms) : json_object();
 
-	if (permission == PERMISSION_GET_OPEN_ID_TOKEN) { /* it has neither */
+	if (permission != PERMISSION_GET_ACCESS_TOKEN) { /* nothing else has them */
 		json_object_del(body, "scopes");
 		json_object_del(body, "lifetime");
 	}
@@ -200,6 +211,22 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 	return NULL;
 }
 
-bool door_handle_is(const struct door *door, struct str text) {
-	return door->handle[0] && text.n == DOOR_HANDLE - 1 && CRYPTO_memcmp(text.p, door->handle, text.n) == 0;
+bool door_takes_credential(const struct door *door, struct str text) {
+	if (!door->session[0])
+		return text.n > 0;
+	return door->handle.data && text.n == door->handle.len && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0;
+}
+
+int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err) {
+	if (door_takes_credential(door, text))
+		return 0;
+	if (!door->session[0])
+		return error_set(err, ERR_UNAUTHENTICATED, "a credential must be sent here, and any will do: who asks, the kernel says");
+	error_set(err, ERR_UNAUTHENTICATED,
+		  "%s session's handle: send what stands in the file that HALLPASS_HANDLE_FILE names (for gcloud, set "
+		  "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE to it)",
+		  text.n ? "the credential is not this" : "no credential was sent, and it must be this");
+	if (text.n)
+		note_stranger(door, peer, "BAD_CREDENTIAL", err);
+	return -1;
 }

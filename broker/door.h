@@ -16,13 +16,14 @@
 #include "broker/conn.h"
 #include "broker/loopback.h"
 #include "broker/request.h"
+#include "broker/secret.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
 
 struct metadata;
 
 #define DOOR_MAX_ACCOUNTS 16
-#define DOOR_HANDLE 65 /* 256 random bits in hex, and the NUL */
+#define DOOR_HANDLE 64 /* 256 random bits, in hex */
 
 /* What all doors share. Built by the broker. */
 struct front {
@@ -38,13 +39,13 @@ struct door {
 	int fd, id;			     /* the listening socket, and what conn.h calls it */
 	int64_t uid;			     /* whose it is; -1: everybody's whom `peers:` makes somebody */
 	char session[ASK_SESSION_MAX];	     /* "": the configuration's */
-	char handle[DOOR_HANDLE];	     /* what a protocol's own credential must be here; "": nothing is */
+	struct secret handle;		     /* what a protocol's own credential must be here; empty: the configuration's */
 	const char *accounts[DOOR_MAX_ACCOUNTS]; /* the first is the default */
 	size_t n_accounts;
 	json_t *names;			     /* owner of the accounts' texts */
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
 	int64_t used_ms;		     /* boottime: when somebody came last */
-	uint64_t tokens;		     /* that it gave */
+	uint64_t tokens;		     /* that it gave, signatures included */
 };
 
 struct door_spec {
@@ -66,5 +67,12 @@ void door_free(struct door *door); /* and ends who is inside; takes NULL */
 const char *door_account(const struct door *door, const char *name);
 /* The body of an ask (surface/ask.h) for an account on the door's terms, for a surface to add to. NULL: memory. */
 json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account);
-/* Whether text is the door's handle; takes as long whatever is in it. */
-bool door_handle_is(const struct door *door, struct str text);
+/*
+ * Whether text will do where a protocol carries a credential of its own (a bearer, a subject token), besides the kernel's word. At a
+ * session's door it must be the session's handle, and the answer takes as long whatever is in it. At the configuration's, which is
+ * every user's whom `peers:` knows and has nothing to hand to one of them, it must be there and may be anything: there the kernel's
+ * word is all that counts, and a page in a browser can send no such field by itself.
+ */
+bool door_takes_credential(const struct door *door, struct str text);
+/* The same with words, and with a record of who brought another: ERR_UNAUTHENTICATED. text.n = 0: none came. */
+int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err);

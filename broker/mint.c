@@ -16,7 +16,7 @@
 #include "broker/log.h"
 #include "broker/mint.h"
 #include "broker/sha256.h"
-#include "broker/source/google_error.h"
+#include "hallpass/base64.h"
 #include "hallpass/hex.h"
 
 #define DEFAULT_DEADLINE_MS 10000
@@ -30,6 +30,7 @@
 #define ID_TOKEN_LIFE 3600 /* seconds, whatever is asked */
 #define MAX_TEXT 2048	   /* bytes of one scope, account, audience */
 #define MAX_BODY (64 * 1024)
+#define MAX_PAYLOAD (24 * 1024) /* bytes; escaped they take at most twice as many */
 #define BEARER_HEAD 24 /* as much of the bearer as is enough to know it again in an error */
 
 struct mint_wait {
@@ -82,7 +83,7 @@ struct minter {
 	LIST_HEAD(flights, flight) buckets[BUCKETS];
 };
 
-/* What differs between the two calls. */
+/* What differs between the calls. */
 struct call {
 	const char *verb;
 	void (*add_body)(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body);
@@ -119,6 +120,24 @@ void token_unref(struct token *token) {
 	free(token);
 }
 
+/* Of a signature's bytes, in whatever form they are found. False: no memory. */
+static bool token_hash(struct token *token, bool binary) {
+	size_t len = token->value.len;
+	char *bytes;
+	bool ok;
+
+	if (!binary) {
+		sha256_hex(token->value.data, len, token->sha256);
+		return true;
+	}
+	bytes = malloc(len / 4 * 3 + 3);
+	ok = bytes && base64_decode(token->value.data, len, bytes, &len);
+	if (ok)
+		sha256_hex(bytes, len, token->sha256);
+	wipe_free(bytes);
+	return ok;
+}
+
 static struct token *token_new(const struct flight *flight, const struct google_token *from) {
 	struct token *token = calloc(1, sizeof(*token));
 
@@ -130,9 +149,12 @@ static struct token *token_new(const struct flight *flight, const struct google_
 	token->minted_at = minter_now(flight->minter);
 	token->expires_at = from->expires_at;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
-	sha256_hex(from->text, from->len, token->sha256);
 	memcpy(token->flight, flight->id, sizeof(token->flight));
-	return token;
+	snprintf(token->key_id, sizeof(token->key_id), "%s", from->key_id ? from->key_id : "");
+	if (token_hash(token, flight->spec->permission == PERMISSION_SIGN_BLOB))
+		return token;
+	token_unref(token);
+	return NULL;
 }
 
 bool mint_should_refresh(const struct token *token, int64_t now, int64_t min_left_s) {
@@ -196,10 +218,9 @@ static void flight_finish(struct flight *flight, struct token *token, const stru
 	LIST_REMOVE(flight, same_bucket);
 	minter->n_flights--;
 	event_del(flight->timer);
-	if (token)
+	if (token && !mint_signs(flight->spec->permission))
 		cache_add(minter->cache, flight->spec, token, minter_now(minter));
-	else
-		minter->counters.failures++;
+	minter->counters.failures += token == NULL;
 	flight_tell(flight, token, err);
 	token_unref(token);
 	flight_free(flight);
@@ -226,7 +247,7 @@ static void flight_arm(struct flight *flight, int64_t ms) {
 	event_add(flight->timer, &tv);
 }
 
-/* --- the two calls */
+/* --- the calls */
 
 static void add_list(struct buf *body, const char *key, const char *prefix, const char *const *list, size_t n) {
 	buf_addf(body, "\"%s\":[", key);
@@ -262,7 +283,15 @@ static void add_id_token_body(const struct mint_spec *spec, int64_t lifetime_s, 
 	(void)lifetime_s;
 	buf_adds(body, "{\"audience\":");
 	buf_add_json(body, spec->audience, strlen(spec->audience));
-	buf_addf(body, ",\"includeEmail\":%s", spec->include_email ? "true" : "false");
+	buf_addf(body, ",\"includeEmail\":%s%s", spec->include_email ? "true" : "false", spec->use_email_azp ? ",\"useEmailAzp\":true" : "");
+	add_delegates(spec, body);
+	buf_addc(body, '}');
+}
+
+static void add_sign_body(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body) {
+	(void)lifetime_s;
+	buf_adds(body, "{\"payload\":");
+	buf_add_json(body, spec->payload, strlen(spec->payload));
 	add_delegates(spec, body);
 	buf_addc(body, '}');
 }
@@ -270,6 +299,8 @@ static void add_id_token_body(const struct mint_spec *spec, int64_t lifetime_s, 
 static const struct call calls[N_PERMISSIONS] = {
 	[PERMISSION_GET_ACCESS_TOKEN] = { "generateAccessToken", add_access_token_body, google_iam_token },
 	[PERMISSION_GET_OPEN_ID_TOKEN] = { "generateIdToken", add_id_token_body, google_id_token },
+	[PERMISSION_SIGN_BLOB] = { "signBlob", add_sign_body, google_signed_blob },
+	[PERMISSION_SIGN_JWT] = { "signJwt", add_sign_body, google_signed_jwt },
 };
 
 /* --- what came back */
@@ -306,7 +337,7 @@ static void add_hint(const struct flight *flight, const struct google_error *sai
 	bool sentence = n > 0 && err->message[n - 1] == '.'; /* Google's full stop, not in the middle of ours */
 	char *at = err->message + n - sentence;
 	size_t size = sizeof(err->message) - n + sentence;
-	bool id_token = flight->spec->permission == PERMISSION_GET_OPEN_ID_TOKEN;
+	bool access_token = flight->spec->permission == PERMISSION_GET_ACCESS_TOKEN;
 
 	if (!strcmp(said->reason, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"))
 		snprintf(at, size, "; the broker's own credential (%.80s) lacks the cloud-platform scope",
@@ -316,7 +347,7 @@ static void add_hint(const struct flight *flight, const struct google_error *sai
 			 "; the broker's own identity (%.120s) needs roles/iam.serviceAccountTokenCreator (Service "
 			 "Account Token Creator) on %.120s; roles/iam.serviceAccountUser is not enough",
 			 who_calls(flight), flight->spec->n_delegates ? flight->spec->delegates[0] : flight->spec->target);
-	else if (flight->status == 400 && !id_token && flight->spec->lifetime_s > 3600)
+	else if (flight->status == 400 && access_token && flight->spec->lifetime_s > 3600)
 		snprintf(at, size,
 			 "; more than 3600 s needs %.120s in the organisation policy constraint "
 			 "iam.allowServiceAccountCredentialLifetimeExtension",
@@ -350,6 +381,8 @@ static int check_expiry(const struct flight *flight, const struct google_token *
 	int64_t now = minter_now(flight->minter);
 	struct buf until = BUF_INIT(64);
 
+	if (flight->spec->permission == PERMISSION_SIGN_BLOB) /* nobody can see an end in it */
+		return 0;
 	if (token->expires_at > now && token->expires_at <= flight->spec->expires_by)
 		return 0;
 	buf_add_time(&until, token->expires_at);
@@ -598,23 +631,44 @@ static int check_id_token_life(const struct mint_spec *spec, int64_t now, struct
 			 (long long)(left > 0 ? left : 0));
 }
 
-static int check_spec(const struct mint_spec *spec, struct error *err) {
-	bool id_token = spec->permission == PERMISSION_GET_OPEN_ID_TOKEN;
-
-	if ((unsigned)spec->permission >= N_PERMISSIONS || !calls[spec->permission].verb)
-		return error_set(err, ERR_INVALID, "only access tokens and ID tokens are minted");
-	if (!spec->principal || !is_account(spec->target))
-		return error_set(err, ERR_INVALID, "the target is not a service account's email");
-	if (id_token && (!spec->audience || !*spec->audience || strlen(spec->audience) > MAX_TEXT))
-		return error_set(err, ERR_INVALID, "an ID token needs an audience of at most %d bytes", MAX_TEXT);
-	if (!id_token && (spec->n_scopes < 1 || spec->n_scopes > POLICY_MAX_SCOPES))
+static int check_access_token(const struct mint_spec *spec, struct error *err) {
+	if (spec->n_scopes < 1 || spec->n_scopes > POLICY_MAX_SCOPES)
 		return error_set(err, ERR_INVALID, "an access token needs 1 to %d scopes", POLICY_MAX_SCOPES);
-	if (!id_token && (spec->lifetime_s < 1 || spec->lifetime_s > POLICY_MAX_LIFETIME))
+	if (spec->lifetime_s < 1 || spec->lifetime_s > POLICY_MAX_LIFETIME)
 		return error_set(err, ERR_INVALID, "the lifetime is not 1 to %d s", POLICY_MAX_LIFETIME);
 	for (size_t i = 0; i < spec->n_scopes; i++) {
 		if (!*spec->scopes[i] || strlen(spec->scopes[i]) > MAX_TEXT)
 			return error_set(err, ERR_INVALID, "a scope is empty or over %d bytes", MAX_TEXT);
 	}
+	return 0;
+}
+
+static int check_id_token(const struct mint_spec *spec, struct error *err) {
+	if (!spec->audience || !*spec->audience || strlen(spec->audience) > MAX_TEXT)
+		return error_set(err, ERR_INVALID, "an ID token needs an audience of at most %d bytes", MAX_TEXT);
+	return 0;
+}
+
+static int check_payload(const struct mint_spec *spec, struct error *err) {
+	if (!spec->payload || !*spec->payload || strlen(spec->payload) > MAX_PAYLOAD || !spec->payload_sha256)
+		return error_set(err, ERR_INVALID, "a signature needs a payload of at most %d bytes", MAX_PAYLOAD);
+	return 0;
+}
+
+static int check_spec(const struct mint_spec *spec, struct error *err) {
+	static int (*const checks[N_PERMISSIONS])(const struct mint_spec *spec, struct error *err) = {
+		[PERMISSION_GET_ACCESS_TOKEN] = check_access_token,
+		[PERMISSION_GET_OPEN_ID_TOKEN] = check_id_token,
+		[PERMISSION_SIGN_BLOB] = check_payload,
+		[PERMISSION_SIGN_JWT] = check_payload,
+	};
+
+	if ((unsigned)spec->permission >= N_PERMISSIONS || !checks[spec->permission])
+		return error_set(err, ERR_INVALID, "there is no call for this permission");
+	if (!spec->principal || !is_account(spec->target))
+		return error_set(err, ERR_INVALID, "the target is not a service account's email");
+	if (checks[spec->permission](spec, err) < 0)
+		return -1;
 	if (spec->n_delegates > MAX_DELEGATES)
 		return error_set(err, ERR_INVALID, "more than %d delegates", MAX_DELEGATES);
 	for (size_t i = 0; i < spec->n_delegates; i++) {
@@ -650,7 +704,7 @@ struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec
 		return NULL;
 	}
 	*wait = (struct mint_wait){ .done = done, .arg = arg, .expires_by = spec->expires_by };
-	flight = flight_find(minter, spec, false);
+	flight = mint_signs(spec->permission) ? NULL : flight_find(minter, spec, false);
 	wait->shared = flight != NULL;
 	minter->counters.coalesced += wait->shared;
 	if (!flight && flight_begin(minter, spec, context, &flight, err) < 0) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "broker/fetch.h"
 #include "broker/secret.h"
+#include "broker/source/google_error.h"
 #include "broker/source/source.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
@@ -21,21 +22,27 @@ struct minter;
 struct mint_wait;
 struct flight;
 
-/* Immutable once made; counted. */
+/* An access token or ID token; or what signing gives: a blob's signature in base64, which has no end (0), or a JWT. Immutable once made; counted. */
 struct token {
 	unsigned refs;
 	struct secret value;
 	int64_t minted_at, expires_at; /* Unix seconds */
-	char sha256[65];	       /* hex: what the record holds of it */
+	char sha256[65];	       /* hex: what the record holds of it; of a signature's bytes, of all else as it stands */
 	char flight[40];	       /* id of the intent that it came from */
+	char key_id[GOOGLE_MAX_KEY_ID + 1]; /* signatures: of the key that made it */
 	unsigned upstream_ms;	       /* latency of the call that gave it */
 };
 
 struct token *token_ref(struct token *token);
 void token_unref(struct token *token); /* wipes with the last reference; takes NULL */
 
+/* Such flights are nobody else's: they are not shared, and what they give is not kept. */
+static inline bool mint_signs(enum policy_permission permission) {
+	return permission == PERMISSION_SIGN_BLOB || permission == PERMISSION_SIGN_JWT;
+}
+
 struct mint_spec {
-	enum policy_permission permission; /* GET_ACCESS_TOKEN or GET_OPEN_ID_TOKEN */
+	enum policy_permission permission; /* any but IMPLICIT_DELEGATION */
 	const char *principal;
 	const char *target;
 	const char *const *scopes;
@@ -43,7 +50,8 @@ struct mint_spec {
 	const char *const *delegates;
 	size_t n_delegates;
 	const char *audience; /* ID tokens */
-	bool include_email;   /* ID tokens */
+	bool include_email, use_email_azp; /* ID tokens */
+	const char *payload, *payload_sha256; /* signatures: see struct ask */
 	int64_t lifetime_s;   /* to ask for */
 	int64_t expires_by;   /* Unix seconds: a token that lives past this is not released */
 };

@@ -8,10 +8,10 @@
 #include "broker/denials.h"
 #include "broker/log.h"
 #include "broker/request.h"
-#include "broker/status.h"
 #include "hallpass/cleanup.h"
 
 #define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record */
+#define JWT_DEFAULT_LIFE 3600 /* seconds, or fewer, for claims without an exp: a JWT that never ends is not made */
 
 struct request {
 	struct request_world *world;
@@ -20,6 +20,7 @@ struct request {
 	struct instant now; /* when it began: what it is decided at */
 
 	struct token *token;
+	char *claims; /* a JWT's with the end that they got here; NULL: as asked */
 	bool cached, abandoned;
 	bool quiet; /* an earlier record stands for this one (rate limit) */
 	int upstream_status;
@@ -37,6 +38,7 @@ struct request {
 	/* From here on request_start() sets what is read; the rest of this memory is as it was. */
 	char id[REQUEST_ID_MAX];
 	char flight[REQUEST_ID_MAX]; /* "": no intent was made for it */
+	char claims_sha256[SHA256_HEX]; /* with claims */
 	struct ask ask;
 	struct peer peer;
 	struct decision decision;
@@ -178,14 +180,60 @@ static void request_note_denial(const struct request *req) {
 	denials_note(req->world->denials, &denial);
 }
 
+/* How long a JWT is to live is what its claims say; to be decided on like any lifetime. */
+static int request_take_exp(struct request *req) {
+	int64_t life = req->ask.exp - req->now.s;
+
+	if (!req->ask.exp)
+		return 0;
+	if (life < 1)
+		return error_set(&req->error, ERR_INVALID, "the claims' exp is past: %lld s ago by this machine's clock",
+				 (long long)-life);
+	if (life > POLICY_MAX_LIFETIME)
+		return error_set(&req->error, ERR_INVALID, "the claims' exp is %lld s ahead, and Google signs none beyond 12 hours (%d s)",
+				 (long long)life, POLICY_MAX_LIFETIME);
+	req->ask.lifetime_s = life;
+	return 0;
+}
+
+/* P2 for what is signed: a JWT ends with its permission, or is not made. What a signed blob is good for, nobody can see. */
+static enum next request_bound_claims(struct request *req) {
+	struct buf claims = BUF_INIT(strlen(req->ask.payload) + 64), until = BUF_INIT(64);
+	int64_t life = req->decision.lifetime_s < JWT_DEFAULT_LIFE ? req->decision.lifetime_s : JWT_DEFAULT_LIFE;
+
+	if (req->ask.exp && req->ask.exp <= req->decision.expires_by)
+		return GO_ON;
+	if (req->ask.exp) {
+		buf_add_time(&until, req->now.s + req->decision.lifetime_s);
+		error_set(&req->error, ERR_DENIED,
+			  "the JWT would live %lld s, and %lld s are allowed (%s): let its exp be at most %lld (%s), or leave it out, "
+			  "and it is set",
+			  (long long)req->ask.lifetime_s, (long long)req->decision.lifetime_s, bound_by_name(req->decision.bound_by),
+			  (long long)(req->now.s + req->decision.lifetime_s), until.data ? until.data : "?");
+		buf_fini(&until);
+		return request_refuse(req, "JWT_OUTLIVES_PERMISSION");
+	}
+	buf_add(&claims, req->ask.payload, strlen(req->ask.payload) - 1); /* canonical: the last byte closes the object */
+	buf_addf(&claims, "%s\"exp\":%lld}", claims.len > 1 ? "," : "", (long long)(req->now.s + life));
+	req->claims = buf_take(&claims);
+	if (!req->claims) {
+		error_set(&req->error, ERR_INTERNAL, "no memory for the claims");
+		return SETTLE;
+	}
+	sha256_hex(req->claims, strlen(req->claims), req->claims_sha256);
+	return GO_ON;
+}
+
 static enum next step_decide(struct request *req) {
 	struct buf message = BUF_INIT(sizeof(req->error.message) - 1);
 	struct policy_query query;
 
+	if (request_take_exp(req) < 0)
+		return SETTLE;
 	request_query(&req->ask, &req->caller, req->snapshot, req->now, &query);
 	policy_decide(req->snapshot->policy, &query, &req->decision);
 	if (req->decision.allow)
-		return GO_ON;
+		return req->ask.permission == PERMISSION_SIGN_JWT ? request_bound_claims(req) : GO_ON;
 	policy_denial_message(req->snapshot->policy, &query, &req->decision, &message);
 	error_set(&req->error, ERR_DENIED, "%s", message.data ? message.data : "not allowed");
 	buf_fini(&message);
@@ -194,6 +242,10 @@ static enum next step_decide(struct request *req) {
 }
 
 /* --- find: a token of ours that fits what was just decided */
+
+static const char *request_payload_sha256(const struct request *req) {
+	return req->claims ? req->claims_sha256 : req->ask.payload ? req->ask.payload_sha256 : NULL;
+}
 
 static void request_mint_spec(const struct request *req, struct mint_spec *spec) {
 	*spec = (struct mint_spec){
@@ -206,6 +258,9 @@ static void request_mint_spec(const struct request *req, struct mint_spec *spec)
 		.n_delegates = req->ask.n_delegates,
 		.audience = req->ask.audience,
 		.include_email = req->ask.include_email,
+		.use_email_azp = req->ask.use_email_azp,
+		.payload = req->claims ? req->claims : req->ask.payload,
+		.payload_sha256 = request_payload_sha256(req),
 		.lifetime_s = req->decision.lifetime_s,
 		.expires_by = req->decision.expires_by,
 	};
@@ -239,6 +294,8 @@ static enum next step_find(struct request *req) {
 		return request_refuse(req, "CLOCK_BEHIND");
 	if (!audit_ready(req->world->audit, &req->error))
 		return request_refuse(req, "RECORD_UNAVAILABLE");
+	if (mint_signs(req->ask.permission))
+		return GO_ON;
 	request_mint_spec(req, &spec);
 	req->token = mint_cached(req->world->minter, &spec, req->now.s, request_min_left(req));
 	if (!req->token)
@@ -298,6 +355,7 @@ static enum record_type request_result(const struct request *req) {
 }
 
 static void request_record(const struct request *req, enum record_type type, struct audit_record *r) {
+	bool ends = req->decision.allow && req->ask.permission != PERMISSION_SIGN_BLOB;
 	bool asked_google = type != RECORD_INTENT && req->flight[0] && !req->cached;
 
 	*r = (struct audit_record){
@@ -325,8 +383,8 @@ static void request_record(const struct request *req, enum record_type type, str
 		.reason = req->reason ? req->reason : req->error.code ? status_of(req->error.code)->reason : NULL,
 		.binding = req->decision.rule,
 		.policy = req->snapshot->policy_sha256,
-		.bound_by = req->decision.allow ? bound_by_name(req->decision.bound_by) : NULL,
-		.lifetime_s = req->decision.allow ? req->decision.lifetime_s : 0,
+		.bound_by = ends ? bound_by_name(req->decision.bound_by) : NULL,
+		.lifetime_s = ends ? req->decision.lifetime_s : 0,
 		.expires_at = req->token ? req->token->expires_at : 0,
 		.token_sha256 = req->token ? req->token->sha256 : NULL,
 		.cached = req->cached,
@@ -334,6 +392,7 @@ static void request_record(const struct request *req, enum record_type type, str
 		.upstream_status = asked_google ? req->upstream_status : 0,
 		.justification = req->ask.justification,
 		.audience = req->ask.audience,
+		.payload_sha256 = request_payload_sha256(req),
 		.delegates = req->ask.delegates,
 		.n_delegates = req->ask.n_delegates,
 		.error = req->error.code ? req->error.message : NULL,
@@ -393,6 +452,13 @@ static enum next step_record(struct request *req) {
 
 /* --- reply */
 
+void request_details(const struct request_outcome *o, struct status_detail details[REQUEST_DETAILS]) {
+	details[0] = (struct status_detail){ "requestId", o->id };
+	details[1] = (struct status_detail){ "principal", *o->principal ? o->principal : NULL };
+	details[2] = (struct status_detail){ "serviceAccount", o->ask->target };
+	details[3] = (struct status_detail){ "rule", o->decision->rule };
+}
+
 static enum next step_reply(struct request *req) {
 	struct request_outcome outcome = {
 		.id = req->id,
@@ -430,6 +496,7 @@ static void request_free(struct request *req) {
 	token_unref(req->token);
 	snapshot_unref(req->snapshot);
 	json_decref(req->ask.body);
+	free(req->claims);
 	pool_put(&req->world->pool, req);
 }
 
@@ -558,11 +625,12 @@ static void orphaned(void *arg, const char *flight_id, const struct mint_spec *s
 		.target = spec->target,
 		.scopes = spec->scopes,
 		.n_scopes = spec->n_scopes,
-		.lifetime_s = spec->lifetime_s,
+		.lifetime_s = spec->permission != PERMISSION_SIGN_BLOB ? spec->lifetime_s : 0,
 		.expires_at = token ? token->expires_at : 0,
 		.token_sha256 = token ? token->sha256 : NULL,
 		.upstream_ms = token ? token->upstream_ms : 0,
 		.audience = spec->audience,
+		.payload_sha256 = spec->payload_sha256,
 		.undelivered = true,
 		.error = token ? NULL : err->message,
 	};

@@ -18,7 +18,9 @@
 #include "broker/limit.h"
 #include "broker/mint.h"
 #include "broker/pool.h"
+#include "broker/sha256.h"
 #include "broker/snapshot.h"
+#include "broker/status.h"
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
 
@@ -51,7 +53,7 @@ struct request_world {
 
 /* What was asked. Strings are borrowed from `body`, which the request takes. */
 struct ask {
-	enum policy_permission permission; /* GET_ACCESS_TOKEN, GET_OPEN_ID_TOKEN */
+	enum policy_permission permission; /* any but IMPLICIT_DELEGATION */
 	const char *surface;
 	const char *target; /* e-mail, canonical */
 	const char *scopes[POLICY_MAX_SCOPES];
@@ -60,7 +62,10 @@ struct ask {
 	size_t n_delegates;
 	int64_t lifetime_s; /* 0: not asked */
 	const char *audience;
-	bool include_email;
+	bool include_email, use_email_azp;
+	const char *payload; /* to be signed: a blob in base64, or a JWT's claims; canonical */
+	char payload_sha256[SHA256_HEX]; /* of the blob's bytes, or of the claims */
+	int64_t exp; /* of the claims, Unix seconds; 0: they have none */
 	const char *justification;
 	char session[ASK_SESSION_MAX]; /* through whose port it came; "": none */
 	json_t *body; /* owner of the strings */
@@ -78,6 +83,10 @@ struct request_outcome {
 	bool cached;
 	int64_t now; /* when it was decided */
 };
+
+/* What a refusal's ErrorInfo says of it. */
+#define REQUEST_DETAILS 4
+void request_details(const struct request_outcome *outcome, struct status_detail details[REQUEST_DETAILS]);
 
 /* Called exactly once unless the request was abandoned; the surface replies inside. */
 typedef void request_reply_fn(const struct request_outcome *outcome, void *arg);

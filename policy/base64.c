@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#include "policy/base64.h"
+#include "hallpass/base64.h"
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

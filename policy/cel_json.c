@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "hallpass/cleanup.h"
-#include "policy/base64.h"
+#include "hallpass/base64.h"
 #include "policy/cel_internal.h"
 #include "policy/cel_json.h"
 

@@ -1,6 +1,6 @@
 /* The encoders extension: base64, decoding also without padding. Source: cel-go ext/encoders.go. */
 
-#include "policy/base64.h"
+#include "hallpass/base64.h"
 #include "policy/cel_lib.h"
 
 FN(encode) {

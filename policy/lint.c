@@ -55,7 +55,7 @@ const struct policy_lint policy_lints[] = {
 				 "name an account of a project of your own" },
 	[LINT_SHADOWED_BINDING] = { "shadowed-binding", "another binding gives all of this already",
 				    "remove it, or narrow the other" },
-	[LINT_SIGNING_PERMISSION] = { "signing-permission", "signBlob and signJwt can make credentials that no lifetime here bounds",
+	[LINT_SIGNING_PERMISSION] = { "signing-permission", "what signBlob and signJwt give can be exchanged for credentials that no lifetime and no scopes here bound",
 				      "grant getAccessToken or getOpenIdToken where they will do" },
 	[LINT_STRANGE_ACCOUNT] = { "strange-account", "the addresses of service accounts end in gserviceaccount.com, and this one does not",
 				   "look for a typing mistake" },

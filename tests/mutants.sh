@@ -20,6 +20,11 @@ mutants() {
 P1-fdatasync-compiled-out | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_order | test_P1_each_token_*
 P1-eatmydata | - | LD_PRELOAD=libeatmydata.so | scenario/test_order | test_P1_each_token_*
 P1-reply-before-record | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_order | test_P1_each_token_*
+P1-signatures-before-their-record | broker/request.c | s/bool issuance = req->token \&\& !req->abandoned;/bool issuance = req->token \&\& !req->abandoned \&\& !mint_signs(req->ask.permission);/ | scenario/test_order | test_P1_each_signature*
+P1-signing-without-an-intent | broker/mint.c | s/^\tminter->n_flights++;/&\n\tflight->intended = true;\n\tflight_ask_credential(flight);/; s/^\tassert(flight->state == INTENDING && !flight->intended);/\treturn;/ | scenario/test_order | test_P1_each_signature*
+P1-signing-without-a-journal | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_iam_credentials | test_P1_without_a_record*
+P1-signatures-left-behind-not-recorded | broker/mint.c | s/if (TAILQ_EMPTY(&flight->waiting) && flight->intended)/if (0)/ | scenario/test_iam_credentials | test_P1_a_signature_that*
+P1-payloads-not-recorded | broker/request.c | /^static void request_record/,/^}/s/\.payload_sha256 = .*// | scenario/test_iam_credentials | test_P1_a_signature*
 P1-reply-before-record-killed | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_the_broker_is_killed_at_random
 P1-reply-before-record-syscall | broker/request.c | s/issuance ? &req->entry : NULL/NULL/; s/if (r == 0 && issuance) {/if (0) {/ | scenario/test_crash | test_P1_no_token_is_lost_when_killed_at_each_*
 P1-intent-not-awaited | broker/mint.c | s/^\tminter->n_flights++;/&\n\tflight->intended = true;\n\tflight_ask_credential(flight);/; s/^\tassert(flight->state == INTENDING && !flight->intended);/\treturn;/ | scenario/test_order | test_P1_each_token_*
@@ -64,6 +69,9 @@ P1-read-only-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)
 P1-power-cut | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_faults | test_P1_a_power_cut_loses_no_token
 P2-no-horizon | policy/condition.c | s/\*until = horizon_until(.*/*until = INT64_MAX;/ | scenario/test_promises | test_P2_a_window_caps_the_token
 P2-expiry-not-checked | broker/mint.c | s/ && token->expires_at <= flight->spec->expires_by)/)/; s/token->expires_at > wait->expires_by/false/ | scenario/test_promises | test_P2_a_token_that_lives_too_long_is_not_released
+P2-exp-not-looked-at | broker/request.c | s/req->ask.exp <= req->decision.expires_by/true/ | scenario/test_iam_credentials | test_P2_a_jwt*
+P2-jwts-of-an-hour | broker/request.c | s/int64_t life = req->decision.lifetime_s < .*/int64_t life = JWT_DEFAULT_LIFE;/ | scenario/test_iam_credentials | test_P2_a_jwt*
+P2-signed-jwts-not-looked-at | broker/mint.c | s/if (flight->spec->permission == PERMISSION_SIGN_BLOB)/if (mint_signs(flight->spec->permission))/; s/token->expires_at > wait->expires_by/false/ | broker/test_mint | test_P2_mint_releases_no_jwt*
 P2-cache-ignores-the-window | broker/cache.c | s/token->expires_at > spec->expires_by || // | scenario/test_promises | test_P2_a_cached_token_must_fit_this_request
 P2-window-not-looked-at | policy/decide.c | s/d->q.now >= rule->not_after/false/ | scenario/test_promises | test_P2_a_window_that_has_closed_gives_nothing_from_the_cache
 P2-no-clock-allowance | policy/decide.c | s/ - d->q.clock_allowance_s;/;/ | scenario/test_config | test_P2_the_clock_allowance_is_kept_free_before_the_end_of_a_window
@@ -121,6 +129,10 @@ P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TC
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
+P4-any-handle | broker/door.c | s/CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0/true/ | scenario/test_iam_credentials | test_P4_iam_takes*
+P4-bearer-not-looked-at | broker/surface/iam_credentials.c | s/door_check_credential(x->door, conn_peer(x->conn), bearer, \&err) < 0/false/ | scenario/test_iam_credentials | test_P4_iam_takes*
+P4-the-handle-is-enough | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_iam_credentials | test_P4_iam_gives_another*
+P4-pages-have-handles | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_iam_credentials | test_P4_iam_gives_nothing*
 P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-port-is-ours | broker/surface/foreign.c | s/return at == (ours.i..loopback ? port : 80);/return true;/ | broker/test_foreign | test_P4_foreign*
@@ -130,6 +142,10 @@ P4-rebound-pages | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/
 P4-look-up-not-cancelled | broker/request.c | s/^\taccounts_cancel(take(&req->account_wait));/\t;/ | scenario/test_peers | test_P4_clients_may_leave_while_their_account_is_looked_up
 P5-token-in-the-log | broker/request.c | s/^\t\treq->token = token_ref(result->token);/\t\tlog_info(req->world->log, "minted", "%s", result->token->value.data), req->token = token_ref(result->token);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-token-in-the-record | broker/request.c | s/req->token ? req->token->sha256 : NULL/req->token ? req->token->value.data : NULL/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
+P5-payload-in-the-record | broker/request.c | s/return req->claims ? req->claims_sha256 : .*/return req->claims ? req->claims : req->ask.payload;/ | scenario/test_iam_credentials | test_P5_iam*
+P5-signatures-kept | broker/mint.c | s/if (token \&\& !mint_signs(flight->spec->permission))/if (token)/; s/from->expires_at;/from->expires_at ? from->expires_at : INT64_MAX;/ | scenario/test_forget | test_P5_memory_holds_no*
+P5-replies-of-signatures-not-wiped | broker/surface/iam_credentials.c | s/^\twipe(body.data, body.len);/\t(void)body;/ | scenario/test_forget | test_P5_memory_holds_no*
+P5-signature-in-the-record | broker/request.c | s/req->token ? req->token->sha256 : NULL/req->token ? req->token->value.data : NULL/ | scenario/test_iam_credentials | test_P5_iam*
 P5-token-in-an-error | broker/mint.c | s/struct buf until = BUF_INIT(64);/struct buf until = BUF_INIT(4096);/; s/^\tbuf_add_time(&until, token->expires_at);/&\n\tbuf_adds(\&until, token->text);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-bearer-in-a-debug-line | broker/mint.c | s/^\tflight->bearer_expires_at = expires_at;/&\n\tlog_debug(flight->minter->log, "call", "bearer=%s", bearer->data);/ | scenario/test_promises | test_P5_no_token_in_the_log_the_record_or_the_process_listing
 P5-core-files | broker/main.c | s/setrlimit(RLIMIT_CORE, &none);/(void)none;/ | scenario/test_promises | test_P5_no_core_file_holds_a_token

@@ -6,7 +6,7 @@
 #include "hallpass/utf8.h"
 
 /*
- * Bytes of output that a string, and a list in all, may take. 16 strings, three long ones, four lists and the numbers
+ * Bytes of output that a string, and a list in all, may take. 17 strings, three long ones, four lists and the numbers
  * stay below 65,535 together: test_record_never_exceeds_an_entry.
  */
 #define STRING_MAX 1024
@@ -161,6 +161,7 @@ static void write_asked(struct writing *w, const struct audit_record *r) {
 	add_number_unless_0(w, KEY("askedLifetime"), r->asked_lifetime_s);
 	add_list(w, KEY("delegates"), r->delegates, r->n_delegates, LIST_MAX);
 	add_string(w, KEY("audience"), r->audience);
+	add_string(w, KEY("payload"), r->payload_sha256);
 	add_long_string(w, KEY("justification"), r->justification);
 }
 

@@ -15,12 +15,13 @@
  *   auth           how that is known: "SO_PEERCRED", ...
  *   uid gid pid exe   the peer by the kernel's word
  *   session        id of the session through whose port it was asked, or that was opened or closed
- *   surface        "native", "metadata"
+ *   surface        "native", "metadata", "iamCredentials"
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
  *   askedScopes scopes   asked and granted
  *   askedLifetime  seconds, as asked
  *   delegates audience justification   as asked
+ *   payload        SHA-256 of what is to be signed, hex: of the blob's bytes, or of the JWT's claims as they stand in it
  *   decision       "ALLOW" or "DENY"
  *   reason         decision_reason_name()
  *   binding        name of the binding or deny rule that decided
@@ -28,7 +29,7 @@
  *   boundBy        what bound the lifetime: bound_by_name()
  *   lifetime       seconds, granted
  *   expires        RFC 3339 UTC, whole seconds: the token's end
- *   token          SHA-256 of the token, hex
+ *   token          SHA-256 of the token, hex; of a signed JWT likewise, and of the bytes of a blob's signature
  *   cached         true: issued from the cache, no call to Google and no intent of its own
  *   delivered      false: the token was not handed over (the client had left)
  *   upstreamMs     latency of the call to Google
@@ -36,7 +37,7 @@
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   also port      of a session: its further accounts, its TCP port
- *   tokens         how many tokens a session gave
+ *   tokens         how many tokens and signatures a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut
@@ -89,6 +90,7 @@ struct audit_record {
 	const char *const *delegates;
 	size_t n_delegates;
 	const char *audience, *justification;
+	const char *payload_sha256;
 	const char *decision, *reason, *binding, *policy, *bound_by;
 	int64_t lifetime_s, expires_at;
 	const char *token_sha256;

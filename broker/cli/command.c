@@ -62,7 +62,8 @@ const struct command commands[] = {
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
 	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
 	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
-	  "libraries find the account (and those of --also); CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
+	  "libraries find the account (and those of --also), and an IAM Credentials API, whose bearer stands in the file that "
+	  "HALLPASS_HANDLE_FILE names; CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
 	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
 	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
 	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "

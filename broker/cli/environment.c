@@ -78,6 +78,8 @@ void environment_each(const struct keeper *k, environment_fn *set, void *arg) {
 	if (!getenv("CLOUDSDK_CORE_DISABLE_FILE_LOGGING"))
 		set(arg, "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", "true");
 	set(arg, "HALLPASS_SERVICE_ACCOUNT", k->lease.account);
+	snprintf(file, sizeof(file), "%s/handle", k->private.dir);
+	set(arg, "HALLPASS_HANDLE_FILE", file);
 	if (named) {
 		set(arg, "CLOUDSDK_CORE_PROJECT", named);
 		set(arg, "GOOGLE_CLOUD_PROJECT", named);
@@ -86,7 +88,8 @@ void environment_each(const struct keeper *k, environment_fn *set, void *arg) {
 
 void environment_undo(environment_fn *set, void *arg) {
 	static const char *const ours[] = { "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_CORE_DISABLE_FILE_LOGGING",
-					    "HALLPASS_SERVICE_ACCOUNT", "CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT" };
+					    "HALLPASS_SERVICE_ACCOUNT", "HALLPASS_HANDLE_FILE", "CLOUDSDK_CORE_PROJECT",
+					    "GOOGLE_CLOUD_PROJECT" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
 		set(arg, metadata[i], NULL);

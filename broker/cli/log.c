@@ -75,16 +75,25 @@ static void session_end_of(const json_t *r, struct buf *out) {
 		 (long long)json_integer_value(json_object_get(r, "port")), (long long)tokens, tokens == 1 ? "" : "s");
 }
 
-static void detail_of(const json_t *r, struct buf *out) {
+/* What was given, where it is no token, and for how long. */
+static void issued_of(const json_t *r, struct buf *out) {
 	json_int_t life = json_integer_value(json_object_get(r, "lifetime"));
+
+	if (*text_of(r, "payload"))
+		buf_addf(out, "%s %.12s…%s", life ? "JWT of claims" : "signature of blob", text_of(r, "payload"), life ? ", " : "");
+	if (life)
+		out_span(life, out);
+	if (*text_of(r, "boundBy"))
+		buf_addf(out, " by %s", text_of(r, "boundBy"));
+	buf_adds(out, json_is_true(json_object_get(r, "cached")) ? ", cached" : "");
+	buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
+}
+
+static void detail_of(const json_t *r, struct buf *out) {
 	bool issuing = !strcmp(text_of(r, "type"), "issued") || !strcmp(text_of(r, "type"), "intent");
 
-	if (issuing && life) {
-		out_span(life, out);
-		if (*text_of(r, "boundBy"))
-			buf_addf(out, " by %s", text_of(r, "boundBy"));
-		buf_adds(out, json_is_true(json_object_get(r, "cached")) ? ", cached" : "");
-		buf_adds(out, json_is_false(json_object_get(r, "delivered")) ? ", not delivered" : "");
+	if (issuing && (json_object_get(r, "lifetime") || *text_of(r, "payload"))) {
+		issued_of(r, out);
 	} else if (!strcmp(text_of(r, "type"), "opened")) {
 		buf_addf(out, "session at port %lld", (long long)json_integer_value(json_object_get(r, "port")));
 	} else if (!strcmp(text_of(r, "type"), "closed")) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include "broker/source/google_error.h"
+#include "hallpass/base64.h"
 #include "hallpass/utf8.h"
 
 #define MAX_EXPIRES_IN (7 * 86400)
@@ -217,7 +218,7 @@ static int token_text(const json_t *answer, const char *key, struct google_token
 
 	if (google_string(answer, key, true, GOOGLE_MAX_TOKEN, &text, err) < 0)
 		return -1;
-	out->text = text;
+	*out = (struct google_token){ .text = text };
 	out->len = strlen(text);
 	for (const char *p = text; *p; p++) {
 		if (*p < 0x21 || *p > 0x7E)
@@ -281,6 +282,34 @@ static int jwt_expiry(const char *jwt, int64_t *out, struct error *err) {
 
 int google_id_token(const json_t *answer, struct google_token *out, struct error *err) {
 	if (token_text(answer, "token", out, err) < 0)
+		return -1;
+	return jwt_expiry(out->text, &out->expires_at, err);
+}
+
+/* The key's name goes into replies as it is. */
+static int key_id(const json_t *answer, struct google_token *out, struct error *err) {
+	if (google_string(answer, "keyId", true, GOOGLE_MAX_KEY_ID, &out->key_id, err) < 0)
+		return -1;
+	for (const char *p = out->key_id; *p; p++)
+		if (*p < 0x21 || *p > 0x7E)
+			return error_set(err, ERR_INVALID, "keyId holds a character that no key's name has");
+	return 0;
+}
+
+int google_signed_blob(const json_t *answer, struct google_token *out, struct error *err) {
+	char bytes[GOOGLE_MAX_TOKEN];
+	size_t len;
+	bool ok;
+
+	if (token_text(answer, "signedBlob", out, err) < 0)
+		return -1;
+	ok = base64_decode(out->text, out->len, bytes, &len);
+	wipe(bytes, sizeof(bytes));
+	return ok ? key_id(answer, out, err) : error_set(err, ERR_INVALID, "signedBlob is not base64");
+}
+
+int google_signed_jwt(const json_t *answer, struct google_token *out, struct error *err) {
+	if (token_text(answer, "signedJwt", out, err) < 0 || key_id(answer, out, err) < 0)
 		return -1;
 	return jwt_expiry(out->text, &out->expires_at, err);
 }

@@ -18,6 +18,7 @@
 
 #define GOOGLE_MAX_ANSWER (64 * 1024) /* bytes of an answer that is read */
 #define GOOGLE_MAX_TOKEN (16 * 1024)  /* bytes of a token */
+#define GOOGLE_MAX_KEY_ID 64
 
 /* One JSON object, no duplicate keys, nothing behind it. A new reference, for google_json_free(). */
 json_t *google_json(const char *text, size_t len, struct error *err);
@@ -41,7 +42,8 @@ int google_time(const char *text, int64_t *unix_s);
 struct google_token {
 	const char *text;
 	size_t len;
-	int64_t expires_at; /* Unix seconds */
+	int64_t expires_at; /* Unix seconds; 0: it has no end */
+	const char *key_id; /* signatures: whose they are; likewise borrowed */
 };
 
 /* RFC 6749 §5.1: access_token, expires_in, token_type. */
@@ -50,6 +52,11 @@ int google_oauth_token(const json_t *answer, int64_t now, struct google_token *o
 int google_iam_token(const json_t *answer, struct google_token *out, struct error *err);
 /* generateIdToken: token, whose exp claim (read, not verified: it came from Google by TLS) is the expiry. */
 int google_id_token(const json_t *answer, struct google_token *out, struct error *err);
+
+/* signBlob: signedBlob, base64, and keyId. */
+int google_signed_blob(const json_t *answer, struct google_token *out, struct error *err);
+/* signJwt: signedJwt, whose exp claim is the expiry, and keyId. */
+int google_signed_jwt(const json_t *answer, struct google_token *out, struct error *err);
 
 /* Why an endpoint said no. */
 struct google_error {

@@ -1,12 +1,17 @@
 /* See ask.h. */
 
+#include <stdlib.h>
 #include <string.h>
 #include "broker/email.h"
 #include "broker/surface/ask.h"
+#include "hallpass/base64.h"
 #include "hallpass/cleanup.h"
 
 #define MAX_SCOPE 256
 #define MAX_TEXT 1024
+#define MAX_BLOB (24 * 1024) /* in base64 */
+#define MAX_CLAIMS (6 * 1024)
+#define MAX_CANONICAL 8000 /* of claims, whose numbers may have grown: so that the JWT is one that is read (google_error.c) */
 
 int ask_body(struct str body, json_t **out, struct error *err) {
 	json_error_t where;
@@ -91,8 +96,7 @@ static int ask_delegates(const json_t *value, struct ask *ask, struct error *err
 	return ask_emails(value, "delegates", "a delegate", ASK_MAX_DELEGATES, ask->delegates, &ask->n_delegates, err);
 }
 
-/* "900s" (Google's form) or 900. */
-static int ask_lifetime(const json_t *value, struct ask *ask, struct error *err) {
+int64_t ask_seconds(const json_t *value) {
 	const char *s = json_string_value(value);
 	int64_t v = json_is_integer(value) ? (int64_t)json_integer_value(value) : 0;
 
@@ -102,11 +106,14 @@ static int ask_lifetime(const json_t *value, struct ask *ask, struct error *err)
 		if (strcmp(s, "s"))
 			v = 0;
 	}
-	if (v < 1 || v > POLICY_MAX_LIFETIME)
-		return error_set(err, ERR_INVALID, "lifetime must be from \"1s\" to \"%ds\", in whole seconds",
-				 POLICY_MAX_LIFETIME);
-	ask->lifetime_s = v;
-	return 0;
+	return v < 1 || v > POLICY_MAX_LIFETIME ? 0 : v;
+}
+
+static int ask_lifetime(const json_t *value, struct ask *ask, struct error *err) {
+	ask->lifetime_s = ask_seconds(value);
+	if (ask->lifetime_s)
+		return 0;
+	return error_set(err, ERR_INVALID, "lifetime must be from \"1s\" to \"%ds\", in whole seconds", POLICY_MAX_LIFETIME);
 }
 
 static int ask_audience(const json_t *value, struct ask *ask, struct error *err) {
@@ -120,24 +127,130 @@ static int ask_include_email(const json_t *value, struct ask *ask, struct error 
 	return 0;
 }
 
+static int ask_use_email_azp(const json_t *value, struct ask *ask, struct error *err) {
+	if (!json_is_boolean(value))
+		return error_set(err, ERR_INVALID, "useEmailAzp must be true or false");
+	ask->use_email_azp = json_is_true(value);
+	return 0;
+}
+
 static int ask_justification(const json_t *value, struct ask *ask, struct error *err) {
 	return ask_text(value, "justification", MAX_TEXT, &ask->justification, err);
 }
 
+static int ask_payload(const json_t *value, struct ask *ask, struct error *err) {
+	size_t max = ask->permission == PERMISSION_SIGN_JWT ? MAX_CLAIMS : MAX_BLOB;
+
+	if (!json_is_string(value) || json_string_length(value) == 0 || json_string_length(value) > max)
+		return error_set(err, ERR_INVALID, "payload must be a string of 1 to %zu bytes: %s", max,
+				 ask->permission == PERMISSION_SIGN_JWT ? "the claims, a JSON object" : "the blob, in base64");
+	ask->payload = json_string_value(value);
+	return 0;
+}
+
+/* --- payloads in canonical form: what is hashed for the record is what is signed */
+
+static int put_payload(json_t *body, struct ask *ask, json_t *text, struct error *err) {
+	if (!text || json_object_set_new(body, "payload", text) < 0)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	ask->payload = json_string_value(text);
+	return 0;
+}
+
+/* Bytes again as base64. NULL: memory. */
+static json_t *base64_of(const char *bytes, size_t len) {
+	char *text = malloc(BASE64_SIZE(len));
+	json_t *json;
+
+	if (!text)
+		return NULL;
+	base64_encode(bytes, len, text);
+	json = json_stringn(text, BASE64_SIZE(len));
+	free(text);
+	return json;
+}
+
+/* Base64 of either alphabet, with or without its padding. */
+static int canonical_blob(json_t *body, struct ask *ask, struct error *err) {
+	size_t n = strlen(ask->payload), len;
+	char *text = strdup(ask->payload), *blob = malloc(n / 4 * 3 + 3);
+	int r = -1;
+
+	for (char *c = text; c && *c; c++)
+		*c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
+	if (!text || !blob) {
+		error_set(err, ERR_INTERNAL, "out of memory");
+	} else if (!base64_decode(text, n, blob, &len) || len == 0) {
+		error_set(err, ERR_INVALID, "payload is not base64");
+	} else {
+		sha256_hex(blob, len, ask->payload_sha256);
+		r = put_payload(body, ask, base64_of(blob, len), err);
+	}
+	free(blob);
+	free(text);
+	return r;
+}
+
+/* Without a name that stands twice, of which each reader might take another. Its words are not quoted. */
+static json_t *read_claims(const char *text, struct error *err) {
+	json_error_t at;
+	json_t *claims = json_loads(text, JSON_REJECT_DUPLICATES, &at);
+
+	if (json_is_object(claims))
+		return claims;
+	if (claims)
+		error_set(err, ERR_INVALID, "payload must be a JSON object: the JWT's claims");
+	else if (json_error_code(&at) == json_error_duplicate_key)
+		error_set(err, ERR_INVALID, "payload has a name twice: line %d, column %d", at.line, at.column);
+	else
+		error_set(err, ERR_INVALID, "payload is not JSON: line %d, column %d", at.line, at.column);
+	json_decref(claims);
+	return NULL;
+}
+
+static int canonical_claims(json_t *body, struct ask *ask, struct error *err) {
+	json_t *claims = read_claims(ask->payload, err), *exp = json_object_get(claims, "exp");
+	char *text;
+	int r;
+
+	if (!claims)
+		return -1;
+	if (exp && (!json_is_integer(exp) || json_integer_value(exp) < 1)) {
+		json_decref(claims);
+		return error_set(err, ERR_INVALID, "payload's exp must be a whole number: Unix seconds");
+	}
+	ask->exp = json_integer_value(exp);
+	text = json_dumps(claims, JSON_COMPACT);
+	json_decref(claims);
+	if (text && strlen(text) > MAX_CANONICAL) {
+		r = error_set(err, ERR_INVALID, "payload is too long: with its numbers written in full it has more than %d bytes", MAX_CANONICAL);
+	} else {
+		sha256_hex(text ? text : "", text ? strlen(text) : 0, ask->payload_sha256);
+		r = put_payload(body, ask, text ? json_string(text) : NULL, err);
+	}
+	free(text);
+	return r;
+}
+
+/* --- the table */
+
 #define ACCESS (1u << PERMISSION_GET_ACCESS_TOKEN)
 #define OPENID (1u << PERMISSION_GET_OPEN_ID_TOKEN)
+#define SIGN (1u << PERMISSION_SIGN_BLOB | 1u << PERMISSION_SIGN_JWT)
 static const struct member {
 	const char *name;
 	unsigned permissions; /* with which it may stand */
 	int (*parse)(const json_t *value, struct ask *ask, struct error *err);
 } members[] = {
-	{ "serviceAccount", ACCESS | OPENID, ask_target },
+	{ "serviceAccount", ACCESS | OPENID | SIGN, ask_target },
 	{ "scopes", ACCESS, ask_scopes },
 	{ "lifetime", ACCESS, ask_lifetime },
-	{ "delegates", ACCESS | OPENID, ask_delegates },
+	{ "delegates", ACCESS | OPENID | SIGN, ask_delegates },
 	{ "audience", OPENID, ask_audience },
 	{ "includeEmail", OPENID, ask_include_email },
-	{ "justification", ACCESS | OPENID, ask_justification },
+	{ "useEmailAzp", OPENID, ask_use_email_azp },
+	{ "payload", SIGN, ask_payload },
+	{ "justification", ACCESS | OPENID | SIGN, ask_justification },
 };
 
 static bool is_extra(const char *const *extra, const char *name) {
@@ -158,14 +271,14 @@ static int ask_unknown(const char *name, enum policy_permission permission, stru
 	return -1;
 }
 
-int ask_parse(const json_t *body, enum policy_permission permission, const char *const *extra, struct ask *ask,
+int ask_parse(json_t *body, enum policy_permission permission, const char *const *extra, struct ask *ask,
 	      struct error *err) {
 	const char *name;
 	json_t *value;
 	size_t i;
 
 	*ask = (struct ask){ .permission = permission };
-	json_object_foreach((json_t *)body, name, value) {
+	json_object_foreach(body, name, value) {
 		for (i = 0; i < ARRAY_SIZE(members); i++)
 			if (!strcmp(members[i].name, name) && (members[i].permissions & 1u << permission))
 				break;
@@ -178,5 +291,9 @@ int ask_parse(const json_t *body, enum policy_permission permission, const char 
 		return error_set(err, ERR_INVALID, "serviceAccount is missing: whose token?");
 	if (permission == PERMISSION_GET_OPEN_ID_TOKEN && !ask->audience)
 		return error_set(err, ERR_INVALID, "audience is missing: for whom is the ID token?");
-	return 0;
+	if ((1u << permission & SIGN) && !ask->payload)
+		return error_set(err, ERR_INVALID, "payload is missing: what is to be signed?");
+	return permission == PERMISSION_SIGN_BLOB  ? canonical_blob(body, ask, err)
+	       : permission == PERMISSION_SIGN_JWT ? canonical_claims(body, ask, err)
+						   : 0;
 }

@@ -33,6 +33,14 @@ void foreign_field_error(struct str field, struct error *err) {
 		  (int)field.n, field.p);
 }
 
+int body_is_json(const struct http_request *request, struct error *err) {
+	struct str type = http_field(request, "content-type");
+
+	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
+		return error_set(err, ERR_INVALID, "the Content-Type must be application/json");
+	return 0;
+}
+
 /* The port behind a host, 80 where there is none; host is cut to what is before it. http.c has seen to the form. */
 static unsigned take_port(struct str *host) {
 	size_t at = host->n;

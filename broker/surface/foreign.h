@@ -21,6 +21,9 @@ struct str foreign_field(const struct http_request *request);
 /* Fills err for it: ERR_DENIED. */
 void foreign_field_error(struct str field, struct error *err);
 
+/* 0: the body is JSON by its type, which a page cannot send without asking first. -1: err says what it must be. */
+int body_is_json(const struct http_request *request, struct error *err);
+
 /*
  * Whether a Host is that of a TCP port of ours: 127.0.0.1, localhost or [::1] with exactly this port, or the metadata
  * server's names, without a port or with 80, as clients send them that were led here by other means. A page of a name that its

@@ -158,17 +158,13 @@ static void reply_issued(struct call *call, const struct request_outcome *o) {
 
 static void on_outcome(const struct request_outcome *o, void *arg) {
 	struct call *call = arg;
-	const struct status_detail details[] = {
-		{ "requestId", o->id },
-		{ "principal", *o->principal ? o->principal : NULL },
-		{ "serviceAccount", o->ask->target },
-		{ "rule", o->decision->rule },
-	};
+	struct status_detail details[REQUEST_DETAILS];
 
+	request_details(o, details);
 	if (o->token)
 		reply_issued(call, o);
 	else
-		call_fail(call, o->error, o->reason, details, ARRAY_SIZE(details));
+		call_fail(call, o->error, o->reason, details, REQUEST_DETAILS);
 }
 
 static size_t asked_place(struct str body) {
@@ -214,15 +210,6 @@ static int native_ask(struct native *native, struct str body, enum policy_permis
 	out->surface = "native";
 	out->body = json;
 	asked_remember(place, body, out);
-	return 0;
-}
-
-/* What a web page can send without asking first is not JSON by its type. */
-static int body_is_json(const struct http_request *request, struct error *err) {
-	struct str type = http_field(request, "content-type");
-
-	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
-		return error_set(err, ERR_INVALID, "the Content-Type must be application/json");
 	return 0;
 }
 

@@ -46,7 +46,7 @@ static void drop_repeated(struct opening *o) {
 	o->n_also = n;
 }
 
-static int read_opening(const json_t *body, struct opening *o, struct error *err) {
+static int read_opening(json_t *body, struct opening *o, struct error *err) {
 	static const char *const extras[] = { API_ALSO, API_PORT, NULL };
 
 	if (!body)
@@ -76,7 +76,8 @@ static json_t *describe(const struct door *door) {
 
 	for (size_t i = 1; i < door->n_accounts; i++)
 		json_array_append_new(also, json_string(door->accounts[i]));
-	return json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE, door->handle,
+	return json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE,
+			 door->handle.data,
 			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also);
 }
 

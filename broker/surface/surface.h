@@ -32,6 +32,7 @@ struct exchange {
 		void (*identified)(struct exchange *x);
 	} then;
 	void *waiting;			/* the surface's own; NULL: nothing */
+	bool compact;			/* likewise: how its answer is laid out */
 	struct caller caller;		/* of exchange_identify(); principal "": nobody */
 };
 

@@ -6,7 +6,7 @@
  *   POST /v1/token    {serviceAccount, scopes?, lifetime? ("900s" or 900), delegates?, justification?}
  *                     -> {accessToken, expireTime, expiresIn, serviceAccount, scopes, binding, boundBy, title?,
  *                         permittedUntil?, requestId, cached}
- *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, delegates?, justification?}
+ *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, useEmailAzp?, delegates?, justification?}
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
  *   GET  /v1/list     -> {principal, accounts: [what policy_listing_next() gives], truncated: true where there were more}
@@ -19,8 +19,8 @@
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
- *                     -> {session, port, handle, serviceAccount, also}: a metadata server on 127.0.0.1:port for the caller's
- *                     uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     -> {session, port, handle, serviceAccount, also}: a metadata server and an IAM Credentials API, whose bearer
+ *                     is the handle, on 127.0.0.1:port for the caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
  *   DELETE /v1/sessions/ID -> {session, tokens}
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
@@ -30,8 +30,8 @@
  * findings}}]}}; reasons are decision_reason_name()'s, and UNKNOWN_CALLER, RATE_LIMITED, RECORD_UNAVAILABLE, CLOCK_BEHIND,
  * UPSTREAM_REFUSED (Google says no, and will until somebody changes something), UPSTREAM_FAILED, DEADLINE_EXCEEDED,
  * INVALID_REQUEST, NOT_OPERATOR, RELOAD_REFUSED, NOTHING_DENIED, POLICY_NOT_KEPT, NAME_SERVICE, NOT_FOUND, UNAVAILABLE,
- * INTERNAL, MALFORMED_REQUEST (no
- * HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
+ * INTERNAL, BAD_CREDENTIAL and CREDENTIALS_MISSING (a bearer that is not the session's handle), JWT_OUTLIVES_PERMISSION (its exp),
+ * MALFORMED_REQUEST (no HTTP/1.1, too large, or not in time), MISDIRECTED_REQUEST (a Host that is not ours), FOREIGN_REQUEST (a field that only browsers and proxies send: Origin, Referer,
  * Sec-Fetch-*, X-Forwarded-For, Forwarded, Via).
  */
 

@@ -47,6 +47,20 @@ static const struct {
 	{ PERMISSION_GET_ACCESS_TOKEN, "{\"serviceAccount\":\"a\\u0000@p.com\"}", "not JSON" },
 	{ PERMISSION_GET_ACCESS_TOKEN, "{\"serviceAccount\":[]}", "must be a string" },
 	{ PERMISSION_GET_ACCESS_TOKEN, "{" SA ",\"justification\":\"a\\nb\"}", "control characters" },
+	{ PERMISSION_GET_ACCESS_TOKEN, "{" SA ",\"payload\":\"AAAA\"}", "unknown member \"payload\"" },
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"AAAA\",\"justification\":\"INC-1\",\"delegates\":[]}", NULL },
+	{ PERMISSION_SIGN_BLOB, "{" SA "}", "payload is missing" },
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"\"}", "payload must be a string of 1 to" },
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"A\"}", "payload is not base64" },
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"AB==\"}", "payload is not base64" }, /* bits that no byte holds */
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"AA=A\"}", "payload is not base64" },
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"====\"}", "payload is not base64" },
+	{ PERMISSION_SIGN_BLOB, "{" SA ",\"payload\":\"AAAA\",\"lifetime\":60}", "unknown member \"lifetime\"" },
+	{ PERMISSION_SIGN_JWT, "{" SA ",\"payload\":\"{\\\"a\\\":\\\"\\\\u0000\\\"}\"}", "payload is not JSON: line 1" },
+	{ PERMISSION_SIGN_JWT, "{" SA ",\"payload\":\"{\\\"exp\\\":null}\"}", "exp must be a whole number" },
+	{ PERMISSION_SIGN_JWT, "{" SA ",\"payload\":\"{\\\"exp\\\":-1}\"}", "exp must be a whole number" },
+	{ PERMISSION_SIGN_JWT, "{" SA ",\"payload\":\"{\\\"exp\\\":99999999999999999999}\"}", "payload is not JSON" },
+	{ PERMISSION_SIGN_JWT, "{" SA ",\"payload\":\"{\\\"e\\\\u0078p\\\":1,\\\"exp\\\":2}\"}", "payload has a name twice" },
 };
 
 static int parse(const char *text, enum policy_permission permission, json_t **body, struct ask *ask,
@@ -88,10 +102,43 @@ static void test_ask_makes_equal_asks_equal(void **state) {
 	json_decref(body);
 }
 
+/* What is hashed is what is signed: one text for each blob, and for each set of claims. */
+static void test_ask_puts_payloads_into_one_form(void **state) {
+	static const struct {
+		enum policy_permission permission;
+		const char *payload, *canonical, *sha256;
+		int64_t exp;
+	} forms[] = {
+		{ PERMISSION_SIGN_BLOB, "aGFsbHBhc3M=", "aGFsbHBhc3M=", "c296df5ee4e5b58987527f2e0e2f9e9b57723428220ab3c73c11837d23c7cf4f", 0 },
+		{ PERMISSION_SIGN_BLOB, "aGFsbHBhc3M", "aGFsbHBhc3M=", "", 0 },
+		{ PERMISSION_SIGN_BLOB, "-_-_", "+/+/", "", 0 },
+		{ PERMISSION_SIGN_JWT, " { \"b\" : 1 ,\n \"a\" : [ true ] } ", "{\"b\":1,\"a\":[true]}", "", 0 },
+		{ PERMISSION_SIGN_JWT, "{\"\\u0065xp\": 1800000000}", "{\"exp\":1800000000}", "", 1800000000 },
+		{ PERMISSION_SIGN_JWT, "{}", "{}", "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		json_t *body = json_pack("{s:s, s:s}", "serviceAccount", "a@p.iam.gserviceaccount.com", "payload", forms[i].payload);
+		struct error err = { 0 };
+		struct ask ask;
+
+		if (ask_parse(body, forms[i].permission, NULL, &ask, &err) < 0)
+			fail_msg("%s: %s", forms[i].payload, err.message);
+		assert_string_equal(ask.payload, forms[i].canonical);
+		assert_int_equal(ask.exp, forms[i].exp);
+		assert_int_equal(strlen(ask.payload_sha256), 64);
+		if (*forms[i].sha256)
+			assert_string_equal(ask.payload_sha256, forms[i].sha256);
+		json_decref(body);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ask_takes_and_refuses),
 		cmocka_unit_test(test_ask_makes_equal_asks_equal),
+		cmocka_unit_test(test_ask_puts_payloads_into_one_form),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

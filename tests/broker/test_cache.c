@@ -98,6 +98,8 @@ static void test_cache_key_is_everything_but_the_lifetime(void **state) {
 	assert_int_equal(found(cache, &other, NOW, 0), -1);
 	other = spec, other.audience = "https://x";
 	assert_int_equal(found(cache, &other, NOW, 0), -1);
+	other = spec, other.use_email_azp = true;
+	assert_int_equal(found(cache, &other, NOW, 0), -1);
 	other = spec, other.include_email = true;
 	assert_int_equal(found(cache, &other, NOW, 0), -1);
 	cache_free(cache);

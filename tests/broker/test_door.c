@@ -39,30 +39,41 @@ static void test_door_asks_on_its_terms(void **state) {
 	assert_asks(&door, PERMISSION_GET_ACCESS_TOKEN,
 		    "{\"serviceAccount\": \"" B "\", \"scopes\": [\"x\"], \"lifetime\": \"60s\", \"justification\": \"INC-7\"}");
 	assert_asks(&door, PERMISSION_GET_OPEN_ID_TOKEN, "{\"serviceAccount\": \"" B "\", \"justification\": \"INC-7\"}");
+	assert_asks(&door, PERMISSION_SIGN_JWT, "{\"serviceAccount\": \"" B "\", \"justification\": \"INC-7\"}");
 	assert_int_equal(json_object_size(door.terms), 3); /* they stay as they are */
 	json_decref(door.terms);
 }
 
-static void test_door_has_one_handle_or_none(void **state) {
-	struct door door = { .session = "" };
-	char handle[DOOR_HANDLE];
+static void test_door_of_a_session_takes_its_handle_alone(void **state) {
+	struct door door = { .session = "0123456789abcdef" };
+	char handle[DOOR_HANDLE + 1] = "";
 
 	(void)state;
-	assert_false(door_handle_is(&door, STR("")));
-	memset(door.handle, 'a', DOOR_HANDLE - 1);
-	memcpy(handle, door.handle, sizeof(handle));
-	assert_true(door_handle_is(&door, str_of(handle)));
-	assert_false(door_handle_is(&door, (struct str){ handle, DOOR_HANDLE - 2 }));
-	assert_false(door_handle_is(&door, STR("")));
-	handle[DOOR_HANDLE - 2] = 'b';
-	assert_false(door_handle_is(&door, str_of(handle)));
+	assert_false(door_takes_credential(&door, STR(""))); /* none was made: nothing fits */
+	memset(handle, 'a', DOOR_HANDLE);
+	assert_int_equal(secret_set(&door.handle, handle, DOOR_HANDLE), 0);
+	assert_true(door_takes_credential(&door, str_of(handle)));
+	assert_false(door_takes_credential(&door, (struct str){ handle, DOOR_HANDLE - 1 }));
+	assert_false(door_takes_credential(&door, STR("")));
+	handle[DOOR_HANDLE - 1] = 'b';
+	assert_false(door_takes_credential(&door, str_of(handle)));
+	secret_fini(&door.handle);
+}
+
+static void test_door_of_the_configuration_takes_any_credential_but_none(void **state) {
+	const struct door door = { .session = "" };
+
+	(void)state;
+	assert_true(door_takes_credential(&door, STR("whatever")));
+	assert_false(door_takes_credential(&door, STR("")));
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_door_knows_its_accounts_and_no_other),
 		cmocka_unit_test(test_door_asks_on_its_terms),
-		cmocka_unit_test(test_door_has_one_handle_or_none),
+		cmocka_unit_test(test_door_of_a_session_takes_its_handle_alone),
+		cmocka_unit_test(test_door_of_the_configuration_takes_any_credential_but_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

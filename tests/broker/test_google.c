@@ -164,6 +164,40 @@ static void test_google_reads_id_tokens(void **state) {
 	}
 }
 
+static void test_google_reads_signatures(void **state) {
+	static const struct {
+		const char *answer, *says; /* NULL: taken */
+		bool jwt;
+	} cases[] = {
+		{ "{\"keyId\":\"0a1b\",\"signedBlob\":\"AAEC\"}", NULL, false },
+		{ "{\"keyId\":\"0a1b\",\"signedBlob\":\"AA E\"}", "a character that no token has", false },
+		{ "{\"keyId\":\"0a1b\",\"signedBlob\":\"A-_A\"}", "signedBlob is not base64", false },
+		{ "{\"keyId\":\"0a1b\"}", "signedBlob is missing", false },
+		{ "{\"signedBlob\":\"AAEC\"}", "keyId is missing", false },
+		{ "{\"keyId\":\"a\\nb\",\"signedBlob\":\"AAEC\"}", "keyId holds a character", false },
+		{ "{\"keyId\":7,\"signedBlob\":\"AAEC\"}", "keyId is not a string", false },
+		{ "{\"keyId\":\"0a1b\",\"signedJwt\":\"a.eyJleHAiOjE4MDAwMDM2MDB9.c\"}", NULL, true },
+		{ "{\"keyId\":\"0a1b\",\"signedJwt\":\"a.e30.c\"}", "exp is not a time", true }, /* one that would never end */
+		{ "{\"signedJwt\":\"a.eyJleHAiOjE4MDAwMDM2MDB9.c\"}", "keyId is missing", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *json = object(cases[i].answer);
+		struct google_token token;
+		struct error err;
+		int r = (cases[i].jwt ? google_signed_jwt : google_signed_blob)(json, &token, &err);
+
+		if (r != (cases[i].says ? -1 : 0) || (cases[i].says && !strstr(err.message, cases[i].says)))
+			fail_msg("%s: %s", cases[i].answer, err.message);
+		if (!cases[i].says) {
+			assert_string_equal(token.key_id, "0a1b");
+			assert_int_equal(token.expires_at, cases[i].jwt ? 1800003600 : 0);
+		}
+		google_json_free(json);
+	}
+}
+
 static void test_google_words_its_errors(void **state) {
 	static const struct {
 		const char *body, *code, *reason, *words;
@@ -250,6 +284,7 @@ int main(void) {
 		cmocka_unit_test(test_google_json_is_one_small_object),
 		cmocka_unit_test(test_google_tokens_are_bounded_and_printable),
 		cmocka_unit_test(test_google_reads_id_tokens),
+		cmocka_unit_test(test_google_reads_signatures),
 		cmocka_unit_test(test_google_words_its_errors),
 		cmocka_unit_test(test_google_cuts_words_between_characters),
 		cmocka_unit_test(test_google_errors_repeat_no_secret),

@@ -889,6 +889,105 @@ static void test_mint_stopping_tells_everybody(void **state) {
 	on_intended(-1, 0, w); /* the record's late answer finds the flight still there */
 }
 
+/* --- signatures */
+
+#define BLOB "POST /v1/projects/-/serviceAccounts/" TARGET ":signBlob"
+#define JWT "POST /v1/projects/-/serviceAccounts/" TARGET ":signJwt"
+
+static struct mint_spec spec_of_signature(enum policy_permission permission, const char *payload) {
+	struct mint_spec spec = spec_of(900);
+
+	spec.permission = permission;
+	spec.n_scopes = 0;
+	spec.payload = payload;
+	spec.payload_sha256 = "00";
+	return spec;
+}
+
+/* signJwt's answer with a JWT that ends so many seconds after NOW. */
+static const char *jwt_answer(struct world *w, int64_t ends_in_s) {
+	struct buf text = BUF_INIT(256);
+	char claims[64], *to = w->texts[w->n_texts++];
+	int n = snprintf(claims, sizeof(claims), "{\"exp\":%lld}", (long long)(NOW + ends_in_s));
+
+	buf_adds(&text, "{\"keyId\":\"k1\",\"signedJwt\":\"eyJhbGciOiJSUzI1NiJ9.");
+	base64url_add(&text, claims, (size_t)n);
+	buf_adds(&text, ".c2ln\"}");
+	snprintf(to, sizeof(w->texts[0]), "%s", text.data);
+	buf_fini(&text);
+	return to;
+}
+
+static void test_mint_signs(void **state) {
+	static const char *const delegates[] = { "first@acme.iam.gserviceaccount.com" };
+	struct mint_spec blob = spec_of_signature(PERMISSION_SIGN_BLOB, "aGFsbHBhc3M="),
+			 jwt = spec_of_signature(PERMISSION_SIGN_JWT, "{\"exp\":1800000900}");
+	struct world *w = *state;
+	char *seen;
+
+	blob.delegates = delegates;
+	blob.n_delegates = 1;
+	blob.expires_by = NOW + 1; /* of no matter: nobody sees an end in a blob */
+	httpstub_on(w->stub, BLOB, &STUB(200, NULL, "{\"keyId\":\"k1\",\"signedBlob\":\"AAECAw==\"}"));
+	mint(w, &blob);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+	assert_string_equal(w->token->value.data, "AAECAw==");
+	assert_string_equal(w->token->key_id, "k1");
+	assert_string_equal(w->token->sha256, "054edec1d0211f624fed0cbca9d4f9400b0e491c43742af2c5b0abebf0c990d8"); /* of 00 01 02 03 */
+	assert_int_equal(w->token->expires_at, 0);
+	seen = httpstub_request(w->stub, BLOB, 0);
+	assert_non_null(strstr(seen, "\r\n\r\n{\"payload\":\"aGFsbHBhc3M=\",\"delegates\":[\"projects/-/serviceAccounts/first@acme.iam.gserviceaccount.com\"]}"));
+	free(seen);
+	httpstub_on(w->stub, JWT, &STUB(200, NULL, jwt_answer(w, 900)));
+	mint(w, &jwt);
+	assert_int_equal(w->token->expires_at, NOW + 900);
+	seen = httpstub_request(w->stub, JWT, 0);
+	assert_non_null(strstr(seen, "\r\n\r\n{\"payload\":\"{\\\"exp\\\":1800000900}\"}"));
+	free(seen);
+}
+
+/* What Google signed is looked at, whatever it was asked: a JWT past its permission, or without an end, is not released. */
+static void test_P2_mint_releases_no_jwt_that_outlives_its_permission(void **state) {
+	struct mint_spec jwt = spec_of_signature(PERMISSION_SIGN_JWT, "{}");
+	struct world *w = *state;
+
+	httpstub_on(w->stub, JWT, &STUB(200, NULL, jwt_answer(w, 931)));
+	httpstub_on(w->stub, JWT, &STUB(200, NULL, "{\"keyId\":\"k1\",\"signedJwt\":\"eyJhbGciOiJSUzI1NiJ9.e30.c2ln\"}"));
+	httpstub_on(w->stub, JWT, &STUB(200, NULL, jwt_answer(w, 930)));
+	mint(w, &jwt);
+	assert_null(w->token);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_non_null(strstr(w->last.error.message, "1 s past what the policy allows"));
+	assert_null(strstr(w->last.error.message, "eyJ"));
+	mint(w, &jwt);
+	assert_null(w->token);
+	assert_non_null(strstr(w->last.error.message, "exp is not a time"));
+	mint(w, &jwt);
+	assert_non_null(w->token);
+}
+
+/* Each has an intent and a call of its own, at the same time and after one another. */
+static void test_mint_neither_shares_nor_keeps_signatures(void **state) {
+	struct mint_spec blob = spec_of_signature(PERMISSION_SIGN_BLOB, "AAAA");
+	struct world *w = *state;
+	struct mint_counters counters;
+
+	httpstub_on(w->stub, BLOB, &STUB(200, NULL, "{\"keyId\":\"k1\",\"signedBlob\":\"AAEC\"}"));
+	start(w, &blob);
+	start(w, &blob);
+	run_until(w->base, &w->done, 2);
+	mint(w, &blob);
+	assert_int_equal(w->intents, 3);
+	assert_int_equal(httpstub_count(w->stub, BLOB), 3);
+	mint_counters(w->minter, &counters);
+	assert_int_equal(counters.cached, 0);
+	assert_int_equal(counters.coalesced, 0);
+	mint_cancel(start(w, &blob)); /* nobody waits any more: it is made all the same, and recorded */
+	while (!w->orphans)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_string_equal(w->orphan_token, "AAEC");
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
@@ -923,8 +1022,12 @@ int main(void) {
 		T(test_mint_refreshes_ahead_with_nobody_waiting),
 		T(test_mint_refresh_failures_do_not_storm),
 		T(test_mint_stopping_tells_everybody),
+		T(test_mint_signs),
+		T(test_P2_mint_releases_no_jwt_that_outlives_its_permission),
+		T(test_mint_neither_shares_nor_keeps_signatures),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,8 @@ static void answers(const char *text, size_t size) {
 	check_token(google_oauth_token(json, fixed_now(NULL), &token, &err), &token, &err);
 	check_token(google_iam_token(json, &token, &err), &token, &err);
 	check_token(google_id_token(json, &token, &err), &token, &err);
+	check_token(google_signed_blob(json, &token, &err), &token, &err);
+	check_token(google_signed_jwt(json, &token, &err), &token, &err);
 	google_json_free(json);
 }
 

@@ -350,7 +350,7 @@ static void generate_access_token(const struct question *q, const struct grant *
 }
 
 static void generate_id_token(const struct question *q, const struct grant *g, const json_t *body, struct answer *a) {
-	static const char *const members[] = { "delegates", "audience", "includeEmail", NULL };
+	static const char *const members[] = { "delegates", "audience", "includeEmail", "useEmailAzp", NULL };
 	const char *audience = json_string_value(json_object_get(body, "audience"));
 	const json_t *include = json_object_get(body, "includeEmail");
 	json_t *claims;
@@ -365,6 +365,8 @@ static void generate_id_token(const struct question *q, const struct grant *g, c
 	claims = json_pack("{s:s, s:s, s:s, s:I, s:I}", "iss", "https://accounts.google.com", "aud", audience, "sub",
 			   "100000000000000000002", "iat", (json_int_t)world_now(q->world), "exp",
 			   (json_int_t)world_now(q->world) + 3600);
+	json_object_set_new(claims, "azp",
+			    json_string(json_is_true(json_object_get(body, "useEmailAzp")) ? q->account : "100000000000000000002"));
 	if (json_is_true(include)) {
 		json_object_set_new(claims, "email", json_string(q->account));
 		json_object_set_new(claims, "email_verified", json_true());

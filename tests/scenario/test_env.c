@@ -47,7 +47,7 @@ static void test_env_of_a_command(void **state) {
 	setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent", 1);
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c",
 			     "echo \"$GCE_METADATA_HOST|$GCE_METADATA_IP|$GCE_METADATA_ROOT|$NO_PROXY|$no_proxy|$NO_GCE_CHECK$GOOGLE_APPLICATION_CREDENTIALS|"
-			     "$HALLPASS_SERVICE_ACCOUNT|$GOOGLE_CLOUD_PROJECT\"; cd ${CLOUDSDK_AUTH_ACCESS_TOKEN_FILE%/token}; stat -c %a . *"), 0);
+			     "$HALLPASS_SERVICE_ACCOUNT|$GOOGLE_CLOUD_PROJECT\"; test -s $HALLPASS_HANDLE_FILE && cd ${HALLPASS_HANDLE_FILE%/handle} && stat -c %a . *"), 0);
 	assert_int_equal(sscanf(out, "127.0.0.1:%d|", &port), 1);
 	snprintf(err, sizeof(err),
 		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n", port,
@@ -66,7 +66,7 @@ static void test_env_is_evaluated_by_a_shell(void **state) {
 	world_daemon(&w);
 	start(&w, &r, SH("eval \"$(\"$0\" env --as " SA_DEV ")\"; echo host $GCE_METADATA_HOST; dir=$HALLPASS_SESSION_DIR; test -s $dir/token && echo "
 			 "token there; sleep 0.2; test -s $dir/token && echo still; eval \"$(\"$0\" env --end)\"; echo ended "
-			 "[$GCE_METADATA_HOST$HALLPASS_SESSION_DIR$NO_PROXY$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE]; test -e $dir || echo gone; \"$0\" env --end; echo code $?"));
+			 "[$GCE_METADATA_HOST$HALLPASS_SESSION_DIR$NO_PROXY$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE$HALLPASS_HANDLE_FILE]; test -e $dir || echo gone; \"$0\" env --end; echo code $?"));
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "host 127.0.0.1:"));
 	assert_non_null(strstr(r.text, "token there\nstill\nended []\ngone\n"));

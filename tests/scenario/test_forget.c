@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
+#include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
 #define CANARY "ya29.standin-" /* how each of the stand-in's tokens begins */
@@ -244,6 +245,32 @@ static void test_P5_memory_forgets_tokens_that_were_never_delivered(void **state
 	assert_true(in_memory(CANARY) <= 3); /* the credential's, and the two in the cache */
 }
 
+/* Signatures and signed JWTs are kept nowhere: the reply is all that there is of them. */
+static void test_P5_memory_holds_no_signature(void **state) {
+	static const char *const asks[][3] = { { "signBlob", "{\"payload\":\"AAAA\"}", "signedBlob" },
+					       { "signJwt", "{\"payload\":\"{}\"}", "signedJwt" } };
+	static struct session_of_test s;
+	char path[200], headers[300], tail[64];
+	struct http_answer h;
+
+	(void)state;
+	needs_root("reading the daemon's memory");
+	unsanitized("freed memory is kept on purpose");
+	world_policy(&w, "version: 1\nbindings:\n  - {name: sign, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], permissions: [signBlob, signJwt]}\n");
+	world_daemon(&w);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
+	snprintf(headers, sizeof(headers), "Host: %s\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n", s.host, s.handle);
+	for (size_t i = 0; i < 6; i++) {
+		snprintf(path, sizeof(path), "/v1/projects/-/serviceAccounts/" SA_DEV ":%s", asks[i % 2][0]);
+		http_ask(s.url, "POST", path, headers, asks[i % 2][1], &h);
+		assert_int_equal(h.status, 200);
+		snprintf(tail, sizeof(tail), "%.40s", http_answer_text(&h, asks[i % 2][2]) + strlen(http_answer_text(&h, asks[i % 2][2])) - 42);
+		http_answer_fini(&h);
+		assert_int_equal(in_memory(tail), 0);
+	}
+	session_leave(&s);
+}
+
 /* --- another process of the same user */
 
 static void become_plain(void) {
@@ -359,6 +386,7 @@ int main(void) {
 		SCENARIO(test_P5_a_thousand_tokens_leave_no_trace),
 		SCENARIO(test_P5_memory_holds_a_token_once_and_then_no_more),
 		SCENARIO(test_P5_memory_forgets_tokens_that_were_never_delivered),
+		SCENARIO(test_P5_memory_holds_no_signature),
 		SCENARIO(test_P5_a_process_of_the_same_user_cannot_look_inside),
 		SCENARIO(test_P5_a_crash_leaves_no_core),
 	};

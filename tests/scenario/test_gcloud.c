@@ -202,6 +202,40 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 }
 
+/*
+ * Impersonation, pointed at the session's IAM Credentials API: gcloud sends the handle and nothing else, and each account that the policy
+ * gives is had by its name. Lifetimes, ID tokens, signatures; and a no is the policy's sentence.
+ */
+static void test_gcloud_impersonates_through_the_session(void **state) {
+	static const char setting[] = "export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$HALLPASS_HANDLE_FILE "
+				      "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS=http://$GCE_METADATA_HOST/; mkdir -p $CLOUDSDK_CONFIG && cd $CLOUDSDK_CONFIG || exit; ";
+	char script[2048];
+	json_t *records;
+
+	(void)state;
+	need_gcloud();
+	world_policy(&w, "version: 1\nbindings:\n  - {name: all, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "], maxLifetime: 1h, "
+			 "permissions: [getAccessToken, getOpenIdToken, signBlob, signJwt]}\n");
+	world_daemon(&w);
+	snprintf(script, sizeof(script),
+		 "%s as=--impersonate-service-account=" SA_LABEL "; gcloud auth print-access-token $as && gcloud auth print-access-token $as --lifetime=600 && "
+		 "gcloud auth print-identity-token $as --audiences=https://x.example --include-email && printf hallpass >blob && printf '{\"sub\":\"x\"}' >claims && "
+		 "gcloud iam service-accounts sign-blob --iam-account=" SA_DEV " blob blob.sig && test -s blob.sig && "
+		 "gcloud iam service-accounts sign-jwt --iam-account=" SA_DEV " claims jwt && cut -c 1-3 jwt && "
+		 "! gcloud auth print-access-token --impersonate-service-account=" SA_PROD, setting);
+	if (run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c", script, NULL) != 0)
+		fail_msg("%s%s", out, err);
+	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+	assert_non_null(strstr(out, "\neyJ"));
+	print_message("%s", err + (strlen(err) > 600 ? strlen(err) - 600 : 0));
+	assert_non_null(strstr(err, "no binding lets " ME " use " SA_PROD));
+	records = world_records(&w, NULL, 0);
+	assert_member(records_last(records, "issued"), "surface", "iamCredentials");
+	assert_member(records_last(records, "issued"), "permission", "iam.serviceAccounts.signJwt");
+	assert_int_equal(google_calls(&w, "signBlob"), 1);
+	json_decref(records);
+}
+
 /* google-auth as Python programs use it, where it is installed. */
 static void test_google_auth_takes_the_metadata_server(void **state) {
 	static const char program[] =
@@ -352,6 +386,7 @@ int main(void) {
 		SCENARIO(test_gcloud_prints_the_brokered_token),
 		SCENARIO(test_gcloud_takes_the_metadata_server),
 		SCENARIO(test_gcloud_goes_without_an_id_token),
+		SCENARIO(test_gcloud_impersonates_through_the_session),
 		SCENARIO(test_google_auth_takes_the_metadata_server),
 		SCENARIO(test_gcloud_login_serves_as_credential),
 		SCENARIO(test_gcloud_impersonating_login_serves_as_credential),
