@@ -126,6 +126,16 @@ class Report:
         print(f"interop: {self.passed} passed, {self.failed} failed, {self.skipped} skipped")
 
 
+def into_readme(table):
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "README.md")
+    with open(path) as f:
+        text, n = re.subn(r"(<!-- interop: .* -->\n).*?(<!-- /interop -->)", lambda m: m[1] + table + m[2], f.read(), flags=re.S)
+    if n != 1:
+        raise SystemExit("interop: README.md has no place for the table, or several")
+    with open(path, "w") as f:
+        f.write(text)
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--build", default="build")
@@ -134,6 +144,7 @@ def main():
     options.add_argument("--surface", default="", help="one surface")
     options.add_argument("--quick", action="store_true", help="each client as people use it, and one fault: under a minute")
     options.add_argument("--no-faults", action="store_true")
+    options.add_argument("--readme", action="store_true", help="write the table into README.md")
     options.add_argument("--transcript", action="store_true", help="record two terminals instead")
     options.add_argument("--keep", action="store_true", help="leave the directory")
     o = options.parse_args()
@@ -157,6 +168,8 @@ def main():
         if not o.no_faults:
             faults.run(world, report, run_pair, complaints, o.quick)
     report.write(o.build)
+    if o.readme:
+        into_readme(report.table())
     return 1 if report.failed else 0
 
 

@@ -1,6 +1,6 @@
 """
 Two terminals with two targets at the same time, recorded as they were: what README shows. Two real shells on terminals of their own, in
-the suite's world; the only thing left out is the accounts' domain in prompts' way.
+the suite's world; N$ is the prompt of terminal N.
 """
 import os
 import pty
@@ -11,11 +11,9 @@ import time
 from world import DEV, PROD
 
 MARK = "<done %d>"
-SA = {1: DEV, 2: PROD}
-WHOAMI = "kubectl auth whoami -o jsonpath='{.status.userInfo.username}{\"\\n\"}'"
-BQ = "bq -q --headless --format=csv query --use_legacy_sql=false 'SELECT SESSION_USER()'"
-PYTHON = """python3 -c 'from google.cloud import storage
-print(storage.Client().bucket("of-%s").blob("whoami").download_as_text())'"""
+BQ = "bq -q --headless --format=csv query --use_legacy_sql=false 'SELECT SESSION_USER()' | tail -n 1"
+PYTHON = """python3 -c 'import google.auth.transport.requests as r, google.auth
+s = r.AuthorizedSession(google.auth.default()[0]); print(s.get("https://www.googleapis.com/oauth2/v3/userinfo").json()["email"])'"""
 
 # Which terminal, and what is typed there.
 SCRIPT = [
@@ -25,13 +23,11 @@ SCRIPT = [
     (2, "gcloud storage ls"),
     (1, BQ),
     (2, BQ),
-    (1, PYTHON % "ml-training-dev-sa"),
-    (2, PYTHON % "ml-training-prod-sa"),
-    (2, "gcloud storage cat gs://of-ml-training-dev-sa/whoami"),
-    (1, "hallpass log | tail -n 4"),
-    (1, 'eval "$(hallpass env --end)"'),
-    (1, "gcloud storage ls 2>&1 | head -n 1"),
-    (2, "gcloud auth list --format='value(account)'"),
+    (1, PYTHON),
+    (2, PYTHON),
+    (1, "hallpass log | grep ' issued ' | tail -n 2"),
+    (1, 'eval "$(hallpass env --end)"; gcloud storage ls'),
+    (2, "gcloud storage ls"),
 ]
 
 
@@ -59,7 +55,7 @@ class Terminal:
 
 def record(world):
     env = world.environment(PATH=os.path.join(world.cache, "python", "bin") + os.pathsep + world.environment()["PATH"])
-    terminals = {n: Terminal(env, world.dir) for n in SA}
+    terminals = {n: Terminal(env, world.dir) for n in (1, 2)}
     lines = []
     for n, command in SCRIPT:
         lines += ["%d$ %s" % (n, command)] + terminals[n].type(command).rstrip("\n").split("\n")
