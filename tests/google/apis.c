@@ -1,4 +1,4 @@
-/* BigQuery, Resource Manager, user info and Kubernetes, as far as clients ask them who they are. See google.h. */
+/* BigQuery, Resource Manager, user info, a service on Cloud Run and Kubernetes, as far as clients ask them who they are. See google.h. */
 
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +107,15 @@ void on_locations(const struct question *q, struct answer *a) {
 		answer_error(a, 405, "METHOD_NOT_ALLOWED", NULL, "not with this method");
 	else if (seen_bearer(q, "locations", a))
 		answer_error(a, 404, "NOT_FOUND", NULL, "Requested entity was not found.");
+}
+
+/* --- Cloud Run: a service that wants an ID token for itself */
+
+void on_service(const struct question *q, struct answer *a) {
+	const char *account = seen_id_token(q, "service", a);
+
+	if (account)
+		answer_text(a, account);
 }
 
 /* --- Kubernetes: `kubectl auth whoami` */

@@ -643,6 +643,7 @@ const struct endpoint endpoints[] = {
 	{ "projects", "/v1/projects", NULL, on_projects, NULL },
 	{ "projects", "/v1/projects/", NULL, on_projects, NULL },
 	{ "userinfo", "/oauth2/v3/userinfo", NULL, on_userinfo, NULL },
+	{ "service", "/service/", NULL, on_service, NULL },
 	{ "kubernetes", "/kubernetes/", NULL, on_kubernetes, NULL },
 	{ "registry", "/v2/", NULL, on_registry, NULL },
 	{ "git", "/git/", NULL, on_git, NULL },

@@ -62,7 +62,7 @@ struct world {
 	json_t *last;	  /* last body by endpoint */
 	size_t in_flight, max_in_flight;
 	struct rule *rules;
-	json_t *seen;	      /* what seen.c heard */
+	json_t *seen;		/* what seen.c heard */
 	struct object *objects; /* what storage.c keeps */
 	int64_t n_generations;
 };
@@ -137,6 +137,8 @@ const char *query_value(const struct question *q, const char *name); /* "" where
  * to NAME@acme-ml.iam.gserviceaccount.com). Listed either way.
  */
 const char *seen_bearer(const struct question *q, const char *api, struct answer *a);
+/* The same of an ID token, which must be signed, in its time, for "https://HOST" and of the account that the path names. */
+const char *seen_id_token(const struct question *q, const char *api, struct answer *a);
 /* Lists what a client did that no client should. */
 void seen_slip(const struct question *q, const char *api, const char *slip);
 /* dev-sa@acme-ml.iam.gserviceaccount.com -> dev-sa, into out. */
@@ -151,6 +153,7 @@ void on_bigquery(const struct question *q, struct answer *a);
 void on_projects(const struct question *q, struct answer *a);
 void on_userinfo(const struct question *q, struct answer *a);
 void on_locations(const struct question *q, struct answer *a);
+void on_service(const struct question *q, struct answer *a);
 void on_kubernetes(const struct question *q, struct answer *a);
 void on_registry(const struct question *q, struct answer *a);
 void on_git(const struct question *q, struct answer *a);

@@ -61,6 +61,32 @@ const char *seen_bearer(const struct question *q, const char *api, struct answer
 	return m->holder;
 }
 
+/* What is wrong with it; NULL: nothing. */
+static const char *id_token_fault(const struct question *q, const json_t *claims, const char *owner) {
+	const char *aud = json_string_value(json_object_get(claims, "aud")), *email = json_string_value(json_object_get(claims, "email"));
+	const char *host = evhttp_find_header(q->headers, "Host");
+
+	if (!claims)
+		return q->bearer ? "an ID token of nobody's" : "no token";
+	if (json_integer_value(json_object_get(claims, "exp")) <= world_now(q->world))
+		return "an expired ID token";
+	if (!aud || !host || strncmp(aud, "https://", 8) || strcmp(aud + 8, host))
+		return "an ID token for another audience";
+	return email && !strcmp(email, owner) ? NULL : "another account's ID token";
+}
+
+const char *seen_id_token(const struct question *q, const char *api, struct answer *a) {
+	static char owner[300];
+	json_t *claims = q->bearer ? jwt_verify(world_signer(q->world), "standin-signer", q->bearer) : NULL;
+	const char *fault = id_token_fault(q, claims, owner_of(q->path, owner, sizeof(owner)));
+
+	add(q, api, fault ? "" : owner, fault ? fault : "ok", q->bearer);
+	if (fault)
+		answer_unauthenticated(a);
+	json_decref(claims);
+	return fault ? NULL : owner;
+}
+
 /* What nobody answers: a bearer that comes along is judged all the same. */
 void on_unknown(const struct question *q, struct answer *a) {
 	if (q->bearer && !seen_bearer(q, "unknown", a))

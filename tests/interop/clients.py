@@ -71,6 +71,7 @@ def same(*surfaces):
     return {s: ONLY[s] for s in surfaces}
 
 
+GCLOUD_VERSION = "gcloud version --format='value(\"Google Cloud SDK\")'"
 PYTHON = "$CACHE/python/bin/python3"
 PIP_VERSION = PYTHON + " -c 'import importlib.metadata as m; print(*map(m.version, \"%s\".split()), sep=\", \")'"
 NPM_VERSION = "cd $CACHE/%s && node -p 'require(\"./node_modules/%s/package.json\").version'"
@@ -106,7 +107,7 @@ WHO = "kubectl auth whoami -o jsonpath={.status.userInfo.username}\n"
 SET_UP = ALONE
 
 CLIENTS = [
-    Client("gcloud", "gcloud version --format='value(\"Google Cloud SDK\")'", r"""
+    Client("gcloud", GCLOUD_VERSION, r"""
 gcloud storage ls
 echo "written by gcloud" >note
 gcloud storage cp -q note gs://$BUCKET/note
@@ -157,4 +158,12 @@ trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStoreP
 java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
 """, {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
            note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` without TLS"),
+    Client("gcloud, ID token", GCLOUD_VERSION, r"""
+token=$(gcloud auth print-identity-token --audiences=https://service.hallpass.test $more)
+curl -sSf --cacert $SSL_CERT_FILE -H "Authorization: Bearer $token" https://service.hallpass.test/service/of-$NAME
+""", {"A": ONLY["A"] + "more=--token-format=full\n", "B": ONLY["B"] + "more=--include-email\n"}),
+    Client("google-auth, ID token (Python)", PIP_VERSION % "google-auth", PYTHON + " $CLIENTS/id_token.py\n", same("A")),
+    Client("google-auth-library, ID token (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
+           {"A": ONLY["A"] + "export ID_TOKEN=1\n"}),
+    Client("google.golang.org/api/idtoken (Go)", GO_VERSION % "google.golang.org/api", "$CACHE/go/who idtoken\n", same("A")),
 ]

@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import clients
 import faults
 import transcript
-from world import PROD, DEV, World, name_of
+from world import DEV, OTHER, PROD, World, name_of
 
 SECONDS = 180  # the longest that a cell may take
 
@@ -45,13 +45,12 @@ def complaints(world, client, results, surface):
             found.append(f"{name_of(target)}: exit code {code}")
         if client.tells and target not in output:
             found.append(f"{name_of(target)}: no API said that it was this account")
-        for other in {DEV, PROD} - {target}:
-            if other in output:
-                found.append(f"{name_of(target)}: its output names {name_of(other)}")
+        if OTHER[target] in output:
+            found.append(f"{name_of(target)}: its output names {name_of(OTHER[target])}")
     seen = world.seen()
     for s in seen:
         if s["verdict"] != "ok":
-            found.append(f"{s['api']} {s['path']}: {s['verdict']} ({s['agent'] or 'no agent'})")
+            found.append(f"{s['api']} {s['path']}: {s['verdict']} ({s['agent'][:60] or 'no agent'})")
     for target, _, _ in results:
         if not any(s["verdict"] == "ok" and s["account"] == target for s in seen):
             found.append(f"{name_of(target)}: no API heard a token of its")

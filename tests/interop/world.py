@@ -13,6 +13,7 @@ import urllib.request
 
 DEV = "ml-training-dev-sa@acme-ml.iam.gserviceaccount.com"
 PROD = "ml-training-prod-sa@acme-ml.iam.gserviceaccount.com"
+OTHER = {DEV: PROD, PROD: DEV}
 DEVELOPER = "developer@example.com"
 REFRESH_TOKEN = "1//developers-own-refresh-token"  # known to the stand-in: who spends it gets a token of the developer's
 PATIENCE_S = 30
@@ -20,7 +21,7 @@ PATIENCE_S = 30
 # Names that lead to the stand-in.
 GOOGLE = """storage.googleapis.com www.googleapis.com bigquery.googleapis.com cloudresourcemanager.googleapis.com oauth2.googleapis.com
 accounts.googleapis.com sts.googleapis.com iamcredentials.googleapis.com iam.googleapis.com serviceusage.googleapis.com
-container.googleapis.com us-docker.pkg.dev acme.googlesource.com cluster.hallpass.test""".split()
+container.googleapis.com us-docker.pkg.dev acme.googlesource.com cluster.hallpass.test service.hallpass.test""".split()
 MACHINE = "169.254.169.254"
 MACHINE_NAMES = ["metadata.google.internal", "metadata.google.internal.", "metadata"]
 
@@ -182,7 +183,7 @@ endpoints: {iamCredentials: "%s"}
     def run_as(self, target, snippet, seconds):
         """In a session of its own, in a directory of its own; exit code and output."""
         place = tempfile.mkdtemp(prefix=name_of(target) + ".", dir=self.dir)
-        env = self.environment(NAME=name_of(target), SA=target, BUCKET="of-" + name_of(target), WRONG_TOKEN=self.token_of(PROD if target == DEV else DEV))
+        env = self.environment(NAME=name_of(target), SA=target, BUCKET="of-" + name_of(target), WRONG_TOKEN=self.token_of(OTHER[target]))
         try:
             p = subprocess.run([self.build + "/hallpass", "run", "--as", target, "--", "sh", "-ec", snippet], cwd=place, env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
@@ -191,7 +192,8 @@ endpoints: {iamCredentials: "%s"}
         return p.returncode, p.stdout.decode(errors="replace")
 
     def token_of(self, target):
-        return subprocess.run([self.build + "/hallpass", "token", target], env=self.environment(), capture_output=True, text=True, check=True).stdout.strip()
+        p = subprocess.run([self.build + "/hallpass", "token", target], env=self.environment(), capture_output=True, text=True, check=True)
+        return p.stdout.strip()
 
     # --- what was heard, and what stands in the record
 
@@ -201,7 +203,6 @@ endpoints: {iamCredentials: "%s"}
 
     def forget(self):
         self.ask_google("/standin/reset", b"{}")
-        self.recorded = len(self.records())
 
     def seen(self):
         return json.loads(self.ask_google("/standin/seen"))
@@ -210,8 +211,9 @@ endpoints: {iamCredentials: "%s"}
         p = subprocess.run([self.build + "/hallpass", "log", "--dir", self.path("audit"), "--json"], capture_output=True, check=True)
         return [json.loads(line) for line in p.stdout.splitlines()]
 
-    def not_recorded(self, seen, surface):
-        """Every bearer must stand in the record, as issued to a session of its account, on that surface (None: any)."""
+    def not_recorded(self, seen, surfaces):
+        """Every bearer must stand in the record, as given to a session of its account, on one of these surfaces (None: any). What a
+        session's token file holds was asked for beside the session: on the surface "native"."""
         records = self.records()
         sessions = {r["session"]: r["target"] for r in records if r["type"] == "opened"}
         found = []
@@ -219,9 +221,9 @@ endpoints: {iamCredentials: "%s"}
             if s["verdict"] != "ok":
                 continue
             issued = [r for r in records if r["type"] == "issued" and r.get("token") == s["sha256"] and r["target"] == s["account"]]
-            if not issued:
+            given = {r["surface"] for r in issued if r["surface"] == "native" or sessions.get(r.get("session")) == s["account"]}
+            if not given:
                 found.append("%s heard a token of %s that no record tells of" % (s["api"], s["account"]))
-            elif surface and not any(r["surface"] in surface and (r["surface"] == "native" or sessions.get(r.get("session")) == s["account"]) for r in issued):
-                found.append("%s heard a token that was given out on %s, not on %s" % (
-                    s["api"], ", ".join(sorted({r["surface"] for r in issued})), " or ".join(surface)))
+            elif surfaces and not given & set(surfaces):
+                found.append("%s heard a token that was given out on %s, not on %s" % (s["api"], ", ".join(sorted(given)), " or ".join(surfaces)))
         return found

@@ -127,6 +127,29 @@ static void test_standin_says_who_asked_in_each_api(void **state) {
 	expect(403, NULL);
 }
 
+static void test_standin_takes_ID_tokens_for_a_service(void **state) {
+	static const char *const path = "/service/of-ml-training-dev-sa";
+	char token[2048];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		ask_as("Content-Type: application/x-www-form-urlencoded\r\n", "POST", "/token",
+		       "grant_type=refresh_token&client_id=standin-client&client_secret=standin-secret&refresh_token=1%2F%2Fstandin-refresh-token");
+		snprintf(token, sizeof(token), "Authorization: Bearer %s\r\n", http_answer_text(&a, "access_token"));
+		ask_as(token, "POST", "/v1/projects/-/serviceAccounts/" SA_DEV ":generateIdToken",
+		       i ? "{\"audience\":\"https://other\",\"includeEmail\":true}" : "{\"audience\":\"https://x\",\"includeEmail\":true}");
+		snprintf(token, sizeof(token), "Authorization: Bearer %s\r\n", http_answer_text(&a, "token"));
+		ask_as(token, "GET", path, NULL);
+		expect(i ? 401 : 200, i ? NULL : SA_DEV);
+	}
+	ask_as(dev, "GET", path, NULL); /* an access token is none */
+	expect(401, NULL);
+	ask_as(NULL, "GET", "/standin/seen", NULL);
+	expect_seen(0, SA_DEV, "ok");
+	expect_seen(1, "", "an ID token for another audience");
+	expect_seen(2, "", "an ID token of nobody's");
+}
+
 /* --- storage */
 
 static void test_standin_keeps_objects(void **state) {
@@ -217,6 +240,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_standin_judges_each_bearer_that_an_api_hears),
 		SCENARIO(test_standin_says_who_asked_in_each_api),
+		SCENARIO(test_standin_takes_ID_tokens_for_a_service),
 		SCENARIO(test_standin_keeps_objects),
 		SCENARIO(test_standin_is_a_registry),
 		SCENARIO(test_standin_is_a_git_server),

@@ -1,4 +1,5 @@
-// cloud.google.com/go/storage, with golang.org/x/oauth2/google below it: whose bucket, and who reads it.
+// cloud.google.com/go/storage, golang.org/x/oauth2/google by itself, and google.golang.org/api/idtoken: whose bucket, who reads it, and
+// what a service makes of an ID token.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	"cloud.google.com/go/storage"
 	"golang.org/x/oauth2/google"
+	"google.golang.org/api/idtoken"
 )
 
 func must(err error) {
@@ -23,7 +25,7 @@ func must(err error) {
 func versions() {
 	info, _ := debug.ReadBuildInfo()
 	for _, m := range info.Deps {
-		if m.Path == "cloud.google.com/go/storage" || m.Path == "golang.org/x/oauth2" {
+		if m.Path == "cloud.google.com/go/storage" || m.Path == "golang.org/x/oauth2" || m.Path == "google.golang.org/api" {
 			fmt.Println(m.Path, m.Version)
 		}
 	}
@@ -32,7 +34,17 @@ func versions() {
 func withOAuth2(ctx context.Context) {
 	client, err := google.DefaultClient(ctx, "https://www.googleapis.com/auth/cloud-platform")
 	must(err)
-	answer, err := client.Get("https://storage.googleapis.com/storage/v1/b/of-" + os.Getenv("NAME") + "/o/whoami?alt=media")
+	show(client, "https://storage.googleapis.com/storage/v1/b/of-"+os.Getenv("NAME")+"/o/whoami?alt=media")
+}
+
+func withIDToken(ctx context.Context) {
+	client, err := idtoken.NewClient(ctx, "https://service.hallpass.test")
+	must(err)
+	show(client, "https://service.hallpass.test/service/of-"+os.Getenv("NAME"))
+}
+
+func show(client *http.Client, url string) {
+	answer, err := client.Get(url)
 	must(err)
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
@@ -63,6 +75,8 @@ func main() {
 		versions()
 	case len(os.Args) > 1 && os.Args[1] == "oauth2":
 		withOAuth2(context.Background())
+	case len(os.Args) > 1 && os.Args[1] == "idtoken":
+		withIDToken(context.Background())
 	default:
 		withStorage(context.Background())
 	}
