@@ -161,7 +161,7 @@ java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
     Client("gcloud, ID token", GCLOUD_VERSION, r"""
 token=$(gcloud auth print-identity-token --audiences=https://service.hallpass.test $more)
 curl -sSf --cacert $SSL_CERT_FILE -H "Authorization: Bearer $token" https://service.hallpass.test/service/of-$NAME
-""", {"A": ONLY["A"] + "more=--token-format=full\n", "B": ONLY["B"] + "more=--include-email\n"}),
+""", {"A": ONLY["A"] + "more=--token-format=full\n", "B": ONLY["B"] + "more=\"--impersonate-service-account=$SA --include-email\"\n"}),
     Client("google-auth, ID token (Python)", PIP_VERSION % "google-auth", PYTHON + " $CLIENTS/id_token.py\n", same("A")),
     Client("google-auth-library, ID token (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
            {"A": ONLY["A"] + "export ID_TOKEN=1\n"}),
