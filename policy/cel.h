@@ -341,6 +341,14 @@ struct cel_error {
 	char message[256];
 };
 
+#define CEL_MAX_ERRORS 20
+
+/* What is wrong, by position; more than these are not looked for. */
+struct cel_errors {
+	size_t n;
+	struct cel_error list[CEL_MAX_ERRORS];
+};
+
 enum cel_mode {
 	CEL_CHECKED = 0,
 	CEL_UNCHECKED = 1 << 0,	 /* no type errors: everything is decided while evaluating */
@@ -351,7 +359,13 @@ enum cel_mode {
 
 struct cel_program;
 
-/* text need not be NUL-terminated and may hold NUL; it is copied. limits NULL: the defaults. -1: *err says why. */
+/*
+ * text need not be NUL-terminated and may hold NUL; it is copied. limits NULL: the defaults. -1: errors has at least one:
+ * all names and types that are wrong, or else all constants, or else the first mistake in the syntax.
+ */
+int cel_compile_all(const struct cel_env *env, struct str text, unsigned mode, const struct cel_limits *limits,
+		    struct cel_program **out, struct cel_errors *errors);
+/* The same, for who wants the foremost one alone. */
 int cel_compile(const struct cel_env *env, struct str text, unsigned mode, const struct cel_limits *limits,
 		struct cel_program **out, struct cel_error *err);
 void cel_program_free(struct cel_program *program); /* takes NULL */
@@ -361,6 +375,7 @@ const struct cel_type *cel_program_type(const struct cel_program *program);
 struct str cel_program_text(const struct cel_program *program);
 bool cel_program_uses(const struct cel_program *program, unsigned slot);
 uint32_t cel_program_ids(const struct cel_program *program); /* its nodes' ids are below */
+uint32_t cel_program_locals(const struct cel_program *program); /* variables of loops and cel.bind(), at most 64 */
 
 /* ---- Evaluating ---- */
 
@@ -391,6 +406,9 @@ struct cel_budget {
  */
 struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
 			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget);
+/* And where variables around it are bound already: cel_program_locals() values, by cel_node.slot; CEL_NONE: it does not read it. */
+struct cel_value cel_eval_bound(const struct cel_program *program, const struct cel_node *node, const struct cel_activation *activation,
+				const struct cel_value *bound, struct cel_arena *arena, struct cel_budget *budget);
 struct cel_budget cel_program_budget(const struct cel_program *program);
 
 /* ---- Cost ---- */

@@ -73,13 +73,11 @@ static const char *type_text(struct checker *k, const struct cel_type *type, cha
 	return out;
 }
 
-static bool want_bool(struct checker *k, const struct cel_node *node, const struct cel_type *type) {
+static void want_bool(struct checker *k, const struct cel_node *node, const struct cel_type *type) {
 	char text[100];
 
-	if (k->lenient || cel_unify_one(&k->unify, type, &cel_bool))
-		return true;
-	check_error(k, node, "expected type 'bool' but found '%s'%s", type_text(k, type, text, sizeof(text)), "");
-	return false;
+	if (!k->lenient && !cel_unify_one(&k->unify, type, &cel_bool))
+		check_error(k, node, "expected type 'bool' but found '%s'%s", type_text(k, type, text, sizeof(text)), "");
 }
 
 static const struct cel_type *optional_of(struct checker *k, const struct cel_type *type) {
@@ -393,7 +391,7 @@ static const struct cel_type *check_call(struct checker *k, struct cel_node *nod
 	unqualify(k, node, scope);
 	node->function = node->member ? cel_env_find_function(k->c->program->env, node->name.p)
 				      : find_function(k, node->name.p, node->rooted);
-	if (!node->function && !k->lenient)
+	if (!node->function && !k->lenient) /* its arguments may name the variables of a macro that was meant */
 		return undeclared_function(k, node, scope);
 	if (node->n > CEL_MAX_ARGS && !k->lenient)
 		return check_error(k, node, "too many arguments for '%s'%s", node->name.p, "");
@@ -413,8 +411,9 @@ static const struct cel_type *check_junction(struct checker *k, struct cel_node 
 	for (uint32_t i = 0; i < node->n; i++) {
 		const struct cel_type *type = check(k, node->kids[i], scope);
 
-		if (!type || !want_bool(k, node->kids[i], type))
+		if (!type)
 			return NULL;
+		want_bool(k, node->kids[i], type);
 	}
 	return &cel_bool;
 }
@@ -422,8 +421,10 @@ static const struct cel_type *check_junction(struct checker *k, struct cel_node 
 static const struct cel_type *check_cond(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	const struct cel_type *test = check(k, node->kids[0], scope), *branches[2], *both[2];
 
-	if (!test || !want_bool(k, node->kids[0], test) || !(branches[0] = check(k, node->kids[1], scope)) ||
-	    !(branches[1] = check(k, node->kids[2], scope)))
+	if (!test)
+		return NULL;
+	want_bool(k, node->kids[0], test);
+	if (!(branches[0] = check(k, node->kids[1], scope)) || !(branches[1] = check(k, node->kids[2], scope)))
 		return NULL;
 	both[0] = both[1] = cel_unify_fresh(&k->unify);
 	if (!k->lenient && !cel_unify_all(&k->unify, branches, both, 2)) {
@@ -481,6 +482,7 @@ static const struct cel_type *check_map(struct checker *k, struct cel_node *node
 	return make(k, CEL_T_MAP, key ? key : cel_unify_fresh(&k->unify), value ? value : cel_unify_fresh(&k->unify));
 }
 
+/* False: nothing more can be checked. */
 static bool check_field(struct checker *k, struct cel_node *node, uint32_t i, const struct scope *scope) {
 	const struct cel_type *type = check_element(k, node->kids[i], node->optional && node->optional[i], scope);
 	const struct cel_type *want = node->message ? cel_message_field(node->message, node->names[i]) : NULL;
@@ -493,7 +495,7 @@ static bool check_field(struct checker *k, struct cel_node *node, uint32_t i, co
 	else if (!cel_unify_one(&k->unify, type, want))
 		check_error(k, node->kids[i], "expected type '%s' but found '%s'", type_text(k, want, a, sizeof(a)),
 			    type_text(k, type, b, sizeof(b)));
-	return !k->c->failed;
+	return true;
 }
 
 static const struct cel_type *check_struct(struct checker *k, struct cel_node *node, const struct scope *scope) {
@@ -578,8 +580,10 @@ static const struct cel_type *check_loop(struct checker *k, struct cel_node *nod
 		bool test = node->macro <= CEL_M_FILTER || (i == 1 && node->n == 3);
 
 		last = check(k, node->kids[i], pair ? &second : &first);
-		if (!last || (test && !want_bool(k, node->kids[i], last)))
+		if (!last)
 			return NULL;
+		if (test)
+			want_bool(k, node->kids[i], last);
 	}
 	return loop_result(k, node, range, one, last);
 }
@@ -667,13 +671,18 @@ static const struct cel_type *check_kind(struct checker *k, struct cel_node *nod
 	return NULL;
 }
 
-/* As deep as the tree, which the parser has bounded. */
+/*
+ * As deep as the tree, which the parser has bounded. NULL: nothing more can be checked. What was wrong has been told, and
+ * counts as dyn from there on, which complains of nothing: so one mistake is one error, and hides no others.
+ */
 static const struct cel_type *check(struct checker *k, struct cel_node *node, const struct scope *scope) {
 	if ((node->optional || node->opt_select) && !(k->c->program->env->libraries & CEL_LIB_OPTIONALS))
-		return check_error(k, node, "%s is not offered to conditions%s", "optional syntax", "");
+		check_error(k, node, "%s is not offered to conditions%s", "optional syntax", "");
 	node->type = check_kind(k, node, scope);
 	if (k->unify.failed)
 		return cel_compile_fail(k->c, CEL_PHASE_LIMIT, node->at, "the types of the expression are too large");
+	if (!node->type && k->c->patient)
+		node->type = &cel_dyn;
 	return node->type && k->lenient ? &cel_dyn : node->type;
 }
 
@@ -687,13 +696,16 @@ static void close_types(struct checker *k, struct cel_node *node) {
 int cel_check(struct cel_compile *c) {
 	struct checker k = { .c = c, .unify = { .arena = &c->program->arena, .work = TYPE_WORK },
 			     .lenient = c->program->mode & CEL_UNCHECKED };
-	const struct cel_type *type = check(&k, c->program->root, NULL);
+	const struct cel_type *type;
 
+	c->patient = true;
+	type = check(&k, c->program->root, NULL);
 	if (!type)
 		return -1;
 	if (c->program->mode & CEL_WANT_BOOL)
 		want_bool(&k, c->program->root, type);
-	close_types(&k, c->program->root);
+	if (!c->failed)
+		close_types(&k, c->program->root);
 	if (k.unify.failed)
 		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "the types of the expression are too large");
 	return c->failed ? -1 : 0;

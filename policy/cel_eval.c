@@ -458,12 +458,15 @@ static void trace(struct cel_compile *c, struct cel_node *node) {
 	}
 }
 
+/* A mistake in one child does not keep those in the others from being found. */
 static int plan(struct cel_compile *c, struct cel_node *node) {
 	cel_eval_fn *fused;
+	int r = 0;
 
 	for (uint32_t i = 0; i < node->n; i++)
-		if (plan(c, node->kids[i]) < 0)
-			return -1;
+		r |= plan(c, node->kids[i]);
+	if (r < 0)
+		return -1;
 	assert(node->kind < sizeof(evaluators) / sizeof(evaluators[0]) && evaluators[node->kind]);
 	node->eval = node->kind == CEL_N_SLOT && node->test ? eval_has_slot : evaluators[node->kind];
 	if (node->kind == CEL_N_CALL && node->fn >= CEL_FN_GET_FULL_YEAR && node->fn <= CEL_FN_GET_MILLISECONDS &&
@@ -489,6 +492,7 @@ int cel_plan(struct cel_compile *c) {
 		cel_compile_fail(c, CEL_PHASE_LIMIT, 0, "more than %d loop variables", MAX_LOCALS);
 		return -1;
 	}
+	c->patient = true;
 	if (plan(c, c->program->root) < 0)
 		return -1;
 	if (c->program->root->fixed > c->program->limits.cost) {
@@ -532,29 +536,58 @@ static int compile(struct cel_compile *c) {
 	return cel_check(c) < 0 || cel_plan(c) < 0 ? -1 : 0;
 }
 
-int cel_compile(const struct cel_env *env, struct str text, unsigned mode, const struct cel_limits *limits,
-		struct cel_program **out, struct cel_error *err) {
+static int no_memory(struct cel_errors *errors) {
+	errors->n = 1;
+	errors->list[0] = (struct cel_error){ .phase = CEL_PHASE_LIMIT, .line = 1, .column = 1, .message = "out of memory" };
+	return -1;
+}
+
+/* By position, as people read. At most CEL_MAX_ERRORS. */
+static void sort_errors(struct cel_errors *errors) {
+	for (size_t i = 1; i < errors->n; i++)
+		for (size_t k = i; k > 0 && errors->list[k].offset < errors->list[k - 1].offset; k--) {
+			struct cel_error later = errors->list[k - 1];
+
+			errors->list[k - 1] = errors->list[k];
+			errors->list[k] = later;
+		}
+}
+
+int cel_compile_all(const struct cel_env *env, struct str text, unsigned mode, const struct cel_limits *limits,
+		    struct cel_program **out, struct cel_errors *errors) {
 	struct cel_program *p = calloc(1, sizeof(*p));
-	struct cel_compile c = { .program = p, .err = err };
+	struct cel_compile c = { .program = p, .errors = errors };
 	struct error memory;
 
-	*err = (struct cel_error){ .phase = CEL_PHASE_LIMIT, .line = 1, .column = 1, .message = "out of memory" };
+	errors->n = 0;
 	if (!p)
-		return -1;
+		return no_memory(errors);
 	p->env = env;
 	p->limits = limits ? *limits : cel_default_limits;
 	p->mode = mode;
 	p->text = text;
 	if (cel_arena_init(&p->arena, PROGRAM_STEP, p->limits.compile_bytes, &memory) < 0) {
 		free(p);
-		return -1;
+		return no_memory(errors);
 	}
 	if (compile(&c) < 0) {
+		assert(errors->n > 0);
+		sort_errors(errors);
 		cel_program_free(p);
 		return -1;
 	}
 	*out = p;
 	return 0;
+}
+
+int cel_compile(const struct cel_env *env, struct str text, unsigned mode, const struct cel_limits *limits,
+		struct cel_program **out, struct cel_error *err) {
+	struct cel_errors errors;
+	int r = cel_compile_all(env, text, mode, limits, out, &errors);
+
+	if (r < 0)
+		*err = errors.list[0];
+	return r;
 }
 
 void cel_program_free(struct cel_program *program) {
@@ -586,16 +619,27 @@ uint32_t cel_program_ids(const struct cel_program *program) {
 	return program->n_ids;
 }
 
-struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
-			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget) {
+uint32_t cel_program_locals(const struct cel_program *program) {
+	return program->n_locals;
+}
+
+struct cel_value cel_eval_bound(const struct cel_program *program, const struct cel_node *node, const struct cel_activation *activation,
+				const struct cel_value *bound, struct cel_arena *arena, struct cel_budget *budget) {
 	struct cel_value locals[MAX_LOCALS], v;
 	struct cel_run run = { .slots = activation->slots, .locals = locals, .arena = arena, .program = program,
 			       .activation = activation, .left = *budget };
 
-	memset(locals, 0, program->n_locals * sizeof(*locals));
+	memcpy(locals, bound, program->n_locals * sizeof(*locals));
 	v = node->eval(node, &run);
 	*budget = run.left;
 	return v;
+}
+
+struct cel_value cel_eval_part(const struct cel_program *program, const struct cel_node *node,
+			       const struct cel_activation *activation, struct cel_arena *arena, struct cel_budget *budget) {
+	static const struct cel_value nothing[MAX_LOCALS];
+
+	return cel_eval_bound(program, node, activation, nothing, arena, budget);
 }
 
 struct cel_budget cel_program_budget(const struct cel_program *program) {

@@ -101,11 +101,12 @@ struct cel_program {
 
 struct cel_compile {
 	struct cel_program *program;
-	struct cel_error *err;
+	struct cel_errors *errors;
 	bool failed;
+	bool patient; /* looks for further errors after one; a limit ends that */
 };
 
-/* Records the first error; always returns NULL. */
+/* Records the first error, or all while patient; always returns NULL. */
 __attribute__((format(printf, 4, 5))) void *cel_compile_fail(struct cel_compile *c, int phase, uint32_t at,
 							     const char *fmt, ...);
 

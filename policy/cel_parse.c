@@ -32,15 +32,20 @@ static struct cel_node *parse_expr(struct parser *p);
 /* ---- Nodes ---- */
 
 void *cel_compile_fail(struct cel_compile *c, int phase, uint32_t at, const char *fmt, ...) {
+	struct cel_error *error = &c->errors->list[c->errors->n];
 	va_list ap;
 
-	if (c->failed)
+	if (c->failed && !c->patient)
 		return NULL;
 	c->failed = true;
-	*c->err = (struct cel_error){ .offset = at, .phase = (unsigned)phase };
-	cel_position(c->program->text, at, &c->err->line, &c->err->column);
+	c->patient &= phase != CEL_PHASE_LIMIT;
+	if (c->errors->n == CEL_MAX_ERRORS)
+		return NULL;
+	c->errors->n++;
+	*error = (struct cel_error){ .offset = at, .phase = (unsigned)phase };
+	cel_position(c->program->text, at, &error->line, &error->column);
 	va_start(ap, fmt);
-	vsnprintf(c->err->message, sizeof(c->err->message), fmt, ap);
+	vsnprintf(error->message, sizeof(error->message), fmt, ap);
 	va_end(ap);
 	return NULL;
 }

@@ -290,7 +290,7 @@ bool condition_review(const struct cel_program *program, const struct condition_
 	       is_affordable(program, sink);
 }
 
-void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+void condition_complain(const struct zones *zones, const struct cel_errors *errors, struct str expression,
 			const struct condition_sink *sink) {
 	const char *names[N_ATTRIBUTES];
 	char fix[256];
@@ -298,8 +298,12 @@ void condition_complain(const struct zones *zones, const struct cel_error *error
 
 	for (size_t i = 0; i < N_ATTRIBUTES; i++)
 		names[i] = attributes[i].name;
-	hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, zones_host(zones), fix, sizeof(fix));
-	sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
+	for (size_t i = 0; i < errors->n; i++) {
+		const struct cel_error *error = &errors->list[i];
+
+		hint = !sink->only_counts && hint_for(error, expression, names, N_ATTRIBUTES, zones_host(zones), fix, sizeof(fix));
+		sink->found(sink->arg, POLICY_ERROR, phase_id(error), error->offset, error->message, hint ? fix : NULL);
+	}
 }
 
 /* Where what the expression compiles to is kept. NULL: memory. */
@@ -323,10 +327,10 @@ static struct condition *place_of(struct condition_env *env, struct str expressi
 
 static void compile(const struct condition_env *env, struct str expression, const struct condition_sink *sink,
 		    struct condition *condition) {
-	struct cel_error error;
+	struct cel_errors errors;
 
-	if (cel_compile(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &error) < 0) {
-		condition_complain(env->zones, &error, expression, sink);
+	if (cel_compile_all(env->cel, expression, CEL_WANT_BOOL, NULL, &condition->program, &errors) < 0) {
+		condition_complain(env->zones, &errors, expression, sink);
 		return;
 	}
 	if (!condition_review(condition->program, sink)) {

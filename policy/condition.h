@@ -96,5 +96,5 @@ const char *condition_attribute(unsigned slot, const struct cel_type **type); /*
 
 /* What is well-typed and no condition all the same. False: it was told, as an error. */
 bool condition_review(const struct cel_program *program, const struct condition_sink *sink);
-void condition_complain(const struct zones *zones, const struct cel_error *error, struct str expression,
+void condition_complain(const struct zones *zones, const struct cel_errors *errors, struct str expression,
 			const struct condition_sink *sink);

@@ -264,12 +264,13 @@ static enum drawn draw_delegates(struct counterfactual *c, unsigned i, struct su
 
 static enum drawn draw_time(struct counterfactual *c, unsigned i, struct suggestion *s) {
 	struct policy_query q;
-	int64_t limit = c->query->now + SUGGEST_AHEAD_S;
+	int64_t limit = c->query->now + c->ahead_s;
 
 	if (i)
 		return NO_MORE;
 	s->changes &= ~bit(CHANGE_TIME);
 	changed(c, s, &q);
+	q.now += c->from_s;
 	s->changes |= bit(CHANGE_TIME);
 	s->at = next_allowed(c, &q, limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S);
 	return s->at < INT64_MAX && s->at > c->query->now ? DRAWN : NO_MORE;
@@ -352,11 +353,19 @@ static void try_all(struct counterfactual *c) {
 
 		try(c, &s, (enum change)k);
 	}
-	if (c->n)
-		return;
-	for (int k = 0; k < N_CHANGES; k++)
+	for (int k = 0; k < N_CHANGES && !c->n; k++)
 		for (int l = k + 1; l < N_CHANGES; l++)
 			try_pair(c, (enum change)k, (enum change)l);
+}
+
+/* A window that opens next year, the 29th of February: to wait for it is what one does when all else fails. */
+static void try_far(struct counterfactual *c) {
+	struct suggestion s = { 0 };
+
+	c->from_s = SUGGEST_AHEAD_S;
+	c->ahead_s = SUGGEST_FAR_S;
+	c->work = MAX_WORK;
+	try(c, &s, CHANGE_TIME);
 }
 
 /* ---- what there is to try with ---- */
@@ -429,16 +438,20 @@ void counterfactual_find(struct counterfactual *c, const struct policy *policy, 
 			 const struct decision *decision) {
 	struct collection of = { .c = c, .decision = decision };
 
-	*c = (struct counterfactual){ .policy = policy, .query = query, .judgings = MAX_JUDGINGS, .work = MAX_WORK };
-	if (!decision->allow && collect_all(&of))
-		try_all(c);
+	*c = (struct counterfactual){ .policy = policy, .query = query, .ahead_s = SUGGEST_AHEAD_S, .judgings = MAX_JUDGINGS,
+				      .work = MAX_WORK };
+	if (decision->allow || !collect_all(&of))
+		return;
+	try_all(c);
+	if (!c->n)
+		try_far(c);
 }
 
 /* ---- in words ---- */
 
 /* Rounded up: who waits so long has waited long enough. */
 static void say_span(int64_t s, struct buf *out) {
-	int64_t unit = s < 60 ? 1 : s < 86400 ? 60 : 3600;
+	int64_t unit = s < 60 ? 1 : s < 86400 ? 60 : s < 60 * 86400 ? 3600 : 86400;
 
 	s = (s + unit - 1) / unit * unit;
 	if (s < 60)

@@ -16,6 +16,7 @@
 
 #define MAX_SUGGESTIONS 8
 #define SUGGEST_AHEAD_S (31 * 86400)
+#define SUGGEST_FAR_S ((int64_t)3653 * 86400) /* where nothing else helps */
 
 enum change {
 	CHANGE_LIFETIME,
@@ -48,6 +49,7 @@ struct counterfactual {
 
 	bool about[N_CONDITION_PARTS]; /* some condition that concerns the request is */
 	bool scopes_refused, hopeless;
+	int64_t from_s, ahead_s; /* of the query's instant: where another one is looked for */
 	struct examples lifetimes, justifications, surfaces;
 	struct str zone_name; /* of the condition that decided, else of another that concerns the request; n 0: none names one */
 	struct zone_ref zone;

@@ -9,9 +9,20 @@
 #include "policy/entitlements.h"
 #include "policy/lint.h"
 
-/* A hundred thousand bindings take 20 to 40 MiB of text, and some 30 nodes each. */
+/*
+ * A hundred thousand bindings take 20 to 40 MiB of text, and some 30 nodes each. A node takes 56 bytes, so that text of two bytes
+ * a node would take thirty times its size: nobody writes that.
+ */
 #define MAX_BYTES ((size_t)64 << 20)
 #define MAX_NODES 6000000
+#define MIN_NODES 100000
+#define NODE_BYTES 4
+
+static struct yaml_limits limits_for(struct str text) {
+	size_t nodes = text.n / NODE_BYTES;
+
+	return (struct yaml_limits){ .bytes = MAX_BYTES, .nodes = nodes < MIN_NODES ? MIN_NODES : nodes > MAX_NODES ? MAX_NODES : nodes };
+}
 
 static void read_version(struct document *d, const struct yaml_node *node, void *target) {
 	int64_t version;
@@ -202,7 +213,7 @@ static struct policy *policy_new(const struct policy_host *host, struct error *e
 
 int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
 		struct policy_report *report, struct error *err) {
-	const struct yaml_limits limits = { .bytes = MAX_BYTES, .nodes = MAX_NODES };
+	const struct yaml_limits limits = limits_for(text);
 	struct document d = { .report = report, .now = now, .lint_work = LINT_WORK };
 	struct yaml_problems *problems = malloc(sizeof(*problems));
 	int r;

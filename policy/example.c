@@ -115,14 +115,35 @@ static bool at_named_class(const struct drawing *d) {
 	return d->end - d->p >= 2 && d->p[0] == '\\' && strchr("dwsDWS", d->p[1]) && d->p[1];
 }
 
+/* Behind the [: of [[:digit:]]. */
+static void parse_posix_class(struct drawing *d, struct class *class) {
+	static const struct {
+		const char *name, *ranges;
+	} named[] = {
+		{ "alpha:]", "AZaz" }, { "digit:]", "09" },	{ "alnum:]", "AZaz09" }, { "upper:]", "AZ" },	{ "lower:]", "az" },
+		{ "space:]", "  " },   { "word:]", "AZaz09__" }, { "xdigit:]", "09AFaf" }, { "punct:]", "!/:@[`{~" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+		if (!eat(d, named[i].name))
+			continue;
+		for (const char *range = named[i].ranges; *range; range += 2)
+			class_add(class, range[0], range[1]);
+		return;
+	}
+	fail(d);
+}
+
 /* Behind the [. */
 static void parse_class(struct drawing *d, struct class *class) {
 	bool inverted = eat(d, "^");
 	int from, to;
 
 	for (bool first = true; !d->failed && (first || d->p == d->end || *d->p != ']'); first = false) {
-		if (d->p == d->end || eat(d, "[:")) {
-			fail(d); /* not closed; POSIX names are not known here */
+		if (d->p == d->end) {
+			fail(d); /* not closed */
+		} else if (eat(d, "[:")) {
+			parse_posix_class(d, class);
 		} else if (at_named_class(d)) {
 			class_add_named(class, d->p[1]);
 			d->p += 2;
@@ -313,17 +334,53 @@ static void add_constant(struct examples *out, struct cel_value v) {
 			add_constant(out, cel_list_at(v, i));
 }
 
-static void add_pattern(struct examples *out, struct cel_value v) {
-	char text[EXAMPLE_TEXT];
+/* What one text may have to be all at once: it begins, holds, ends. */
+struct pieces {
+	char first[EXAMPLE_TEXT], inside[EXAMPLE_TEXT], last[EXAMPLE_TEXT];
+};
 
-	if (v.kind == CEL_STRING && example_of_pattern((struct str){ v.s, v.n }, text))
-		add_text(out, str_of(text));
+static void note_piece(char piece[EXAMPLE_TEXT], struct str text) {
+	size_t n = strlen(piece);
+
+	if (text.n + 1 < EXAMPLE_TEXT - n)
+		snprintf(piece + n, EXAMPLE_TEXT - n, "%s%.*s", n ? " " : "", (int)text.n, text.p);
 }
 
-/* The variable, or what a function of one argument makes of it: its lower case, say. */
+static void add_whole(struct examples *out, const struct pieces *p) {
+	char text[3 * EXAMPLE_TEXT];
+	const char *const pieces[] = { p->first, p->inside, p->last };
+	size_t n = 0, used = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		if (!*pieces[i])
+			continue;
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? " " : "", pieces[i]);
+		used++;
+	}
+	if (used > 1)
+		add_text(out, (struct str){ text, n });
+}
+
+static void add_pattern(struct examples *out, struct cel_value v, struct pieces *pieces) {
+	char text[EXAMPLE_TEXT];
+
+	if (v.kind != CEL_STRING || !example_of_pattern((struct str){ v.s, v.n }, text))
+		return;
+	add_text(out, str_of(text));
+	note_piece(v.n && *v.s == '^' && !*pieces->first ? pieces->first : pieces->inside, str_of(text));
+}
+
+/*
+ * The variable, or what functions make of it with the help of constants: its lower case, its first word. What a text would have
+ * to be is not turned back through them; mostly it serves as it is.
+ */
 static bool is_variable(const struct cel_node *node, uint32_t slot) {
-	if (node->kind == CEL_N_CALL && node->n == 1 && node->fn == CEL_FN_OTHER)
+	while (node->kind == CEL_N_CALL && node->n > 0 && (node->fn == CEL_FN_OTHER || node->fn == CEL_FN_INDEX)) {
+		for (uint32_t i = 1; i < node->n; i++)
+			if (node->kids[i]->kind != CEL_N_CONST)
+				return false;
 		node = node->kids[0];
+	}
 	return node->kind == CEL_N_SLOT && node->slot == slot && !node->test;
 }
 
@@ -331,17 +388,30 @@ static bool is_size_of(const struct cel_node *node, uint32_t slot) {
 	return node->kind == CEL_N_CALL && node->fn == CEL_FN_SIZE && node->n == 1 && is_variable(node->kids[0], slot);
 }
 
-static void note_constant(const struct cel_node *call, struct cel_value v, struct examples *out) {
+static void note_constant(const struct cel_node *call, struct cel_value v, struct examples *out, struct pieces *pieces) {
+	struct str text = v.kind == CEL_STRING ? (struct str){ v.s, v.n } : (struct str){ "", 0 };
+
 	switch (call->fn) {
 	case CEL_FN_EQ:
 	case CEL_FN_IN:
-	case CEL_FN_STARTS_WITH:
-	case CEL_FN_ENDS_WITH:
-	case CEL_FN_CONTAINS:
 		add_constant(out, v);
 		break;
+	case CEL_FN_STARTS_WITH:
+		add_constant(out, v);
+		if (!*pieces->first)
+			note_piece(pieces->first, text);
+		break;
+	case CEL_FN_ENDS_WITH:
+		add_constant(out, v);
+		if (!*pieces->last)
+			note_piece(pieces->last, text);
+		break;
+	case CEL_FN_CONTAINS:
+		add_constant(out, v);
+		note_piece(pieces->inside, text);
+		break;
 	case CEL_FN_MATCHES:
-		add_pattern(out, v);
+		add_pattern(out, v, pieces);
 		break;
 	default:
 		break;
@@ -349,18 +419,18 @@ static void note_constant(const struct cel_node *call, struct cel_value v, struc
 }
 
 /* Depth: cel_limits.depth. */
-static void find_texts(const struct cel_node *node, uint32_t slot, struct examples *out, int64_t *longest) {
+static void find_texts(const struct cel_node *node, uint32_t slot, struct examples *out, struct pieces *pieces, int64_t *longest) {
 	for (uint32_t i = 0; node->kind == CEL_N_CALL && node->n == 2 && i < 2; i++) {
 		const struct cel_node *one = node->kids[i], *other = node->kids[1 - i];
 
 		if (other->kind == CEL_N_CONST && is_variable(one, slot))
-			note_constant(node, other->constant, out);
+			note_constant(node, other->constant, out, pieces);
 		if (other->kind == CEL_N_CONST && other->constant.kind == CEL_INT && is_size_of(one, slot) &&
 		    other->constant.i > *longest)
 			*longest = other->constant.i;
 	}
 	for (uint32_t i = 0; i < node->n; i++)
-		find_texts(node->kids[i], slot, out, longest);
+		find_texts(node->kids[i], slot, out, pieces, longest);
 }
 
 /* At least n bytes, the filler again and again. */
@@ -375,10 +445,12 @@ static void add_longer(struct examples *out, const char *text, const char *fille
 }
 
 void example_texts(const struct cel_program *program, uint32_t slot, const char *filler, struct examples *out) {
+	struct pieces pieces = { 0 };
 	int64_t longest = -1;
 	size_t n;
 
-	find_texts(cel_program_root(program), slot, out, &longest);
+	find_texts(cel_program_root(program), slot, out, &pieces, &longest);
+	add_whole(out, &pieces);
 	if (!filler)
 		return;
 	add_text(out, str_of(filler));

@@ -21,7 +21,7 @@ struct examples {
 
 /*
  * Adds texts for a string variable: constants that it is compared with, begins or ends with or contains, texts for simple
- * patterns of matches(); and where its size is compared with a number, longer ones, filled up with `filler` (NULL: none).
+ * patterns of matches(), and one of all these together; and where its size is compared with a number, longer ones, filled up with `filler` (NULL: none).
  */
 void example_texts(const struct cel_program *program, uint32_t slot, const char *filler, struct examples *out);
 /* Adds the durations that stand in the expression, and those a second shorter and longer. */

@@ -295,6 +295,10 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 
 /* ---- explain ---- */
 
+/* Of a policy of a hundred thousand rules an answer of 1 MiB cannot tell all, nor would anybody read it. */
+#define MAX_OTHERS 200	      /* rules that do not concern the request */
+#define MAX_VERDICTS (512 << 10) /* bytes, about, of those that do */
+
 struct verdicts {
 	struct verdict *list;
 	size_t n, size;
@@ -407,16 +411,74 @@ static const char *why_not_concerned(const struct decide *d, const struct rule *
 	return rule->permissions & (1u << d->q.permission) ? NULL : "PERMISSION";
 }
 
-static void add_others(const struct decide *d, json_t *candidates) {
+/* Of rules that do not concern the request: those that are about the account, or the others. As many as there is room for. */
+static size_t pick_others(const struct decide *d, bool of_account, struct verdict *out, size_t n) {
 	const struct rule_set *sets[] = { &d->policy->denials, &d->policy->bindings };
-	const char *why;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		for (uint32_t r = 0; r < sets[i]->n; r++) {
-			why = why_not_concerned(d, &sets[i]->rules[r]);
-			if (why)
-				json_array_append_new(candidates, rule_json(&sets[i]->rules[r], why));
+		for (uint32_t r = 0; r < sets[i]->n && n < MAX_OTHERS; r++) {
+			const struct rule *rule = &sets[i]->rules[r];
+
+			if (rule_covers_account(rule, d->account_id, d->account) == of_account && why_not_concerned(d, rule))
+				out[n++] = (struct verdict){ .rule = rule };
 		}
+	return n;
+}
+
+static size_t add_others(const struct decide *d, json_t *candidates) {
+	struct verdict others[MAX_OTHERS];
+	size_t n = pick_others(d, false, others, pick_others(d, true, others, 0));
+
+	if (n)
+		qsort(others, n, sizeof(*others), by_rule);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(candidates, rule_json(others[i].rule, why_not_concerned(d, others[i].rule)));
+	return n;
+}
+
+/* How much it takes to tell a verdict: the condition, its false parts. */
+static size_t size_of(const struct verdict *v) {
+	return 512 + (v->rule->condition ? 4 * strlen(condition_expression(v->rule->condition)) : 0);
+}
+
+/* What is told of them when all are too many; that of the rule which decided is. */
+static size_t cut(struct verdicts *verdicts, const struct decision *decision) {
+	size_t n = 0, room = MAX_VERDICTS;
+
+	for (size_t i = 1; i < verdicts->n; i++)
+		if (verdicts->list[i].rule->name == decision->rule) {
+			struct verdict first = verdicts->list[0];
+
+			verdicts->list[0] = verdicts->list[i];
+			verdicts->list[i] = first;
+		}
+	for (; n < verdicts->n && size_of(&verdicts->list[n]) <= room; n++)
+		room -= size_of(&verdicts->list[n]);
+	return n;
+}
+
+static size_t add_concerned(const struct decide *d, const struct decision *decision, struct verdicts *verdicts, json_t *candidates) {
+	size_t n = cut(verdicts, decision);
+
+	if (n)
+		qsort(verdicts->list, n, sizeof(*verdicts->list), by_rule);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(candidates, verdict_json(&verdicts->list[i], &d->q));
+	return n;
+}
+
+/* Those that may be seen, and how many of them are left out. */
+static void add_candidates(json_t *json, const struct decide *d, const struct decision *decision, struct verdicts *verdicts, bool all) {
+	json_t *candidates = json_array();
+	size_t told = add_concerned(d, decision, verdicts, candidates), rules = verdicts->n;
+
+	if (all) {
+		told += add_others(d, candidates);
+		rules = (size_t)d->policy->denials.n + d->policy->bindings.n;
+	}
+	json_object_set_new(json, "candidates", candidates);
+	if (rules > told)
+		json_object_set_new(json, "moreRules", json_integer((json_int_t)(rules - told)));
 }
 
 static void add_decision_json(json_t *json, const struct decision *decision) {
@@ -495,7 +557,7 @@ static void add_fault_json(json_t *json, const char *fault) {
 
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all) {
 	struct decision decision = { .reason = REASON_INVALID };
-	json_t *json = json_object(), *candidates = json_array();
+	json_t *json = json_object();
 	struct verdicts verdicts = { 0 };
 	struct watcher watcher = { keep_verdict, &verdicts };
 	struct decide d;
@@ -508,14 +570,9 @@ json_t *policy_explain(const struct policy *policy, const struct policy_query *q
 		add_fault_json(json, fault);
 	else if (!decision.allow)
 		add_denial_json(json, &d, &decision);
-	if (verdicts.n)
-		qsort(verdicts.list, verdicts.n, sizeof(*verdicts.list), by_rule);
-	for (size_t i = 0; i < verdicts.n; i++)
-		json_array_append_new(candidates, verdict_json(&verdicts.list[i], &d.q));
-	if (!fault && all)
-		add_others(&d, candidates);
+	add_candidates(json, &d, &decision, &verdicts, all && !fault);
 	free(verdicts.list);
-	if (json_object_set_new(json, "candidates", candidates) == 0 && !verdicts.no_memory)
+	if (json_object_get(json, "candidates") && !verdicts.no_memory)
 		return json;
 	json_decref(json);
 	return NULL;

@@ -12,7 +12,7 @@
 #include "policy/condition.h"
 #include "policy/horizon.h"
 
-#define MAX_FINDINGS 8
+#define MAX_FINDINGS CEL_MAX_ERRORS
 #define MAX_NAMES 64
 #define MAX_VALUES (1 << 20) /* bytes of all values that are set */
 #define REQUEST_TIME 0	     /* slot: the first of the attributes */
@@ -285,18 +285,18 @@ int64_t policy_attributes_time(const struct policy_attributes *a) {
 int policy_expression_new(struct policy_attributes *a, struct str text, struct policy_expression **out, struct policy_report *report,
 			  struct error *err) {
 	struct finder finder = { report, text };
-	struct condition_sink errors = { .found = find, .arg = &finder }, warnings = { .found = find_warning, .arg = &finder };
+	struct condition_sink mistakes = { .found = find, .arg = &finder }, warnings = { .found = find_warning, .arg = &finder };
 	struct policy_expression *e = calloc(1, sizeof(*e));
-	struct cel_error error;
+	struct cel_errors errors;
 
 	*report = (struct policy_report){ 0 };
 	a->closed = true;
 	if (!e)
 		return error_set(err, ERR_INTERNAL, "out of memory");
-	if (cel_compile(a->env, text, CEL_CHECKED, NULL, &e->program, &error) < 0) {
-		condition_complain(a->zones, &error, text, &errors);
+	if (cel_compile_all(a->env, text, CEL_CHECKED, NULL, &e->program, &errors) < 0) {
+		condition_complain(a->zones, &errors, text, &mistakes);
 		free(e);
-		return error_set(err, ERR_INVALID, "%u:%u: %s", error.line, error.column, error.message);
+		return error_set(err, ERR_INVALID, "%u:%u: %s", errors.list[0].line, errors.list[0].column, errors.list[0].message);
 	}
 	if (cel_program_type(e->program)->kind == CEL_T_BOOL)
 		condition_review(e->program, &warnings);

@@ -5,6 +5,7 @@
 #include "policy/scopes.h"
 
 #define MAX_TEXT 4096 /* bytes of a title or description */
+#define MAX_LIST 1000000 /* more than a file of 64 MiB has place for, if they are to say something */
 
 static const struct field *field_of(const struct field *fields, const char *key) {
 	for (const struct field *f = fields; f->key; f++)
@@ -78,8 +79,12 @@ int read_text(struct document *d, const struct yaml_node *node, const char *what
 }
 
 bool is_list(struct document *d, const struct yaml_node *node, const char *what) {
-	if (node->kind == YAML_LIST)
+	if (node->kind == YAML_LIST && node->n <= MAX_LIST)
 		return true;
+	if (node->kind == YAML_LIST) {
+		document_error(d, node, "too-many", NULL, "%s has %u entries; at most %d are allowed", what, node->n, MAX_LIST);
+		return false;
+	}
 	document_error(d, node, "wrong-type", node->kind == YAML_SCALAR && node->n ? "put it in brackets: [ ]" : NULL,
 		       "%s must be a list, but this is %s", what, yaml_kind_name(node));
 	return false;

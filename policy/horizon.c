@@ -53,6 +53,8 @@ struct horizon {
 	bool uncounted;			      /* met what may take any share of an evaluation's allowance */
 	uint64_t bound;		   /* which of these are: bit 1 << variable */
 	struct set locals[LOCALS]; /* what cel.bind() bound */
+	uint64_t fixed;		   /* which of them do not depend on the time; their values are these */
+	struct cel_value values[LOCALS];
 	uint64_t met[MEMO / 64];   /* nodes, by id */
 	struct set memo[MEMO];	   /* of those that were met and do not depend on the time */
 };
@@ -88,9 +90,13 @@ static bool is_time(const struct cel_node *node, uint32_t slot) {
 	return node->kind == CEL_N_SLOT && node->slot == slot;
 }
 
-/* Whether it depends on what may change, slots by cel_slot_bit(), or on a variable bound outside of it, which may. */
-static bool varies(const struct cel_node *node, uint64_t changing) {
-	return node->uses & changing || node->free_locals;
+/* Whether it depends on what may change, slots by cel_slot_bit(), or on a variable bound outside of it that may. */
+static bool varies(const struct cel_node *node, uint64_t changing, uint64_t fixed) {
+	return node->uses & changing || node->free_locals & ~fixed;
+}
+
+static uint64_t local_bit(uint32_t local) {
+	return (uint64_t)1 << local % LOCALS;
 }
 
 /* Takes from the allowance; what does not fit there is not believed. */
@@ -104,12 +110,12 @@ static void spend(struct horizon *h, uint32_t iterations, uint32_t cost) {
 	h->budget.cost = less_of(h, h->budget.cost, cost);
 }
 
-static struct set evaluate_once(struct horizon *h, const struct cel_node *node) {
-	struct cel_value v = cel_eval_part(h->program, node, h->activation, h->arena, &h->budget);
+static struct cel_value value_once(struct horizon *h, const struct cel_node *node) {
+	struct cel_value v = cel_eval_bound(h->program, node, h->activation, h->values, h->arena, &h->budget);
 
 	if (v.kind == CEL_LIST)
 		spend(h, cel_list_size(v) / 16, cel_list_size(v)); /* as `in` will */
-	return set_of(v);
+	return v;
 }
 
 /* Whether this is the first look at it; nodes past MEMO are never remembered. */
@@ -124,7 +130,7 @@ static bool meet(struct horizon *h, const struct cel_node *node) {
 /* What does not change is evaluated once. */
 static struct set constant(struct horizon *h, const struct cel_node *node) {
 	if (meet(h, node))
-		h->memo[node->id] = evaluate_once(h, node);
+		h->memo[node->id] = set_of(value_once(h, node));
 	return h->memo[node->id];
 }
 
@@ -621,15 +627,31 @@ static bool is_followed(const struct cel_node *node) {
 	}
 }
 
+/* What does not depend on the time is bound once: wherever it stands it is that value. */
+static void bind(struct horizon *h, const struct cel_node *node) {
+	const struct cel_node *value = node->kids[0];
+	uint64_t bit = local_bit(node->var);
+
+	if (h->fixed & bit)
+		return;
+	h->bound |= bit;
+	if (varies(value, h->changing, h->fixed)) {
+		h->locals[node->var % LOCALS] = evaluate(h, value);
+		return;
+	}
+	h->values[node->var % LOCALS] = value_once(h, value);
+	h->locals[node->var % LOCALS] = set_of(h->values[node->var % LOCALS]);
+	h->fixed |= bit;
+}
+
 static struct set follow(struct horizon *h, const struct cel_node *node) {
 	switch (node->kind) {
 	case CEL_N_SLOT:
 		return node->test ? truth(CAN_TRUE) : (struct set){ .kind = SET_TIME, .from = h->from, .to = h->to };
 	case CEL_N_LOCAL:
-		return h->bound >> node->slot % LOCALS & 1 ? h->locals[node->slot % LOCALS] : any;
+		return h->bound & local_bit(node->slot) ? h->locals[node->slot % LOCALS] : any;
 	case CEL_N_BIND:
-		h->locals[node->var % LOCALS] = evaluate(h, node->kids[0]);
-		h->bound |= (uint64_t)1 << node->var % LOCALS;
+		bind(h, node);
 		return evaluate(h, node->kids[1]);
 	case CEL_N_AND:
 		return junction(h, node, CAN_FALSE, CAN_TRUE);
@@ -668,7 +690,7 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 		return follow(h, node);
 	if (h->open && node->kind == CEL_N_SLOT)
 		return any;
-	if (node->id < MEMO && !varies(node, h->changing))
+	if (node->id < MEMO && !varies(node, h->changing, h->fixed))
 		return constant(h, node);
 	if (node->id < MEMO && node->kind == CEL_N_CALL && meet(h, node) && !cel_arena_alloc(h->arena, FAULT_BYTES))
 		h->uncounted = true;
@@ -721,7 +743,8 @@ static void begin(struct horizon *h, const struct cel_program *program, const st
 	h->budget = cel_program_budget(program);
 	h->work = work;
 	h->uncounted = false;
-	h->bound = 0;
+	h->bound = h->fixed = 0;
+	memset(h->values, 0, cel_program_locals(program) * sizeof(*h->values));
 	memset(h->met, 0, (ids < MEMO ? ids + 63 : MEMO) / 64 * sizeof(*h->met));
 }
 
@@ -791,7 +814,7 @@ bool horizon_is_beyond(const struct cel_node *node, struct cel_timestamp now, ui
 		       against_constant(node, now, last) == (want ? CAN_TRUE : CAN_FALSE);
 	for (uint32_t i = 0; i < node->n; i++) {
 		kid = node->kids[i];
-		if (varies(kid, cel_slot_bit(time_slot)) && !horizon_is_beyond(kid, now, time_slot, limit, want))
+		if (varies(kid, cel_slot_bit(time_slot), 0) && !horizon_is_beyond(kid, now, time_slot, limit, want))
 			return false;
 	}
 	return true;
@@ -804,22 +827,29 @@ static bool has_sets(const struct cel_type *type) {
 			type->kind == CEL_T_DURATION || type->kind == CEL_T_DYN);
 }
 
+/* The variables that a node binds and that do not depend on the time: those of a loop are not to blame for it, either. */
+static uint64_t fixed_by(const struct cel_node *node, uint32_t slot, uint64_t fixed) {
+	if (node->kind == CEL_N_LOOP)
+		return local_bit(node->var) | (node->var2_name.n ? local_bit(node->var2) : 0);
+	return node->kind == CEL_N_BIND && !varies(node->kids[0], cel_slot_bit(slot), fixed) ? local_bit(node->var) : 0;
+}
+
 /* Depth: cel_limits.depth. */
-static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t slot) {
+static const struct cel_node *blind_spot(const struct cel_node *node, uint32_t slot, uint64_t fixed) {
 	const struct cel_node *found;
 
-	if (!varies(node, cel_slot_bit(slot)))
+	if (!varies(node, cel_slot_bit(slot), fixed))
 		return NULL;
 	for (uint32_t i = 0; i < node->n; i++) {
-		found = blind_spot(node->kids[i], slot);
+		found = blind_spot(node->kids[i], slot, i ? fixed | fixed_by(node, slot, fixed) : fixed);
 		if (found)
 			return found;
 	}
-	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && varies(node->kids[1], cel_slot_bit(slot)))
+	if (node->kind == CEL_N_CALL && node->fn == CEL_FN_IN && varies(node->kids[1], cel_slot_bit(slot), fixed))
 		return node;
 	return is_followed(node) && has_sets(node->type) ? NULL : node;
 }
 
 const struct cel_node *horizon_blind_spot(const struct cel_program *program, uint32_t time_slot) {
-	return blind_spot(cel_program_root(program), time_slot);
+	return blind_spot(cel_program_root(program), time_slot, 0);
 }

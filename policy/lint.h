@@ -4,7 +4,7 @@
  * What a policy may say, but should be looked at when it does: one table of ids, each with a sentence and a fix.
  *
  * lint.c looks at one rule by itself as it is read, lint_cover.c at rules beside each other once all are, lint_approvers.c at
- * who may approve, lint_condition.c at conditions. None of them refuses anything; a person accepts a finding with a comment
+ * who may approve, lint_condition.c at conditions and lint_clauses.c at pairs of their clauses. None of them refuses anything; a person accepts a finding with a comment
  * (ignores.c).
  */
 
@@ -19,6 +19,7 @@ enum lint {
 	LINT_CONDITION_ALWAYS_TRUE,
 	LINT_CONDITION_NEVER_TRUE,
 	LINT_CONDITION_OVER,
+	LINT_CONTRADICTION,
 	LINT_DEFAULT_ACCOUNT,
 	LINT_DENIED_BINDING,
 	LINT_DENIES_NOBODY,
@@ -36,6 +37,7 @@ enum lint {
 	LINT_SHADOWED_BINDING,
 	LINT_SIGNING_PERMISSION,
 	LINT_STRANGE_ACCOUNT,
+	LINT_TAUTOLOGY,
 	LINT_UNKNOWN_IGNORE,
 	LINT_UNUSED_GROUP,
 	LINT_UNUSED_IGNORE,
@@ -55,6 +57,8 @@ void lint_span(struct document *d, const struct yaml_node *node, int64_t lifetim
 void lint_groups(struct document *d);
 /* A condition; node is its text. denies: of a deny rule. */
 void lint_condition(struct document *d, const struct yaml_node *node, const struct condition *condition, bool denies);
+/* The clauses of a condition beside each other. */
+void lint_clauses(struct document *d, const struct yaml_node *node, const struct condition *condition);
 /* After the last rule, and after groups_close(). */
 void lint_approvers(struct document *d);
 void lint_cover(struct document *d);

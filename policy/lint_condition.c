@@ -57,8 +57,8 @@ static bool is_surely_always(const struct look *l, int64_t near, int64_t far, un
 	return is_surely(l, future ? middle : far, future ? far : middle, wanted, &work) || work == 0;
 }
 
-/* An error grants nothing, but it does deny. */
-static void lint_truth(const struct look *l, bool denies) {
+/* An error grants nothing, but it does deny. False: there is nothing to be said. */
+static bool lint_truth(const struct look *l, bool denies) {
 	unsigned no = denies ? HORIZON_FALSE : HORIZON_FALSE | HORIZON_ERROR;
 	enum lint lint;
 
@@ -67,8 +67,9 @@ static void lint_truth(const struct look *l, bool denies) {
 	else if (is_surely_always(l, l->d->now, CEL_TIME_MAX_S, HORIZON_TRUE))
 		lint = LINT_CONDITION_ALWAYS_TRUE;
 	else
-		return;
+		return false;
 	find_at(l, POLICY_WARNING, lint, cel_program_root(l->program)->start, policy_lints[lint].sentence);
+	return true;
 }
 
 /* ---- would IAM take it? ---- */
@@ -144,6 +145,7 @@ static void lint_portability(struct look *l) {
 void lint_condition(struct document *d, const struct yaml_node *node, const struct condition *condition, bool denies) {
 	struct look l = { .d = d, .node = node, .program = condition_program(condition) };
 
-	lint_truth(&l, denies);
+	if (!lint_truth(&l, denies))
+		lint_clauses(d, node, condition);
 	lint_portability(&l);
 }

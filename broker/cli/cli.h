@@ -181,6 +181,11 @@ int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
 int64_t cli_parse_time(const char *text, int64_t now);
 
+/* policy.c: a report's errors and warnings, for programs. A new reference. */
+#define POLICY_MAX_BYTES (64 << 20)
+struct policy_report;
+json_t *cli_findings_json(const struct policy_report *report);
+
 int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
 int cmd_run(struct cli *cli);

@@ -80,7 +80,7 @@ const struct command commands[] = {
 	  "Shows each binding that concerns you and the account, the parts of its condition that were false, their values, and what would have "
 	  "to be different for a yes, the smallest change first. Without an account it is about your last request that was refused. "
 	  "A time of the past is told by the policy that was in force then. Asks Google nothing and issues nothing. Operators may ask about others, "
-	  "and see every rule with -v.", COMPLETE_ACCOUNT },
+	  "and see other rules, too, with -v.", COMPLETE_ACCOUNT },
 	{ "policy check", "FILE …", "check policy files", 1, CLI_MAX_ARGS, false, cmd_policy_check, { OPT_STRICT, OPT_PORTABLE }, 2,
 	  "Parses, type-checks and runs the tests of policy files, without a broker, and warns of what loads but deserves a look "
 	  "(`hallpass policy lints` lists it). Exits with 0 when all are good, else 78.",

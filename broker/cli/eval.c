@@ -106,27 +106,39 @@ static int set_names(struct cli *cli, struct policy_attributes *attributes) {
 	return API_EXIT_OK;
 }
 
-/* Errors to standard output for programs, else to standard error, with the line and a caret. */
+/* To standard error, with the line and a caret. */
 static void tell(const struct cli *cli, struct str text, const struct policy_report *report) {
 	struct buf out = BUF_INIT(1 << 16);
-	json_t *json;
 
-	if (cli->json && report->n_errors) {
-		const struct policy_finding *f = &report->findings[0];
-
-		while (f->severity != POLICY_ERROR)
-			f++;
-		json = json_pack("{s:s, s:s, s:i, s:i, s:s*}", "error", f->message, "errorId", f->id, "line", (int)f->line, "column",
-				 (int)f->column, "fix", f->fix);
-		out_json(json);
-		json_decref(json);
-		return;
-	}
 	fflush(stdout); /* the value stands above what is said of it */
 	policy_report_print(report, "expression", text, cli->color_err, &out);
-	if (out.data && !cli->json)
+	if (out.data)
 		fputs(out.data, stderr);
 	buf_fini(&out);
+}
+
+/* The first error, as one wants to show it; NULL: there is none. */
+static json_t *first_error(const struct policy_report *report) {
+	const struct policy_finding *f = report->findings;
+
+	for (size_t i = 0; i < report->n; i++, f++)
+		if (f->severity == POLICY_ERROR)
+			return json_pack("{s:s, s:s, s:i, s:i, s:s*}", "error", f->message, "errorId", f->id, "line", (int)f->line,
+					 "column", (int)f->column, "fix", f->fix);
+	return NULL;
+}
+
+/* To standard output: the value or the first error, and in "findings" all that there is to say, if that is more. */
+static void tell_program(json_t *json, const struct policy_report *compiled, const struct policy_report *evaluated) {
+	json_t *findings = cli_findings_json(compiled), *more = evaluated ? cli_findings_json(evaluated) : NULL;
+
+	json_array_extend(findings, more);
+	json_decref(more);
+	if (json_array_size(findings) > (json_object_get(json, "error") ? 1 : 0))
+		json_object_set(json, "findings", findings);
+	json_decref(findings);
+	out_json(json);
+	json_decref(json);
 }
 
 static void add_horizon(const struct policy_expression *expression, const struct policy_attributes *attributes, struct buf *text) {
@@ -165,19 +177,19 @@ static int evaluate(struct cli *cli, const struct policy_expression *expression,
 		    struct str text, const struct policy_report *warnings) {
 	struct policy_report report;
 	json_t *result = policy_eval(expression, attributes, &report);
+	int r = result ? API_EXIT_OK : API_EXIT_CONFIG;
 
-	if (result) {
-		if (cli->json)
-			out_json(result);
-		else
-			show(cli, expression, attributes, result);
-		tell(cli, text, warnings);
+	if (cli->json) {
+		tell_program(result ? result : first_error(&report), warnings, &report);
 	} else {
+		if (result)
+			show(cli, expression, attributes, result);
 		tell(cli, text, &report);
+		tell(cli, text, warnings);
+		json_decref(result);
 	}
 	policy_report_fini(&report);
-	json_decref(result);
-	return result ? API_EXIT_OK : API_EXIT_CONFIG;
+	return r;
 }
 
 static int eval_expression(struct cli *cli, struct policy_attributes *attributes) {
@@ -190,7 +202,10 @@ static int eval_expression(struct cli *cli, struct policy_attributes *attributes
 	if (r != API_EXIT_OK)
 		return r;
 	if (policy_expression_new(attributes, text, &expression, &report, &err) < 0) {
-		tell(cli, text, &report);
+		if (cli->json)
+			tell_program(first_error(&report), &report, NULL);
+		else
+			tell(cli, text, &report);
 		r = API_EXIT_CONFIG;
 	} else {
 		r = evaluate(cli, expression, attributes, text, &report);

@@ -7,8 +7,6 @@
 #include "broker/file.h"
 #include "broker/zonefile.h"
 
-#define POLICY_MAX_BYTES (64 << 20)
-
 /* What would be in the way of IAM alone is of no concern here, unless somebody asks for policies that IAM takes, too. */
 static void promote_notes(struct policy_report *report) {
 	for (size_t i = 0; i < report->n; i++)
@@ -22,7 +20,7 @@ static size_t count_warnings(const struct policy_report *report) {
 	return report->n_warnings + report->more_warnings;
 }
 
-static json_t *findings_json(const struct policy_report *report) {
+json_t *cli_findings_json(const struct policy_report *report) {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < report->n; i++) {
@@ -83,7 +81,7 @@ static int check_file(struct cli *cli, const char *path) {
 		promote_notes(&report);
 	good = r == 0 && !(cli->values[OPT_STRICT] && count_warnings(&report));
 	if (cli->json) {
-		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", good, "findings", findings_json(&report), "error",
+		json = json_pack("{s:s, s:b, s:o, s:s*}", "file", path, "good", good, "findings", cli_findings_json(&report), "error",
 				 r < 0 ? err.message : NULL);
 		out_json(json);
 		json_decref(json);

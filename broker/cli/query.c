@@ -229,19 +229,22 @@ static void print_candidate(const struct cli *cli, const json_t *c) {
 		print_false_part(cli, part);
 }
 
-static void print_candidates(const struct cli *cli, const json_t *candidates) {
-	size_t i, others = 0;
+static void print_candidates(const struct cli *cli, const json_t *reply) {
+	size_t i, others = 0, more = (size_t)json_integer_value(json_object_get(reply, "moreRules"));
 	const json_t *c;
 
-	json_array_foreach(candidates, i, c) {
+	json_array_foreach(json_object_get(reply, "candidates"), i, c) {
 		if (words_of(text_of(c, "result")).concern == CONCERNED || cli->values[OPT_VERBOSE])
 			print_candidate(cli, c);
 		else
 			others++;
 	}
+	if (others == 0 && more)
+		printf("  %s%s %zu more rules are not told%s\n", out_color(cli, COLOR_DIM), out_mark(MARK_NEUTRAL), more, out_color(cli, COLOR_NONE));
+	others += others ? more : 0;
 	if (others)
 		printf("  %s%s %zu other rule%s about somebody or something else (-v shows %s)%s\n", out_color(cli, COLOR_DIM),
-		       out_mark(MARK_NEUTRAL), others, others == 1 ? " is" : "s are", others == 1 ? "it" : "them",
+		       out_mark(MARK_NEUTRAL), others, others == 1 ? " is" : "s are", more ? "some" : others == 1 ? "it" : "them",
 		       out_color(cli, COLOR_NONE));
 }
 
@@ -286,7 +289,7 @@ static void print_why(const struct cli *cli, const json_t *reply) {
 		       out_safe(text_of(reply, "message")));
 		print_suggestions(json_object_get(reply, "suggestions"));
 	}
-	print_candidates(cli, json_object_get(reply, "candidates"));
+	print_candidates(cli, reply);
 }
 
 /* IAM's own name from its short form. */

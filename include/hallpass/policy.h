@@ -192,10 +192,11 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
  * The decision explained: {"decision", "reason", "rule", "message" (of a denial), "lifetime", "boundBy", "candidates":
  * [{"binding", "result", "condition", "false": [{"expression", "values": {...}}], …}], "suggestions" (of a denial)}. Same code
  * path as policy_decide().
- * suggestions: [{"change": ["time", …], "sentence", and the new values: "at" (RFC 3339, within 31 days), "lifetime" (seconds),
+ * suggestions: [{"change": ["time", …], "sentence", and the new values: "at" (RFC 3339, within ten years), "lifetime" (seconds),
  * "scopes", "delegates", "justification", "surface"}, …], the smallest first, each allowed by policy_decide(), and made only
  * of rules that match the caller.
- * all: also rules that do not match the caller (for those who may audit). A new reference; NULL: memory.
+ * all: also rules that do not match the caller (for those who may audit), those about the account first where they are many.
+ * "moreRules": how many there are besides those told. A new reference; NULL: memory.
  */
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
 

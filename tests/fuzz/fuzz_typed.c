@@ -42,8 +42,11 @@ static void compare(struct world *w, const struct naive_tree *tree, const struct
 	struct naive_result want;
 	struct cel_error error;
 
-	if (cel_compile(w->env, (struct str){ text->data, text->len }, mode, NULL, &program, &error) < 0)
+	if (cel_compile(w->env, (struct str){ text->data, text->len }, mode, NULL, &program, &error) < 0) {
+		if (strstr(error.message, "loop variables")) /* the one limit that the generator can reach */
+			return;
 		differ(text, 0, error.message, (struct cel_value){ 0 });
+	}
 	for (size_t i = 0; i < sizeof(xs) / sizeof(xs[0]); i++) {
 		struct cel_value got;
 

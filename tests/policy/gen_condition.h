@@ -254,6 +254,8 @@ static inline void leaf_wrapped(struct gen *g) {
 		"!(request.time + duration('1s') in [timestamp('%2$s'), timestamp('2026-01-01T00:00:00Z')]) && request.time %1$s timestamp('%2$s')",
 		"(request.time < timestamp('%2$s')) in [true, 1 == 2] && request.time %1$s timestamp('%2$s')",
 		"cel.bind(t, request.time + duration('1m'), cel.bind(u, t, u %s timestamp('%s')))",
+		"cel.bind(s, '%2$s', s.startsWith('2') && request.time %1$s timestamp(s))",
+		"cel.bind(l, ['%2$s', 'x'], cel.bind(t, request.time, l.exists(s, s == 'x') && t %1$s timestamp(l[0])))",
 	};
 	char text[CEL_TIME_TEXT];
 

@@ -487,8 +487,10 @@ static void run_concat(const struct naive_result *a, const struct naive_result *
 		out->type = '!';
 		return;
 	}
-	memcpy(out->items + a->n, b->items, a->type == 'l' ? b->n * sizeof(*b->items) : 0);
-	memcpy(out->s + a->n, b->s, a->type == 's' ? b->n : 0);
+	if (a->type == 'l')
+		memcpy(out->items + a->n, b->items, b->n * sizeof(*b->items));
+	else
+		memcpy(out->s + a->n, b->s, b->n);
 }
 
 static void run_comparison(int op, const struct naive_result *a, const struct naive_result *b, struct naive_result *out) {

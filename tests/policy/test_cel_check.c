@@ -165,6 +165,42 @@ static void test_cel_check_names_what_was_meant(void **state) {
 	EXPECT_ALL(*state, cases, 0);
 }
 
+/* Each mistake once, and none that follows from another. */
+static void test_cel_check_finds_all_mistakes(void **state) {
+	static const struct {
+		const char *text, *columns;
+	} cases[] = {
+		{ "nme == 'a' && flg || x > 'a'", "1 15 24" },
+		{ "nme.startsWith('a') && nme.size() > 3", "1 24" },
+		{ "name.exsts(e, e > nme) && flg", "6 27" }, /* what is in a call that is none may have names of its own */
+		{ "x ? 1 : flg", "1 9" },
+		{ "[nme, flg].exists(e, e + 1 && x)", "2 7 24 31" },
+		{ "{nme: flg, 'a': x.b}['a'] == 1", "2 7 19" },
+		{ "name.all(e, e)", "1" },
+		{ "google.protobuf.StringValue{value: 1, valu: 2, val: nme}", "36 45 53 53" },
+		{ "cel.bind(a, nme, a.b.c > 1 && flg)", "13 31" },
+		{ "request.time.getHours('Nowhere') == 1 || name.matches('(') || name.matches('a)')", "23 55 76" },
+		{ "nme && request.time.getHours('Nowhere') == 1", "1" }, /* constants are looked at when all types are right */
+		{ "(nme && flg", "12" },			      /* and names when the syntax is */
+		{ "n0+n1+n2+n3+n4+n5+n6+n7+n8+n9+m0+m1+m2+m3+m4+m5+m6+m7+m8+m9+l0+l1+l2",
+		  "1 4 7 10 13 16 19 22 25 28 31 34 37 40 43 46 49 52 55 58" },
+	};
+	struct cel_world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf columns = BUF_INIT(1 << 10);
+		struct cel_program *program;
+		struct cel_errors errors;
+
+		assert_int_equal(cel_compile_all(w->env, str_of(cases[i].text), CEL_CHECKED, NULL, &program, &errors), -1);
+		for (size_t k = 0; k < errors.n; k++)
+			buf_addf(&columns, "%s%u", k ? " " : "", errors.list[k].column);
+		if (strcmp(columns.data, cases[i].columns))
+			fail_msg("%s: at %s, first %s", cases[i].text, columns.data, errors.list[0].message);
+		buf_fini(&columns);
+	}
+}
+
 static void test_cel_check_resolves_names_by_scope(void **state) {
 	static const struct expected cases[] = {
 		{ STR("peer.uid"), "unknown: peer.uid" }, /* the longest name wins */
@@ -400,6 +436,7 @@ int main(void) {
 		cmocka_unit_test(test_cel_check_infers_types),
 		cmocka_unit_test(test_cel_check_refuses_wrong_types),
 		cmocka_unit_test(test_cel_check_names_what_was_meant),
+		cmocka_unit_test(test_cel_check_finds_all_mistakes),
 		cmocka_unit_test(test_cel_check_resolves_names_by_scope),
 		cmocka_unit_test(test_cel_check_looks_in_the_container),
 		cmocka_unit_test(test_cel_check_judges_nothing_when_unchecked),

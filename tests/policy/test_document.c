@@ -118,6 +118,7 @@ static const struct {
 	{ BINDING("  condition:\n    expression: true\n      && nope\n"), "8:10 cel-type" },
 	{ BINDING("  condition: {expression: \"true &&\\\\n nope\"}\n"), "6:35 cel-syntax" },
 	{ BINDING("  condition: {expression: ''}\n"), "6:28 cel-syntax" },
+	{ BINDING("  condition: {expression: 'request.tme > 1 && nope && request.time.getHours()'}\n"), "6:28 cel-type, 6:47 cel-type, 6:68 cel-type" },
 	{ BINDING("  condition: {expression: request.time}\n"), "6:35 cel-type" },
 	{ BINDING("  condition: {expression: 'request.time.getHours(\"Europe/Berlim\") > 5'}\n"), "6:50 cel-type" },
 	{ BINDING("  condition: {expression: 'request.auth.principal.matches(\"(\")'}\n"), "6:59 cel-type" },
@@ -261,7 +262,7 @@ static const struct {
 	{ IF("resource.name.startWith(\"x\")"), "cel-type", "did you mean startsWith()?" },
 	{ IF("resource.name.xyzzy(\"x\")"), "cel-type", NULL },
 	{ IF("principal == \"x\""), "cel-type", "did you mean request.auth.principal?" },
-	{ IF("request.time.getHours(Europe/Berlin) > 1"), "cel-type", "text stands in quotes: \"Europe\"" },
+	{ IF("request.time.getHours(Berlin) > 1"), "cel-type", "text stands in quotes: \"Berlin\"" },
 	{ IF("request.time.getHours(\"Europe/Berlim\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
 	{ IF("request.time.getHours(\"europe/berlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
 	{ IF("request.time.getHours(\"Berlin\") > 1"), "cel-type", "did you mean \"Europe/Berlin\"?" },
@@ -483,6 +484,34 @@ static void test_document_of_many_megabytes_is_read(void **state) {
 	}
 }
 
+/* What is small in a file and large in memory is refused while it is small there, too. */
+static void test_document_bounds_values_by_its_size(void **state) {
+	static const struct {
+		const char *head, *what;
+		size_t times;
+		const char *finding;
+	} files[] = {
+		{ "version: 1\nbindings: [", "a,", 1 << 20, "more than 524" },
+		{ "version: 1\nbindings: [", "a,", 50000, "a binding must be a mapping" },
+		{ "version: 1\nbindings: [", "a,      ", 1000001, "bindings has 1000001 entries; at most 1000000 are allowed" },
+	};
+	struct policy_report report;
+	struct policy *policy;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		struct str text = repeated(files[i].head, files[i].what, files[i].times);
+
+		((char *)text.p)[text.n - 1] = ']';
+		assert_int_equal(policy_load("p", text, &test_host, 0, &policy, &report, &err), -1);
+		if (!strstr(err.message, files[i].finding))
+			fail_msg("%s: %s", files[i].finding, err.message);
+		policy_report_fini(&report);
+		free((char *)text.p);
+	}
+}
+
 /* A chain of groups, each in the next: ancestors add up, and are held to a ceiling. */
 static void test_document_bounds_nested_groups(void **state) {
 	struct buf b = BUF_INIT(10 << 20);
@@ -515,6 +544,7 @@ int main(void) {
 		cmocka_unit_test(test_document_is_bounded),
 		cmocka_unit_test(test_document_is_bounded_where_all_is_wrong),
 		cmocka_unit_test(test_document_of_many_megabytes_is_read),
+		cmocka_unit_test(test_document_bounds_values_by_its_size),
 		cmocka_unit_test(test_document_bounds_nested_groups),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,54 @@ static json_t *candidate_named(json_t *why, const char *key, const char *name) {
 	return NULL;
 }
 
+static size_t told(const json_t *why, const char *result) {
+	json_t *c;
+	size_t i, n = 0;
+
+	json_array_foreach (json_object_get(why, "candidates"), i, c)
+		n += !strcmp(text_at(c, "result"), result);
+	return n;
+}
+
+/* An answer of 1 MiB has room for it, whatever the policy: the rule that decided, the rules about the account, and a count. */
+static void test_explain_of_many_rules_tells_some(void **state) {
+	const unsigned n = 3000;
+	struct buf b = BUF_INIT(16 << 20);
+	struct policy_query q = query_for("shared" P);
+	struct policy *policy;
+	json_t *why;
+	char *text;
+
+	(void)state;
+	buf_adds(&b, "version: 1\nbindings:\n");
+	for (unsigned i = 0; i < n; i++)
+		buf_addf(&b, "- {name: other%u, members: ['user:alice@example.com'], serviceAccounts: [other%u" P "]}\n"
+			     "- {name: mine%u, members: ['user:alice@example.com'], serviceAccounts: [shared" P "], maxLifetime: %us,\n"
+			     "   condition: {expression: 'request.justification != \"%u\" && request.time < timestamp(\"2027-01-01T00:00:00Z\")'}}\n",
+			 i, i, i, 60 + i, i);
+	buf_adds(&b, "- {name: bobs, members: ['user:bob@example.com'], serviceAccounts: [shared" P "]}\n");
+	policy = load_policy((struct str){ b.data, b.len });
+	q.justification = "x";
+	why = policy_explain(policy, &q, true);
+	assert_string_equal(text_at(why, "rule"), "mine2999");
+	assert_non_null(candidate_named(why, "binding", "mine2999"));
+	assert_non_null(candidate_named(why, "binding", "bobs"));
+	assert_int_equal(told(why, "SERVICE_ACCOUNT"), 199);
+	assert_in_range(told(why, "ALLOW"), 300, 2000);
+	assert_int_equal(json_integer_value(json_object_get(why, "moreRules")),
+			 2 * n + 1 - json_array_size(json_object_get(why, "candidates")));
+	text = json_dumps(why, 0);
+	assert_in_range(strlen(text), 1 << 17, 1 << 20);
+	free(text);
+	json_decref(why);
+	why = policy_explain(policy, &q, false);
+	assert_int_equal(told(why, "SERVICE_ACCOUNT"), 0);
+	assert_int_equal(json_integer_value(json_object_get(why, "moreRules")), n - told(why, "ALLOW"));
+	json_decref(why);
+	policy_unref(policy);
+	buf_fini(&b);
+}
+
 static void test_explain_tells_each_rules_result(void **state) {
 	static const struct {
 		const char *account, *key, *rule, *result, *also; /* also: a key that this result has */
@@ -466,6 +514,7 @@ int main(void) {
 		cmocka_unit_test(test_denial_message_of_a_deny_rule),
 		cmocka_unit_test(test_explain_shows_the_false_part_with_its_values),
 		cmocka_unit_test(test_explain_hides_what_does_not_concern_the_caller),
+		cmocka_unit_test(test_explain_of_many_rules_tells_some),
 		cmocka_unit_test(test_explain_agrees_when_it_allows),
 		cmocka_unit_test(test_list_names_what_the_caller_may_be),
 	};

@@ -95,6 +95,23 @@ static const struct {
 	{ IF("request.time.getMonth() == 1 && request.time.getDate() == 29"), "" },
 	{ IF("request.time.getDayOfWeek() in [7]"), "6:28 condition-never-true" },
 	{ IF("false"), "6:28 condition-never-true" },
+	/* clauses beside each other */
+	{ IF("request.surface == \"a\" && request.surface == \"b\""), "(note) 6:28 iam-attribute, 6:54 contradiction" },
+	{ IF("\"a\" == resource.name && request.time.getHours() < 8 && resource.name.startsWith(\"b\")"), "6:83 contradiction" },
+	{ IF("resource.name.size() > 3 && resource.name in [\"a\", \"b\"]"), "(note) 6:28 iam-function, 6:56 contradiction" },
+	{ IF("resource.name in [\"a\", \"bcde\"] && resource.name.startsWith(\"b\")"), "" },
+	{ IF("resource.name == \"a\" && resource.name + resource.type == \"b\""), "" }, /* that is about two of them */
+	{ IF("resource.name == \"a\" && resource.name == \"a\" && resource.name != \"b\""), "" },
+	{ IF("resource.name == \"a\" || resource.name == \"b\""), "" },
+	{ IF("resource.name != \"a\" && resource.name != \"b\""), "" },
+	{ IF("resource.name != \"a\" || resource.name != \"b\""), "6:52 tautology" },
+	{ IF("resource.name != \"a\" || !(resource.name in [\"b\", \"c\"])"), "6:52 tautology" },
+	{ IF("resource.name != \"a\" || !(resource.name in [\"b\", \"a\"])"), "" },
+	{ IF("has(resource.name) || resource.name != \"a\""), "(note) 6:28 iam-function" },
+	{ IF("!has(resource.name) && resource.name == \"a\""), "(note) 6:29 iam-function, 6:51 contradiction" },
+	{ IF("request.time.getHours() < 8 && (resource.name != \"a\" || resource.name.size() < 5 || resource.type != \"b\")"),
+	  "(note) 6:84 iam-function, 6:84 tautology" },
+	{ IF("resource.name == \"a\" && resource.name.matches(resource.name + \"(\")"), "(note) 6:52 iam-function, 6:52 contradiction" }, /* it errs */
 	{ IF("true"), "6:28 condition-always-true" },
 	{ IF("request.time.getHours() < 24"), "6:28 condition-always-true" },
 	{ IF("request.time > timestamp(\"2026-01-01T00:00:00Z\")"), "6:28 condition-always-true" },

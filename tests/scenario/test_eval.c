@@ -65,6 +65,23 @@ static void test_eval_tells_type_and_horizon(void **state) {
 	assert_non_null(strstr(err, "nobody can tell until when this holds: string(request.time)"));
 }
 
+#define LOOP(name, body) "request.auth.claims." name ".exists(" name ", " body ")"
+
+/* Whether it has a value here or not. */
+static void test_eval_warns_of_what_a_policy_refuses(void **state) {
+	static const char costly[] = LOOP("a", LOOP("b", LOOP("c", "a == b + c")));
+
+	(void)state;
+	assert_int_equal(CLI(costly, "--set", "request.auth.claims={\"a\":[1],\"b\":[0],\"c\":[1]}"), 0);
+	assert_string_equal(out, "true\n");
+	assert_non_null(strstr(err, "warning: evaluating this can cost "));
+	assert_int_equal(CLI(costly), 78);
+	assert_non_null(strstr(err, "no such attribute: request.auth.claims"));
+	assert_non_null(strstr(err, "warning: evaluating this can cost "));
+	assert_int_equal(CLI("timestamp(\"2026-01-01\") < request.time"), 78);
+	assert_non_null(strstr(err, "warning: this can never be evaluated"));
+}
+
 static void test_eval_shows_where_it_went_wrong(void **state) {
 	(void)state;
 	assert_int_equal(CLI("1 +\n  2 / (3 - 3)"), 78);
@@ -92,6 +109,14 @@ static void test_eval_has_json_for_programs(void **state) {
 	assert_string_equal(err, "");
 	assert_int_equal(CLI("--json", "1 / 0"), 78);
 	assert_string_equal(out, "{\"error\":\"division by zero\",\"errorId\":\"cel-eval\",\"line\":1,\"column\":3}\n");
+	assert_string_equal(err, "");
+	assert_int_equal(CLI("--json", "nope && request.tme > 1"), 78);
+	assert_non_null(strstr(out, "{\"error\":\"undeclared reference to 'nope'"));
+	assert_non_null(strstr(out, "\"findings\":[{\"severity\":\"error\",\"id\":\"cel-type\",\"line\":1,\"column\":1,"));
+	assert_non_null(strstr(out, "\"column\":9,\"message\":\"undeclared reference to 'request.tme'"));
+	assert_int_equal(CLI("--json", "string(request.time) != \"\""), 0);
+	assert_non_null(strstr(out, "{\"value\":{\"boolValue\":true},"));
+	assert_non_null(strstr(out, "\"findings\":[{\"severity\":\"warning\",\"id\":\"cel-unbounded\","));
 	assert_string_equal(err, "");
 }
 
@@ -269,6 +294,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_eval_prints_the_value_alone),
 		cmocka_unit_test(test_eval_tells_type_and_horizon),
+		cmocka_unit_test(test_eval_warns_of_what_a_policy_refuses),
 		cmocka_unit_test(test_eval_shows_where_it_went_wrong),
 		cmocka_unit_test(test_eval_has_json_for_programs),
 		cmocka_unit_test(test_eval_on_a_terminal),
