@@ -18,7 +18,9 @@ RECORDED = {"run": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"
 # What leaves a client one surface alone. The developer's logins are left out there (HOME), since some clients prefer them to some surfaces;
 # the column "run" is where they are present and must not be used. The metadata variables stay: without them clients probe the machine's own.
 ALONE = "export HOME=$PWD CLOUDSDK_CONFIG=$PWD/gcloud\n"
-NO_FILES = "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE CLOUDSDK_CORE_ACCOUNT GOOGLE_APPLICATION_CREDENTIALS BOTO_PATH\n"
+NO_FILES = """
+unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE CLOUDSDK_CORE_ACCOUNT GOOGLE_APPLICATION_CREDENTIALS BOTO_PATH
+"""
 NO_METADATA = "export CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n"
 ONLY = {
     "run": "",
@@ -75,7 +77,9 @@ GCLOUD_VERSION = "gcloud version --format='value(\"Google Cloud SDK\")'"
 PYTHON = "$CACHE/python/bin/python3"
 PIP_VERSION = PYTHON + " -c 'import importlib.metadata as m; print(*map(m.version, \"%s\".split()), sep=\", \")'"
 NPM_VERSION = "cd $CACHE/%s && node -p 'require(\"./node_modules/%s/package.json\").version'"
+JAR_VERSION = "ls $CACHE/java/lib | sed -n 's/^%s-\\(.*\\).jar/\\1/p' | grep ."
 GO_VERSION = "$CACHE/go/who --version | sed -n 's|^%s v||p' | grep ."
+KUBECTL_VERSION = "kubectl version --client | sed -n 's/^Client Version: v\\([0-9.]*\\).*/\\1/p'"
 KUBECONFIG = r"""
 cat >kubeconfig <<EOF
 apiVersion: v1
@@ -123,9 +127,9 @@ gsutil cat gs://$BUCKET/whoami
 bq --headless --format=csv query --use_legacy_sql=false 'SELECT SESSION_USER()'
 bq --headless ls
 """, same("run", "A", "B", "C", "D")),
-    Client("kubectl, gke-gcloud-auth-plugin", "gke-gcloud-auth-plugin --version >/dev/null && kubectl version --client | sed -n 's/^Client Version: v\\([0-9.]*\\).*/\\1/p'",
-           KUBECONFIG + WHO, same("run", "A")),
-    Client("kubectl", "kubectl version --client | sed -n 's/^Client Version: v\\([0-9.]*\\).*/\\1/p'",
+    Client("kubectl, gke-gcloud-auth-plugin", "gke-gcloud-auth-plugin --version >/dev/null && " + KUBECTL_VERSION, KUBECONFIG + WHO,
+           same("run", "A")),
+    Client("kubectl", KUBECTL_VERSION,
            KUBECONFIG + "hallpass setup kubectl --yes c >/dev/null\n" + WHO, {"E": SET_UP}),
     Client("docker", "docker --version | sed 's/.*version \\([0-9.]*\\).*/\\1/'", r"""
 hallpass setup docker --yes us-docker.pkg.dev >/dev/null
@@ -153,11 +157,12 @@ terraform state show terraform_data.note
            same("run", "A", "C", "E")),
     Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "A", "C")),
     Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "A", "C", "E")),
-    Client("google-auth-library-oauth2-http (Java)", "ls $CACHE/java/lib | sed -n 's/^google-auth-library-oauth2-http-\\(.*\\).jar/\\1/p' | grep .", r"""
+    Client("google-auth-library-oauth2-http (Java)", JAR_VERSION % "google-auth-library-oauth2-http", r"""
 trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
 java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
 """, {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
-           note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` without TLS"),
+           note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` "
+                "without TLS"),
     Client("gcloud, ID token", GCLOUD_VERSION, r"""
 token=$(gcloud auth print-identity-token --audiences=https://service.hallpass.test $more)
 curl -sSf --cacert $SSL_CERT_FILE -H "Authorization: Bearer $token" https://service.hallpass.test/service/of-$NAME

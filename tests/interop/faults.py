@@ -2,29 +2,26 @@
 import shlex
 
 import clients
-from world import DEV, PROD
 
 TAMPER = 'python3 -B %s/tamper.py %s sh -ec %s'
-
+QUICK = "google-auth, google-cloud-storage (Python)"  # a fast client
+NO_METADATA = "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\n"
+BOTO = "export BOTO_CONFIG=$INTEROP/home/.boto CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false\n"
 # NAME, client, what is spoilt (tamper.py) or lines put before the snippet, and words of the complaint, or of the client's own.
 PLANTED = [
     ("the token of another account", "gcloud", "wrong-token", "another account's token"),
-    ("the token of another account", "google-auth, google-cloud-storage (Python)", "wrong-token", "another account's token"),
+    ("the token of another account", QUICK, "wrong-token", "another account's token"),
     ("a token that nobody gave out", "cloud.google.com/go/storage (Go)", "unknown-token", "a token of nobody's"),
     ("a newline behind a metadata leaf", "gcloud", "trailing-newline", "You do not currently have an active account"),
     ("expires_in as a text", "gcloud", "expires-in-as-text", "unsupported type for timedelta seconds component: str"),
-    ("expires_in as a text", "google-auth, google-cloud-storage (Python)", "expires-in-as-text", "unsupported type for timedelta seconds component: str"),
-    ("a client that asks its machine's metadata server", "google-auth, google-cloud-storage (Python)",
-     "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\n", "the machine's own metadata server"),
+    ("expires_in as a text", QUICK, "expires-in-as-text", "unsupported type for timedelta seconds component: str"),
+    ("a client that asks its machine's metadata server", QUICK, NO_METADATA, "the machine's own metadata server"),
     ("a client that uses the developer's login", "golang.org/x/oauth2/google (Go)", "export HOME=$INTEROP/home\n", "logs in with Google directly"),
     ("a gcloud that uses the developer's login", "gcloud", "unset CLOUDSDK_CONFIG\nexport HOME=$INTEROP/home\n",
      "heard a token of developer@example.com that no record tells of"),
-    ("a gsutil that uses the developer's boto file", "gsutil", "export BOTO_CONFIG=$INTEROP/home/.boto CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false\n",
-     "logs in with Google directly"),
-    ("a client that stays anonymous", "gsutil", "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\nexport CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n",
-     "no token"),
+    ("a gsutil that uses the developer's boto file", "gsutil", BOTO, "logs in with Google directly"),
+    ("a client that stays anonymous", "gsutil", NO_METADATA + clients.NO_METADATA, "no token"),
 ]
-QUICK = "google-auth, google-cloud-storage (Python)"
 # The same detour with nothing spoilt: it must not be the detour that is noticed.
 SOUND = ("nothing", "gcloud", "nothing-spoilt", None)
 
