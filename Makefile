@@ -154,7 +154,7 @@ asan:
 # count into the millions that they are not meant. Debian 12's valgrind lacks openat2(), so no listener comes up in it.
 VALGRIND_TESTS = $(TESTS_POLICY) $(patsubst %.c,$(BUILD)/%,$(shell grep -L listener_unix tests/broker/test_*.c))
 # Of them what reads bytes from outside: these run in `check`, half a minute.
-PARSERS = ask config document eval explain google http journal recover sockdiag uri yaml zones
+PARSERS = ask cli_settings config document eval explain google http journal recover sockdiag uri yaml zones
 VALGRIND_CHECK = $(filter $(foreach p,$(PARSERS),%/test_$(p)),$(VALGRIND_TESTS))
 valgrind: $(VALGRIND_TESTS)
 	@HALLPASS_BUILD=$(BUILD) HALLPASS_TEST_NAME=valgrind HALLPASS_SLOW=1 HALLPASS_TEST_WRAP='valgrind -q --error-exitcode=9 --leak-check=full --suppressions=tests/valgrind.supp' \

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "broker/audit/recover.h"
+#include "broker/authn/strangers.h"
 #include "broker/broker.h"
 #include "broker/clock.h"
 #include "broker/conn.h"
@@ -32,6 +33,7 @@ struct broker {
 	struct event *signals[N_SIGNALS];
 	struct event *deadline; /* of the drain */
 	struct errands *errands;
+	struct errands *names; /* of the name service, which may hang: a thread that nothing else waits for */
 	struct versions versions;
 	struct reloader *reloader;
 	struct fetcher *fetcher;
@@ -99,7 +101,8 @@ static int build_versions(struct broker *b, struct error *err) {
 	const char *dir = b->requests.snapshot->config->audit_dir;
 
 	b->requests.versions = &b->versions;
-	if (snapshot_keep(b->requests.snapshot, dir, err) < 0 || errands_new(b->base, &b->errands, err) < 0)
+	if (snapshot_keep(b->requests.snapshot, dir, err) < 0 || errands_new(b->base, &b->errands, err) < 0 ||
+	    errands_new(b->base, &b->names, err) < 0)
 		return -1;
 	return past_new(b->errands, dir, &b->requests.past, err);
 }
@@ -116,14 +119,19 @@ static int open_source(struct broker *b, const struct config *config, struct sou
 	return source_open(b->base, b->fetcher, &options, b->log, out, err);
 }
 
-static int build_upstream(struct broker *b, struct error *err) {
-	const struct config *config = b->requests.snapshot->config;
-	const struct fetch_options fetch = {
+static int build_fetcher(struct broker *b, const struct config *config, struct error *err) {
+	const struct fetch_options options = {
 		.ca_file = config->upstream_ca_file,
 		.proxy = config->upstream_proxy,
 		.allow_http = config->upstream_allow_http,
 		.max_connections_per_host = (unsigned)config->upstream_connections,
 	};
+
+	return fetcher_new(b->base, &options, b->log, &b->fetcher, err);
+}
+
+static int build_upstream(struct broker *b, struct error *err) {
+	const struct config *config = b->requests.snapshot->config;
 	const struct mint_options mint = {
 		.iam_endpoint = config->iam_endpoint,
 		.deadline_ms = (unsigned)config->upstream_timeout_ms,
@@ -132,7 +140,7 @@ static int build_upstream(struct broker *b, struct error *err) {
 	};
 	struct mint_ports ports = request_mint_ports(&b->requests);
 
-	if (fetcher_new(b->base, &fetch, b->log, &b->fetcher, err) < 0 || open_source(b, config, &b->source, err) < 0)
+	if (build_fetcher(b, config, err) < 0 || open_source(b, config, &b->source, err) < 0)
 		return -1;
 	return minter_new(b->base, b->fetcher, b->source, &mint, &ports, b->log, &b->requests.minter, err);
 }
@@ -266,11 +274,26 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
 	}
 	b->started_at = clock_now().s;
 	record_version(b, &(struct audit_record){ .type = RECORD_START });
+	strangers_start(b->names, b->requests.snapshot->config, b->log);
 	log_info(b->log, "started", "version=%s policy=%s sha256=%s credential=\"%s\"", HALLPASS_VERSION,
 		 b->requests.snapshot->config->policy_path, b->requests.snapshot->policy_sha256,
 		 source_describe(b->source));
 	*out = b;
 	return 0;
+}
+
+int broker_check_credential(const struct config *config, struct log *log, struct buf *about, struct error *err) {
+	struct broker b = { .log = log };
+	struct source *source = NULL;
+	int r = build_loop(&b, err) < 0 || build_fetcher(&b, config, err) < 0 ? -1 : open_source(&b, config, &source, err);
+
+	if (r == 0)
+		buf_adds(about, source_describe(source));
+	source_unref(source);
+	fetcher_free(b.fetcher);
+	if (b.base)
+		event_base_free(b.base);
+	return r;
 }
 
 /* --- undoing it, in reverse */
@@ -301,6 +324,7 @@ void broker_free(struct broker *b) {
 	buf_fini(&b->requests.record);
 	pool_fini(&b->requests.pool);
 	snapshot_unref(b->requests.snapshot);
+	errands_free(b->names);
 	errands_free(b->errands); /* older ones may be on their way */
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (b->signals[i])
@@ -388,6 +412,14 @@ struct sessions *broker_sessions(struct broker *b) {
 	return b->sessions;
 }
 
+struct fetcher *broker_fetcher(struct broker *b) {
+	return b->fetcher;
+}
+
+struct source *broker_source(struct broker *b) {
+	return b->source;
+}
+
 struct reloader *broker_reloader(struct broker *b) {
 	return b->reloader;
 }
@@ -449,6 +481,7 @@ static int take_up(void *arg, struct snapshot *snapshot, struct snapshot_notes *
 		b->source = source;
 	}
 	metadata_changed(b->front.metadata);
+	strangers_start(b->names, snapshot->config, b->log);
 	return 0;
 }
 

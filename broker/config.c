@@ -99,6 +99,8 @@ static const struct key {
 	  "Plain http to hosts other than loopback and the metadata server. For tests alone." },
 	{ "endpoints.iamCredentials", TYPE_URL, FIELD(iam_endpoint), NULL, 0, 0, false,
 	  "Base URL of the IAM Credentials API. Without it: https://iamcredentials.<the credential's universe>." },
+	{ "endpoints.iam", TYPE_URL, FIELD(iam_admin_endpoint), NULL, 0, 0, true,
+	  "Base URL of the IAM API, which `hallpass doctor` asks who may what. Without it: https://iam.<the credential's universe>." },
 	{ "endpoints.token", TYPE_URL, FIELD(token_endpoint), NULL, 0, 0, true,
 	  "OAuth 2.0 token endpoint. Without it: the credential file's token_uri." },
 	{ "endpoints.sts", TYPE_URL, FIELD(sts_endpoint), NULL, 0, 0, true,

@@ -69,7 +69,7 @@ struct config {
 	char *upstream_proxy; /* NULL: the environment's */
 	char *upstream_ca_file;
 	bool upstream_allow_http;
-	char *iam_endpoint, *token_endpoint, *sts_endpoint, *metadata_host;
+	char *iam_endpoint, *iam_admin_endpoint, *token_endpoint, *sts_endpoint, *metadata_host;
 
 	int64_t max_sessions, max_sessions_per_principal, session_idle_ms;
 

@@ -208,7 +208,7 @@ static void conn_free(struct conn *conn) {
 	close(conn->fd);
 	conn_out_free(conn);
 	if (conn->in_size)
-		free(conn->in);
+		wipe_free(conn->in);
 	quota_release(conn->quota);
 	s->counters.open--;
 	free(conn);
@@ -371,7 +371,7 @@ static char *conn_room(struct conn *conn, size_t *n) {
 		*n = IN_SCRATCH;
 		return conn->in;
 	}
-	if (conn->in_len == conn->in_size && size > conn->in_size && (in = realloc(conn->in, size))) {
+	if (conn->in_len == conn->in_size && size > conn->in_size && (in = wipe_realloc(conn->in, size))) {
 		conn->in = in;
 		conn->in_size = size;
 	}
@@ -392,10 +392,12 @@ static void conn_keep_in(struct conn *conn) {
 		in = malloc(size);
 	if (left && in) {
 		memmove(in, conn->in + conn->in_at, left);
+		if (in != conn->in) /* a body may be a handle, or a token that is asked about */
+			wipe(conn->in + conn->in_at, left);
 		conn->in_size = conn->in_size ? conn->in_size : size;
 		conn->in_len = left;
 	} else {
-		free(in);
+		wipe_free(in);
 		in = NULL;
 		conn->in_size = conn->in_len = 0;
 	}
@@ -741,6 +743,10 @@ void conn_server_counters(const struct conn_server *s, struct conn_counters *out
 	*out = s->counters;
 }
 
+int conn_server_new_id(struct conn_server *s) {
+	return ++s->last_id;
+}
+
 int conn_server_listen(struct conn_server *s, int fd, const struct conn_handler *handler, int *id, struct error *err) {
 	struct listening *l = calloc(1, sizeof(*l));
 
@@ -754,7 +760,7 @@ int conn_server_listen(struct conn_server *s, int fd, const struct conn_handler 
 	}
 	l->server = s;
 	l->handler = *handler;
-	l->id = *id = ++s->last_id;
+	l->id = *id = conn_server_new_id(s);
 	LIST_INSERT_HEAD(&s->listening, l, link);
 	return 0;
 }
@@ -795,6 +801,12 @@ void conn_server_drain(struct conn_server *s, void (*done)(void *arg), void *arg
 	s->drained_arg = arg;
 	if (s->counters.open == 0)
 		done(arg);
+}
+
+void conn_move(struct conn *conn, const struct conn_handler *handler, int id) {
+	assert(conn->pending && !conn->ended);
+	conn->handler = *handler;
+	conn->came_in = id;
 }
 
 const struct peer *conn_peer(const struct conn *conn) {

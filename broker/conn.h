@@ -78,6 +78,14 @@ void conn_server_shut(struct conn_server *server, int id);
 /* After stop_listening: closes idle connections at once, others after their reply; done when the last is closed. */
 void conn_server_drain(struct conn_server *server, void (*done)(void *arg), void *arg);
 
+/* An id as a listener has one, for connections that are moved there and not accepted; conn_server_shut() ends them. */
+int conn_server_new_id(struct conn_server *server);
+/*
+ * From the next request on a connection speaks to another handler, as if it had come in by the listener `id`. Its pending
+ * request is answered right after this; the handler's admit() is not asked: whoever moves it has seen to that.
+ */
+void conn_move(struct conn *conn, const struct conn_handler *handler, int id);
+
 void conn_reply(struct conn *conn, const struct http_reply *reply);
 const struct peer *conn_peer(const struct conn *conn);
 /* From now on the connection may idle as long as it likes; ended() runs when it ends, once. */

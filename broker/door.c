@@ -9,13 +9,15 @@
 #include "broker/door.h"
 #include "broker/limit.h"
 #include "broker/note.h"
+#include "broker/sha256.h"
 #include "broker/surface/foreign.h"
 #include "broker/surface/iam_credentials.h"
 #include "broker/surface/metadata.h"
+#include "broker/surface/sts.h"
 #include "broker/surface/surface.h"
 #include "hallpass/cleanup.h"
 
-static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials };
+static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials, &surface_sts };
 
 /* --- who may come in */
 
@@ -135,9 +137,17 @@ static int take_accounts(struct door *door, const struct door_spec *spec, struct
 	return 0;
 }
 
-static int door_listen(struct door *door, struct error *err) {
-	const struct conn_handler handler = { .request = on_request, .gone = on_gone, .admit = door_admit, .arg = door };
+static struct conn_handler handler_of(struct door *door) {
+	return (struct conn_handler){ .request = on_request, .gone = on_gone, .admit = door_admit, .arg = door };
+}
 
+static int door_listen(struct door *door, struct error *err) {
+	const struct conn_handler handler = handler_of(door);
+
+	if (door->relayed) {
+		door->id = conn_server_new_id(door->front->conns);
+		return 0;
+	}
 	return loopback_listen(&door->at, &door->fd, err) < 0
 		       ? -1
 		       : conn_server_listen(door->front->conns, door->fd, &handler, &door->id, err);
@@ -153,6 +163,7 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 	}
 	door->front = front;
 	door->at = spec->at;
+	door->relayed = spec->relayed;
 	door->fd = door->id = -1;
 	door->uid = spec->uid;
 	door->terms = spec->terms;
@@ -164,6 +175,16 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 		return -1;
 	}
 	*out = door;
+	return 0;
+}
+
+int door_enter(struct door *door, struct conn *conn, struct error *err) {
+	const struct conn_handler handler = handler_of(door);
+
+	if (door_admit(door, conn_peer(conn), err) < 0)
+		return -1;
+	door->used_ms = clock_boottime_ms();
+	conn_move(conn, &handler, door->id);
 	return 0;
 }
 
@@ -209,6 +230,36 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 		return body;
 	json_decref(body);
 	return NULL;
+}
+
+static const struct given *find_given(const struct door *door, const char *sha256) {
+	for (size_t i = 0; i < DOOR_GIVEN; i++)
+		if (door->given[i].account && !strcmp(door->given[i].sha256, sha256))
+			return &door->given[i];
+	return NULL;
+}
+
+void door_note_given(struct door *door, const struct token *token, const char *account) {
+	struct given *given = &door->given[door->n_given % DOOR_GIVEN];
+
+	if (!door_account(door, account) || find_given(door, token->sha256))
+		return;
+	given->account = door_account(door, account);
+	given->expires_at = token->expires_at;
+	memcpy(given->sha256, token->sha256, sizeof(given->sha256));
+	door->n_given++;
+}
+
+const char *door_whose(const struct door *door, struct str token, int64_t now, int64_t *expires_at) {
+	const struct given *given;
+	char sha256[65];
+
+	sha256_hex(token.p, token.n, sha256);
+	given = find_given(door, sha256);
+	if (!given || given->expires_at <= now)
+		return NULL;
+	*expires_at = given->expires_at;
+	return given->account;
 }
 
 bool door_takes_credential(const struct door *door, struct str text) {

@@ -3,7 +3,9 @@
 /*
  * A door: a TCP port on loopback, who may come in by it, and what it is for.
  *
- * The configuration's TCP listeners are doors, and each session has one (session.h); a surface sees no difference. A door lets in
+ * The configuration's TCP listeners are doors, and each session has one (session.h); a surface sees no difference. A relayed
+ * door's port is elsewhere, in a container: `hallpass relay` listens there and brings each connection over the Unix socket,
+ * by which its caller is known; here nobody listens. A door lets in
  * whom the kernel vouches for (authn/sockdiag.h) and, where it is somebody's, nobody else; it refuses what web pages and
  * proxies send, and names that are not ours (surface/foreign.h); what is left goes to the surface whose path it is. It
  * decides nothing: each request for a token is authenticated and decided by itself (request.h).
@@ -23,6 +25,7 @@
 struct metadata;
 
 #define DOOR_MAX_ACCOUNTS 16
+#define DOOR_GIVEN 32
 #define DOOR_HANDLE 64 /* 256 random bits, in hex */
 
 /* What all doors share. Built by the broker. */
@@ -33,9 +36,17 @@ struct front {
 	struct metadata *metadata;
 };
 
+/* A token that a door gave. */
+struct given {
+	char sha256[65];
+	const char *account; /* one of the door's; NULL: there is none yet */
+	int64_t expires_at;  /* Unix seconds */
+};
+
 struct door {
 	struct front *front;
 	struct loopback at;
+	bool relayed;			     /* the port is a relay's: connections are moved in by door_enter() */
 	int fd, id;			     /* the listening socket, and what conn.h calls it */
 	int64_t uid;			     /* whose it is; -1: everybody's whom `peers:` makes somebody */
 	char session[ASK_SESSION_MAX];	     /* "": the configuration's */
@@ -46,10 +57,13 @@ struct door {
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
 	int64_t used_ms;		     /* boottime: when somebody came last */
 	uint64_t tokens;		     /* that it gave, signatures included */
+	struct given given[DOOR_GIVEN];	     /* the last of them, in a ring */
+	size_t n_given;
 };
 
 struct door_spec {
 	struct loopback at; /* port 0: any */
+	bool relayed;
 	int64_t uid;
 	const char *session; /* NULL: none, and no handle */
 	const char *const *accounts;
@@ -57,11 +71,17 @@ struct door_spec {
 	json_t *terms; /* taken; NULL: none */
 };
 
-/* Listens. ERR_UNAVAILABLE: the port cannot be had. */
+/* Listens, unless it is relayed. ERR_UNAVAILABLE: the port cannot be had. */
 int door_new(struct front *front, const struct door_spec *spec, struct door **out, struct error *err);
 /* The port can be had by another from now on; who is inside goes on. */
 void door_stop(struct door *door);
 void door_free(struct door *door); /* and ends who is inside; takes NULL */
+
+/*
+ * Moves a connection of the Unix socket in, whose pending request is answered right after this: from the next one on it speaks what
+ * the port does. ERR_DENIED, and recorded: it is somebody else's.
+ */
+int door_enter(struct door *door, struct conn *conn, struct error *err);
 
 /* "default", or one of its accounts: the account; NULL: it has no such. */
 const char *door_account(const struct door *door, const char *name);
@@ -76,3 +96,8 @@ json_t *door_ask(const struct door *door, enum policy_permission permission, con
 bool door_takes_credential(const struct door *door, struct str text);
 /* The same with words, and with a record of who brought another: ERR_UNAUTHENTICATED. text.n = 0: none came. */
 int door_check_credential(const struct door *door, const struct peer *peer, struct str text, struct error *err);
+
+/* An access token that it gave for one of its accounts: kept as a hash, the last few of them, for who asks later whose it is. */
+void door_note_given(struct door *door, const struct token *token, const char *account);
+/* NULL: none of its own, or no longer good. */
+const char *door_whose(const struct door *door, struct str token, int64_t now, int64_t *expires_at);

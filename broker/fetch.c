@@ -88,6 +88,27 @@ static bool code_is_transient(CURLcode code) {
 	return false;
 }
 
+static enum fetch_trouble trouble_of(const struct fetch *fetch, CURLcode code) {
+	static const struct {
+		CURLcode code;
+		enum fetch_trouble trouble;
+	} table[] = {
+		{ CURLE_COULDNT_RESOLVE_PROXY, FETCH_NO_PROXY },     { CURLE_PROXY, FETCH_NO_PROXY },
+		{ CURLE_COULDNT_RESOLVE_HOST, FETCH_NO_NAME },	     { CURLE_COULDNT_CONNECT, FETCH_NO_CONNECTION },
+		{ CURLE_PEER_FAILED_VERIFICATION, FETCH_NO_TRUST },  { CURLE_SSL_CACERT_BADFILE, FETCH_NO_TRUST },
+		{ CURLE_OPERATION_TIMEDOUT, FETCH_NO_TIME },
+	};
+	long proxy_said = 0;
+
+	fetch->fetcher->curl.easy_getinfo(fetch->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_said);
+	if (proxy_said >= 300)
+		return FETCH_NO_PROXY;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].code == code)
+			return table[i].trouble;
+	return FETCH_OTHER_TROUBLE;
+}
+
 static void fetch_error(const struct fetch *fetch, CURLcode code, struct error *err) {
 	const char *what = fetch->curl_error[0] ? fetch->curl_error : fetch->fetcher->curl.easy_strerror(code);
 
@@ -140,6 +161,7 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	result.header = fetch_header(fetch, fetch->want_header);
 	if (code != CURLE_OK) {
 		fetch_error(fetch, code, &result.error);
+		result.trouble = trouble_of(fetch, code);
 		result.transient = code_is_transient(code);
 	}
 	fetch->done(&result, fetch->arg);
@@ -344,6 +366,44 @@ static int url_judge(const struct fetcher *fetcher, const char *text, const char
 	if (fetcher->allow_http || host_speaks_plain_http(host))
 		return 0;
 	return error_set(err, ERR_INVALID, "'%.*s' is plain http, and neither loopback nor the metadata server", shown, text);
+}
+
+/* Without "http://" and without what stands before an @. */
+static const char *bare_proxy(const char *url) {
+	const char *scheme = strstr(url, "://"), *at = strrchr(url, '@');
+
+	return at ? at + 1 : scheme ? scheme + 3 : url;
+}
+
+/* The environment's, as libcurl looks for it; NULL: none. */
+static const char *environment_proxy(const char **name) {
+	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		*name = names[i];
+		if (getenv(names[i]) && *getenv(names[i]))
+			return getenv(names[i]);
+	}
+	return NULL;
+}
+
+void fetcher_way(const struct fetcher *fetcher, const char *url, struct buf *out) {
+	const char *name = "upstream.proxy", *proxy = fetcher->proxy, *except = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
+
+	if (!strncasecmp(url, "http:", 5)) {
+		buf_adds(out, "by plain HTTP, through no proxy");
+		return;
+	}
+	if (!proxy) /* libcurl asks the environment; "" is none at all */
+		proxy = environment_proxy(&name);
+	else
+		except = NULL;
+	if (proxy && *proxy)
+		buf_addf(out, "through the proxy %s (%s%s%s)", bare_proxy(proxy), name, except && *except ? ", except for NO_PROXY=" : "",
+			 except ? except : "");
+	else
+		buf_adds(out, "through no proxy");
+	buf_addf(out, ", certificates checked against %s", fetcher->ca_file);
 }
 
 int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err) {

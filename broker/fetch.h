@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "broker/secret.h"
+#include "hallpass/buf.h"
 #include "hallpass/error.h"
 
 struct event_base;
@@ -42,6 +43,17 @@ struct fetch_spec {
 	const char *want_header; /* name of an answer's field to hand back; static text; NULL: none */
 };
 
+/* What stood in the way of an answer, as far as that tells what to do. */
+enum fetch_trouble {
+	FETCH_NO_TROUBLE,
+	FETCH_NO_NAME,	      /* the host's name is not known */
+	FETCH_NO_CONNECTION,  /* nobody listens, or no way there */
+	FETCH_NO_TRUST,	      /* its certificate, or ours to check it by */
+	FETCH_NO_PROXY,	      /* the proxy said no, or is not there */
+	FETCH_NO_TIME,	      /* nothing in time */
+	FETCH_OTHER_TROUBLE,
+};
+
 struct fetch_result {
 	int status;	  /* HTTP status, 0 if none arrived */
 	const char *body; /* NUL-terminated, borrowed until done() returns, wiped after */
@@ -49,6 +61,7 @@ struct fetch_result {
 	const char *header;    /* value of want_header, NULL: not there; borrowed until done() returns */
 	int64_t retry_after_s; /* from Retry-After; -1: none */
 	bool sent;	       /* the request may have reached the server (so a retry may be a second mint) */
+	enum fetch_trouble trouble; /* with an error: which kind */
 	bool transient;	       /* with an error: connection trouble, so the same again may work */
 	struct error error;    /* ERR_NONE when an answer arrived, whatever its status; else ERR_UPSTREAM, ERR_TIMEOUT */
 };
@@ -59,6 +72,9 @@ typedef void fetch_done_fn(const struct fetch_result *result, void *arg);
 int fetcher_new(struct event_base *base, const struct fetch_options *options, struct log *log, struct fetcher **out,
 		struct error *err);
 void fetcher_free(struct fetcher *fetcher);
+
+/* By which proxy a URL is called, and by which file its certificate is checked: for people. No password of a proxy's. */
+void fetcher_way(const struct fetcher *fetcher, const char *url, struct buf *out);
 
 /* Whether fetch_start() would take this URL, as far as one sees without libcurl, which reads it then. ERR_INVALID: why not. */
 int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err);

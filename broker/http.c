@@ -426,6 +426,13 @@ struct str http_field(const struct http_request *request, const char *name) {
 	return (struct str){ NULL, 0 };
 }
 
+bool http_type_is(const struct http_request *request, const char *type) {
+	struct str value = http_field(request, "content-type");
+	size_t n = strlen(type);
+
+	return value.n >= n && !strncasecmp(value.p, type, n) && (value.n == n || strchr("; \t", value.p[n]));
+}
+
 const char *http_reason(int status) {
 	static const struct {
 		int status;

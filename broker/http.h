@@ -41,6 +41,9 @@ struct http_request {
 /* The field's value, or {NULL, 0}. name is lower case. With several of one name: the first. */
 struct str http_field(const struct http_request *request, const char *name);
 
+/* Whether its Content-Type is this one, whatever its case and its parameters. type is lower case. */
+bool http_type_is(const struct http_request *request, const char *type);
+
 enum http_verdict { HTTP_MORE, HTTP_DONE, HTTP_REFUSED };
 
 /*

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include "broker/authn/strangers.h"
 #include "broker/broker.h"
 #include "broker/clock.h"
 #include "broker/config.h"
@@ -97,6 +98,31 @@ static const char *plural(size_t n) {
 	return n == 1 ? "" : "s";
 }
 
+/*
+ * Its form; nobody is called. Where nothing names one there may be none yet, or this is another user than the broker's: a warning.
+ * An exit code.
+ */
+static int check_credential(const struct config *config, struct snapshot_notes *notes) {
+	struct buf about = BUF_INIT(8192);
+	struct error err = { 0 };
+	struct log log;
+	int r;
+
+	log_init(&log, STDOUT_FILENO, LOG_LEVEL_WARNING);
+	r = broker_check_credential(config, &log, &about, &err);
+	if (r == 0) {
+		printf("hallpassd: credential: %s\n", about.data ? about.data : "");
+	} else if (err.code == ERR_NOT_FOUND && !config->credential_file && !getenv("GOOGLE_APPLICATION_CREDENTIALS")) {
+		printf("hallpassd: warning: %s; here and as this user hallpassd would not start\n", err.message);
+		notes->n_warnings++;
+		r = 0;
+	} else {
+		printf("hallpassd: not valid: %s\n", err.message);
+	}
+	buf_fini(&about);
+	return r < 0 ? EX_CONFIG : EX_OK;
+}
+
 static int check(const char *config_path) {
 	struct snapshot_notes notes = { 0 };
 	struct snapshot *snapshot = NULL;
@@ -109,7 +135,13 @@ static int check(const char *config_path) {
 		snapshot_notes_fini(&notes);
 		return EX_CONFIG;
 	}
+	notes.n_warnings += strangers_note(snapshot->config, &notes.text);
 	printf("%s", notes.text.data ? notes.text.data : "");
+	if (check_credential(snapshot->config, &notes) != EX_OK) {
+		snapshot_notes_fini(&notes);
+		snapshot_unref(snapshot);
+		return EX_CONFIG;
+	}
 	policy_stats(snapshot->policy, &stats);
 	printf("hallpassd: valid: %s and %s (%zu binding%s, %zu deny rule%s, %zu test%s passed, %zu warning%s)\n",
 	       config_path ? config_path : "built-in configuration", snapshot->config->policy_path, stats.bindings,

@@ -41,6 +41,7 @@ static void session_record(const struct session *session, struct audit_record *r
 	record->also = door->accounts + 1;
 	record->n_also = door->n_accounts - 1;
 	record->port = door->at.port;
+	record->relayed = door->relayed;
 }
 
 static void record_opened(const struct session *session, const struct ask *ask) {
@@ -162,6 +163,7 @@ static int open_door(struct session *session, const struct session_wish *wish, s
 	const char *accounts[DOOR_MAX_ACCOUNTS] = { wish->ask->target };
 	struct door_spec spec = {
 		.at = { .family = AF_INET, .port = wish->port },
+		.relayed = wish->relayed,
 		.uid = wish->caller->peer->uid,
 		.session = session->id,
 		.accounts = accounts,
@@ -172,6 +174,8 @@ static int open_door(struct session *session, const struct session_wish *wish, s
 	memcpy(accounts + 1, wish->also, wish->n_also * sizeof(*accounts));
 	if (wish->port && door_new(session->sessions->front, &spec, &session->door, err) == 0)
 		return 0;
+	if (wish->relayed)
+		return -1;
 	if (wish->port) { /* the first try has taken a reference with it */
 		spec.terms = json_incref(wish->terms);
 		spec.at.port = 0;
@@ -182,9 +186,10 @@ static int open_door(struct session *session, const struct session_wish *wish, s
 static int session_begin(struct session *session, const struct session_wish *wish, struct error *err) {
 	struct sessions *sessions = session->sessions;
 
-	if (!sessions->checked && sockdiag_check(err) < 0)
+	/* A relayed one has no port here. */
+	if (!wish->relayed && !sessions->checked && sockdiag_check(err) < 0)
 		return -1;
-	sessions->checked = true;
+	sessions->checked |= !wish->relayed;
 	session->timer = evtimer_new(sessions->front->base, on_timer, session);
 	if (!session->timer)
 		return error_set(err, ERR_INTERNAL, "out of memory");
@@ -211,8 +216,8 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 	session->control = control;
 	conn_hold(control, on_control_ended, session);
 	record_opened(session, wish->ask);
-	log_info(sessions->front->requests->log, "session-opened", "session=%s port=%u uid=%lld target=%s", session->id,
-		 session->door->at.port, (long long)session->peer.uid, wish->ask->target);
+	log_info(sessions->front->requests->log, "session-opened", "session=%s %s=%u uid=%lld target=%s", session->id,
+		 wish->relayed ? "relayed" : "port", session->door->at.port, (long long)session->peer.uid, wish->ask->target);
 	watch_idleness(session);
 	*out = session;
 	return 0;
@@ -225,6 +230,12 @@ struct session *session_find(struct sessions *sessions, const char *id) {
 		if (!strcmp(session->id, id))
 			return session;
 	return NULL;
+}
+
+int session_enter(struct session *session, struct conn *conn, struct error *err) {
+	if (conn_is_held(conn))
+		return error_set(err, ERR_INVALID, "this connection holds a session: bring another one in");
+	return door_enter(session->door, conn, err);
 }
 
 const struct door *session_door(const struct session *session) {

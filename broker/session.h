@@ -20,7 +20,8 @@ struct session_wish {
 	const struct ask *ask; /* target, scopes, lifetime, delegates, justification */
 	const char *const *also; /* further accounts */
 	size_t n_also;
-	uint16_t port; /* had before, and wanted again; 0: any */
+	uint16_t port; /* had before, and wanted again; 0: any; of a relay: its own */
+	bool relayed;
 	json_t *terms; /* taken: the ask's members, as door.h wants them */
 };
 
@@ -38,6 +39,8 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 		 struct error *err);
 /* By its id. NULL: there is none. */
 struct session *session_find(struct sessions *sessions, const char *id);
+/* A connection of the caller's speaks, from its next request on, what the session's port does. See door_enter(). */
+int session_enter(struct session *session, struct conn *conn, struct error *err);
 const struct door *session_door(const struct session *session);
 const char *session_principal(const struct session *session);
 /* reason is the record's, why what a client at the control connection is told. */

@@ -15,7 +15,7 @@ static const struct {
 	  "Read this configuration. Without it /etc/hallpass/hallpassd.yaml for root, ~/.config/hallpass/hallpassd.yaml "
 	  "else; where that is missing, the defaults of one user's helper." },
 	{ "check", no_argument, NULL,
-	  "Validate the configuration and its policy, print everything that is wrong at line and column, exit with 0 or 78." },
+	  "Validate configuration and policy, open the credential without calling anybody, print what is wrong, and exit with 0 or 78." },
 	{ "help-config", optional_argument, "FORM",
 	  "Print every configuration key, its default and what it is for, as text, markdown or man." },
 	{ "man", no_argument, NULL, "Print the source of this manual page." },

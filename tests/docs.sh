@@ -18,6 +18,10 @@ done < <(grep -E '^\| `hallpass [a-z]' README.md)
 while IFS= read -r name; do
 	grep -qE "^\| \`hallpass $name[ \`]" README.md || missing "README.md does not tell of the command $name"
 done < <("$build/hallpass" help | sed -nE 's/^  ([a-z-]+( [a-z]+)?) .*/\1/p')
+# And what programs are given.
+for name in $(sed -n '/} variables\[\]/,/^};/p' broker/cli/environment.c | sed -nE 's/^\s*(\{ |[A-Z]+\()"([A-Z_]+)".*/\2/p'); do
+	grep -qE "^\|.*\`$name\`" README.md || missing "README.md does not tell of the variable $name"
+done
 # The policy's reference has every key of the tables, and every attribute of a condition.
 for key in $(sed -n '/struct field [a-z_]*\[\]/,/^};/p' policy/*.c | grep -oE '\{ *"[A-Za-z]+"' | tr -d '{ "') \
 	$(grep -oE '\] = \{ "[a-z_.]+"' policy/condition.c | sed 's/.*"\(.*\)"/\1/'); do

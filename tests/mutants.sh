@@ -33,6 +33,7 @@ P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ |
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
+P1-a-doctor-mints | broker/doctor.c | s/call_iam(probe, "testIamPermissions", bearer, body.data)/call_iam(probe, "generateAccessToken", bearer, "{\\"scope\\":[\\"https:\/\/www.googleapis.com\/auth\/cloud-platform\\"]}")/ | scenario/test_doctor | test_P1_a_doctor_makes_no_token
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
 P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->abandoned)/ | scenario/test_promises | test_P1_a_client_that_leaves_is_still_recorded
 P1-released-before-its-sync | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
@@ -129,11 +130,27 @@ P4-answers-of-anybody | broker/authn/sockdiag.c | s/sender == 0 ? one_answer(dat
 P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TCP_ESTABLISHED)/)/ | broker/test_sockdiag | test_P4_sockdiag_is_not_fooled*
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
+P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0// | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->subject_token), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
+P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
+P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-credentials-handed-on | broker/cli/environment.c | s/OTHER("GOOGLE_CREDENTIALS")/OTHER("NOBODY")/ | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
+P4-own-configuration-of-gcloud | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login
+P4-own-configuration-of-bq | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_bq_does_not_take_the_own_login
+P4-own-boto | broker/cli/environment.c | s/"BOTO_PATH"/"NOBODY"/ | scenario/test_logins | test_P4_gsutil_does_not_take_the_own_login
+P4-own-login-of-python | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/; s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_python_does_not_take_the_own_login
+P4-own-login-of-node | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/; s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_node_does_not_take_the_own_login
+P4-own-login-of-node-9 | broker/cli/environment.c | s/"GOOGLE_APPLICATION_CREDENTIALS"/"NOBODY"/ | scenario/test_logins | test_P4_node_9_does_not_take_the_own_login
 P4-everybody-at-every-door | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sessions | test_P4_a_session_is_its_own_uids_alone
 P4-any-handle | broker/door.c | s/CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0/true/ | scenario/test_iam_credentials | test_P4_iam_takes*
 P4-bearer-not-looked-at | broker/surface/iam_credentials.c | s/door_check_credential(x->door, conn_peer(x->conn), bearer, \&err) < 0/false/ | scenario/test_iam_credentials | test_P4_iam_takes*
 P4-the-handle-is-enough | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_iam_credentials | test_P4_iam_gives_another*
 P4-pages-have-handles | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_iam_credentials | test_P4_iam_gives_nothing*
+P4-everybody-at-a-relay | broker/cli/relay.c | s/if (relay->uids\[i\] == peer->uid)/if (true)/ | scenario/test_relay | test_P4_a_relay_takes_its_own*
+P4-pages-by-a-relay | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_relay | test_P4_a_relay_takes_no_web_page
+P4-everybody-enters-a-session | broker/surface/native_sessions.c | s/!strcmp(session_principal(session), call->caller.principal)/true/ | scenario/test_relay | test_P4_nobody_enters*
+P4-every-uid-enters-a-session | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_relay | test_P4_nobody_enters*
 P4-pages-are-programs | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-host-is-ours | broker/surface/foreign.c | s/^\treturn false;/\treturn true;/ | scenario/test_metadata | test_P4_metadata_gives_nothing*
 P4-every-port-is-ours | broker/surface/foreign.c | s/return at == (ours.i..loopback ? port : 80);/return true;/ | broker/test_foreign | test_P4_foreign*
@@ -160,6 +177,9 @@ P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||
 P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/malloc, wipe_free, wipe_realloc, strdup/malloc, free, realloc, strdup/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
+P5-tokens-of-gcloud-left | broker/cli/private.c | s/stays ? forget(base_fd, name, fd)/stays ? (void)0/ | scenario/test_logins | test_P5_run_leaves_no_tokens_of_gclouds_behind
+P5-questions-not-wiped | broker/surface/sts.c | s/^\t\twipe((char .)body.p, body.n);/\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
+P5-first-pieces-not-wiped | broker/conn.c | s/^\t\t\twipe(conn->in + conn->in_at, left);/\t\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
@@ -174,6 +194,7 @@ P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-reloads-on-the-loop | broker/errand.c | s/e->started = pthread_create(.*/e->started = false;/ | scenario/test_reload_beside | test_P7_a_reload_keeps_nobody_waiting
 P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*
+P7-names-asked-on-the-loop | broker/authn/strangers.c | s/errands_start(errands, &s->errand);/(void)errands; look_up(s); tell(s);/ | broker/test_strangers | test_P7_strangers*
 EOF
 }
 

@@ -22,6 +22,7 @@ static const char *const record_names[] = {
 	[RECORD_RELOAD] = "reload",	[RECORD_START] = "start",	  [RECORD_STOP] = "stop",
 	[RECORD_RECOVERED] = "recovered", [RECORD_LATE] = "late",
 	[RECORD_OPENED] = "opened",	[RECORD_CLOSED] = "closed",
+	[RECORD_DOCTOR] = "doctor",
 };
 
 struct writing {
@@ -156,6 +157,8 @@ static void write_asked(struct writing *w, const struct audit_record *r) {
 	add_string(w, KEY("target"), r->target);
 	add_list(w, KEY("also"), r->also, r->n_also, SHORT_LIST_MAX);
 	add_number_unless_0(w, KEY("port"), r->port);
+	if (r->relayed)
+		buf_adds(w->out, ",\"relayed\":true");
 	add_list(w, KEY("askedScopes"), r->asked_scopes, r->n_asked_scopes, LIST_MAX);
 	add_list(w, KEY("scopes"), r->scopes, r->n_scopes, LIST_MAX);
 	add_number_unless_0(w, KEY("askedLifetime"), r->asked_lifetime_s);

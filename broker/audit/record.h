@@ -15,7 +15,7 @@
  *   auth           how that is known: "SO_PEERCRED", ...
  *   uid gid pid exe   the peer by the kernel's word
  *   session        id of the session through whose port it was asked, or that was opened or closed
- *   surface        "native", "metadata", "iamCredentials"
+ *   surface        "native", "metadata", "iamCredentials", "sts"
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
  *   askedScopes scopes   asked and granted
@@ -37,6 +37,7 @@
  *   error          in words
  *   file bytes     which file of the journal a "recovered" is about, how many bytes at its end did not count (after a crash)
  *   also port      of a session: its further accounts, its TCP port
+ *   relayed        true: that port is a relay's, in a container say
  *   tokens         how many tokens and signatures a session gave
  *   refused        how many records were refused while nothing could be written
  *   indices        of a "late": records that became durable after their requests had been refused
@@ -63,6 +64,7 @@ enum record_type {
 	RECORD_LATE,
 	RECORD_OPENED, /* a session began */
 	RECORD_CLOSED, /* it ended: reason says why, tokens how many it gave */
+	RECORD_DOCTOR, /* Google was asked whether the accounts in also could be had; no token was */
 	N_RECORD_TYPES
 };
 
@@ -80,6 +82,7 @@ struct audit_record {
 	const char *const *also;
 	size_t n_also;
 	int port;
+	bool relayed;
 	bool counts_tokens; /* prints "tokens", 0 as well */
 	uint64_t tokens;
 	const char *const *asked_scopes;

@@ -157,6 +157,32 @@ static int account_fill(struct account *account, struct room *room) {
 	return account_add_groups(account, room);
 }
 
+int accounts_has_user(const char *name) {
+	struct room room = { malloc(NSS_BYTES), NSS_BYTES };
+	struct passwd pw, *found = NULL;
+	int r;
+
+	assert(room.p);
+	do
+		r = getpwnam_r(name, &pw, room.p, room.size, &found);
+	while (again(r, &room));
+	free(room.p);
+	return found ? 1 : answer_of(r);
+}
+
+int accounts_has_group(const char *name) {
+	struct room room = { malloc(NSS_BYTES), NSS_BYTES };
+	struct group group, *found = NULL;
+	int r;
+
+	assert(room.p);
+	do
+		r = getgrnam_r(name, &group, room.p, room.size, &found);
+	while (again(r, &room));
+	free(room.p);
+	return found ? 1 : answer_of(r);
+}
+
 static void lookups_free(struct lookups *lookups) {
 	struct lookup *lookup;
 

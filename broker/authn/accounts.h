@@ -24,6 +24,13 @@ struct account {
 	char **groups; /* names, all of them */
 };
 
+/*
+ * Whether the name service knows a user, or a group, of this name: 1, 0; -1: it does not say. Asks here and now, and waits as
+ * long as that takes: not for the event loop.
+ */
+int accounts_has_user(const char *name);
+int accounts_has_group(const char *name);
+
 struct accounts;
 struct accounts_wait;
 

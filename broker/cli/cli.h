@@ -54,6 +54,8 @@ enum opt {
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
 	OPT_SET,
+	OPT_LISTEN,
+	OPT_UID,
 	N_OPTS
 };
 
@@ -137,8 +139,12 @@ int client_call(struct cli *cli, const char *path, json_t *body, json_t **reply)
 int client_try(struct cli *cli, const char *path, const json_t *body, json_t **reply, struct error *err);
 /* Its parts, for who holds a connection: a connected socket, one request (keep: the connection stays), an answer that is no 200. */
 int client_dial(const struct cli *cli, struct error *err);
+/* Where client_dial() looks. -1: the path that was named is too long. */
+int client_place(const struct cli *cli, char *path, size_t size);
 int client_send(int fd, const char *path, const json_t *body, bool keep, struct error *err);
 int client_error(int status, const json_t *reply, struct error *err);
+/* Of an answer on a connection that stays: its status once it is whole; 0: not yet; -1: it is none. in ends in a NUL. */
+int client_whole_answer(const struct buf *in, const char **body);
 /* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
 int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 
@@ -176,6 +182,9 @@ void table_print(struct table *table); /* and forgets */
 /* token.c: the body of a token request from the options. A new reference, NULL: told already. */
 json_t *cli_token_body(struct cli *cli);
 
+/* environment.c: each variable that `run` and `env` set, or take away. */
+void environment_describe(void (*one)(const char *name, const char *sentence));
+
 /* span.c: "15m", "900s", "1h30m" -> seconds; -1: no duration. */
 int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
@@ -190,6 +199,8 @@ int cmd_token(struct cli *cli);
 int cmd_id_token(struct cli *cli);
 int cmd_run(struct cli *cli);
 int cmd_env(struct cli *cli);
+int cmd_relay(struct cli *cli);
+int cmd_doctor(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_whoami(struct cli *cli);

@@ -112,6 +112,16 @@ int client_dial(const struct cli *cli, struct error *err) {
 	return fd;
 }
 
+int client_place(const struct cli *cli, char *path, size_t size) {
+	struct place place = { 0 };
+	struct error err;
+
+	if (place_find(cli, &place, &err) < 0)
+		return -1;
+	snprintf(path, size, "%s", place.un.sun_path);
+	return 0;
+}
+
 /* --- asking */
 
 static void write_all(int fd, const char *data, size_t n) {
@@ -199,6 +209,19 @@ static int parse_answer(const struct buf *in, const char **body, struct error *e
 		return error_set(err, ERR_UNAVAILABLE, "the broker closed the connection without an answer");
 	*body = end + 4;
 	return atoi(in->data + 9);
+}
+
+int client_whole_answer(const struct buf *in, const char **body) {
+	const char *end = in->len ? strstr(in->data, "\r\n\r\n") : NULL, *length = in->len ? strcasestr(in->data, "\r\nContent-Length:") : NULL;
+
+	if (in->len >= 9 && strncmp(in->data, "HTTP/1.1 ", 9))
+		return -1;
+	if (!end)
+		return 0;
+	if (!length || length > end)
+		return -1;
+	*body = end + 4;
+	return in->len - (size_t)(*body - in->data) < (size_t)atoll(length + 17) ? 0 : atoi(in->data + 9);
 }
 
 /* Google's error shape back into an error. */

@@ -32,7 +32,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
 	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT", COMPLETE_ACCOUNT },
 	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent and others",
-			 "intent issued denied failed abandoned unknown reload start stop recovered late opened closed" },
+			 "intent issued denied failed abandoned unknown reload start stop recovered late opened closed doctor" },
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "tell more, also where standard error is no terminal", NULL },
@@ -44,6 +44,8 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
+	[OPT_LISTEN] = { "listen", 0, "ADDRESS", "where to listen: 127.0.0.1:PORT or [::1]:PORT", NULL },
+	[OPT_UID] = { "uid", 0, "UIDS", "whose connections to take, comma-separated, or any; else one's own alone", "any" },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
@@ -60,19 +62,25 @@ const struct command commands[] = {
 	  "that allows as much can give one.", COMPLETE_ACCOUNT },
 	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT }, 7,
-	  "Opens a session with the broker, gets a token, and runs the command with both: GCE_METADATA_HOST, GCE_METADATA_IP and "
-	  "GCE_METADATA_ROOT name the session's port on loopback, a metadata server that answers this user alone, where Google's client "
-	  "libraries find the account (and those of --also), and an IAM Credentials API, whose bearer stands in the file that "
-	  "HALLPASS_HANDLE_FILE names; CLOUDSDK_AUTH_ACCESS_TOKEN_FILE names a file of mode 0600 on tmpfs "
-	  "with a token, replaced before each expiry. CLOUDSDK_CORE_PROJECT and GOOGLE_CLOUD_PROJECT name the account's project; "
-	  "NO_PROXY gains loopback; variables that name other credentials do not reach the command. Signals are passed on; the exit "
-	  "code is the command's. Session and file end with it. A line on standard error warns when the policy's window is about to "
-	  "close, and when the broker comes back after it was gone.",
+	  "Opens a session with the broker and runs the command in it: gcloud, gsutil, bq and Google's client libraries find the account (and those "
+	  "of --also) at a port on loopback that answers this user alone, and HALLPASS_TOKEN_FILE names a file with a token that is replaced "
+	  "before each expiry. They get the user's settings without his logins; variables that name other credentials do not reach the "
+	  "command. The manual page lists all that are set. Signals are passed on; the exit code is the command's. Session and files end with "
+	  "it. A line on standard error warns when the policy's window is about to close, and when the broker comes back after it was gone. "
+	  "In a container, where the broker's ports are another network's, the port is `hallpass run`'s own, and what comes there goes over "
+	  "the broker's socket (see relay).",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
 	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_SHELL, OPT_END }, 9,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
-	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\".", NULL },
+	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\", which puts the shell's variables back as they were.", NULL },
+	{ "relay", "--listen 127.0.0.1:PORT --as ACCOUNT", "be the metadata server of a container", 0, 0, false, cmd_relay,
+	  { TOKEN_OPTS, OPT_ALSO, OPT_LISTEN, OPT_UID }, 8,
+	  "For where the broker's socket can be had and its ports on loopback cannot: in a container, into which the socket's directory is "
+	  "mounted, or in WSL for programs of Windows. Opens a session with the broker, listens at the address, and brings each connection over the "
+	  "socket; there it is this user's, by the kernel's word. Whoever has that uid in this network may connect, nobody else, "
+	  "unless --uid names others: they get what this user gets. --uid any asks the kernel nothing, for where it cannot say. Programs find it by GCE_METADATA_HOST, "
+	  "GCE_METADATA_IP and GCE_METADATA_ROOT. The session ends with the relay; when the broker is started anew, so is the session.", NULL },
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
@@ -105,6 +113,12 @@ const struct command commands[] = {
 	  "Prints your principal and what the kernel said of you.", NULL },
 	{ "status", "", "show how the broker is", 0, 0, false, cmd_status, { 0 }, 0,
 	  "Prints the policy in force, the credential, the state of the record, and counters.", NULL },
+	{ "doctor", "[ACCOUNT …]", "look after the whole chain, and say what to do", 0, API_DOCTOR_ACCOUNTS, false, cmd_doctor, { 0 }, 0,
+	  "One line for each check, ok, warn or FAIL (note: it could not be seen, or is merely worth knowing), and below it what to do. Here: whether the broker answers and who it takes you for, "
+	  "clocks, variables and files by which programs would get past it. In the broker: whether the record can be kept, whether Google is reached and by which proxy "
+	  "and certificates, whether the credential is good, and of each account (those that are named, else those that the policy gives you, the first 16) whether Google "
+	  "lets the broker use it and who else may; no token is made for that. Exits with 0 when nothing FAILs, 69 without a broker, else 70.",
+	  COMPLETE_ACCOUNT },
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
 	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },

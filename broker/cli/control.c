@@ -8,27 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "broker/cli/keep.h"
+#include "broker/loopback.h"
 
 #define ANSWER_MAX 65536
 #define ANSWER_MS 30000
 #define RETRY_MS 100
 #define RETRY_MAX_MS 5000
 
-/* --- one answer */
-
-/* Its status once it is whole; 0: not yet; -1: it is none. */
-static int whole_answer(const struct buf *in, const char **body) {
-	const char *end = in->len ? strstr(in->data, "\r\n\r\n") : NULL, *length = in->len ? strcasestr(in->data, "\r\nContent-Length:") : NULL;
-
-	if (in->len >= 9 && strncmp(in->data, "HTTP/1.1 ", 9))
-		return -1;
-	if (!end)
-		return 0;
-	if (!length || length > end)
-		return -1;
-	*body = end + 4;
-	return in->len - (size_t)(*body - in->data) < (size_t)atoll(length + 17) ? 0 : atoi(in->data + 9);
-}
+/* --- the connection itself */
 
 static void hang_up(struct control *c, enum control_state state) {
 	if (c->fd >= 0)
@@ -54,6 +41,8 @@ static void back_off(struct control *c) {
 static int send_request(struct control *c, struct error *err) {
 	if (c->port)
 		json_object_set_new(c->body, API_PORT, json_integer(c->port));
+	if (c->relayed)
+		json_object_set_new(c->body, API_RELAYED, json_true());
 	c->fd = client_dial(c->cli, err);
 	if (c->fd < 0)
 		return -1;
@@ -76,18 +65,24 @@ static void tell_port(struct control *c, int port) {
 }
 
 static int opened(struct control *c, const json_t *reply, struct error *err) {
-	const char *handle = json_string_value(json_object_get(reply, API_HANDLE));
+	const char *handle = json_string_value(json_object_get(reply, API_HANDLE)), *ca = json_string_value(json_object_get(reply, API_CA_FILE));
+	const char *id = json_string_value(json_object_get(reply, API_SESSION));
+	uint64_t network = (uint64_t)json_integer_value(json_object_get(reply, API_NETWORK));
 	int port = (int)json_integer_value(json_object_get(reply, API_PORT));
 
-	if (!handle || port < 1)
+	if (!handle || !id || port < 1)
 		return error_set(err, ERR_INTERNAL, "the broker's answer has no session");
-	if (private_write(c->private, "handle", handle, err) < 0)
+	if (c->private && private_write(c->private, "handle", handle, err) < 0)
 		return -1;
+	snprintf(c->ca_file, sizeof(c->ca_file), "%s", ca ? ca : "");
 	if (c->told)
 		tell_port(c, port);
 	/* Where it is not the same, the one that programs were told of is wanted again the next time. */
 	if (!c->port)
 		c->port = port;
+	c->elsewhere = network && loopback_network() && network != loopback_network();
+	snprintf(c->session, sizeof(c->session), "%s", id);
+	c->times++;
 	c->told = false;
 	c->retry_ms = 0;
 	c->state = CONTROL_OPEN;
@@ -138,7 +133,7 @@ int control_begin(struct control *c, const json_t *token_body, struct error *err
 			return error_set(err, ERR_TIMEOUT, "the broker did not open a session within %d s", ANSWER_MS / 1000);
 		if (!read_more(c))
 			return error_set(err, ERR_UNAVAILABLE, "the broker closed the connection without an answer");
-		status = whole_answer(&c->in, &body);
+		status = client_whole_answer(&c->in, &body);
 	}
 	return take_answer(c, status, body, err);
 }
@@ -159,7 +154,7 @@ static void dropped(struct control *c) {
 	struct error err = { 0 };
 	json_t *reply;
 
-	if (whole_answer(&c->in, &body) == 408) {
+	if (client_whole_answer(&c->in, &body) == 408) {
 		reply = json_loads(body, 0, NULL);
 		client_error(408, reply, &err);
 		json_decref(reply);
@@ -182,7 +177,7 @@ static void try_again(struct control *c) {
 static void answered(struct control *c) {
 	const char *body = NULL;
 	struct error err = { 0 };
-	int status = whole_answer(&c->in, &body);
+	int status = client_whole_answer(&c->in, &body);
 
 	if (status == 0)
 		return;

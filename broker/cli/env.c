@@ -21,6 +21,8 @@
 
 #define DIR_VARIABLE "HALLPASS_SESSION_DIR"
 #define LOCK_FILE "holder"
+#define BEFORE_FILE "before" /* what the shell's own variables were */
+#define BEFORE_MAX (1 << 20)
 #define END_MS 10000
 #define FORKED_AND_NO_MORE 0x40 /* PF_FORKNOEXEC in the flags of /proc/PID/stat */
 
@@ -150,15 +152,6 @@ static void hold(struct keeper *keeper, int shell, int signals) {
 	}
 }
 
-/* Nothing of the terminal's, which it would keep busy, and of whose signals it must hear none. */
-static void leave_terminal(void) {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	setsid();
-	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
-}
-
 /* ready: a byte on it says that the holder can be found. */
 static void holder_main(struct keeper *keeper, int shell, int ready) {
 	struct error err;
@@ -166,7 +159,7 @@ static void holder_main(struct keeper *keeper, int shell, int ready) {
 
 	if (lock_file(&keeper->private, &err) == 0 && write(ready, "", 1) == 1) {
 		close(ready);
-		leave_terminal();
+		keep_leave_terminal();
 		hold(keeper, shell, signals);
 	}
 	keeper_end(keeper);
@@ -217,16 +210,52 @@ static void end_holder(const char *dir) {
 	close(fd);
 }
 
+/* What the shell had before its session; nothing where that is no session of ours any more. */
+static void read_before(const char *dir, struct buf *out) {
+	char path[300];
+	struct stat st;
+	char *at;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" BEFORE_FILE, dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && S_ISREG(st.st_mode) && (at = buf_grow(out, (size_t)st.st_size)) &&
+	    read(fd, at, (size_t)st.st_size) != st.st_size)
+		buf_reset(out);
+	close(fd);
+}
+
+/* A second session in the same shell goes back to what was before the first. */
+static int keep_before(const struct private *p, struct error *err) {
+	struct buf before = BUF_INIT(BEFORE_MAX);
+	int r;
+
+	if (getenv(DIR_VARIABLE))
+		read_before(getenv(DIR_VARIABLE), &before);
+	if (!before.len)
+		environment_remember(&before);
+	buf_add(&before, "", 1); /* never empty: nothing was set is something, too */
+	r = buf_ok(&before) ? private_write_bytes(p, BEFORE_FILE, (struct str){ before.data, before.len }, err)
+			    : error_set(err, ERR_INVALID, "the environment is too large to be kept");
+	buf_fini(&before);
+	return r;
+}
+
 static int end_session(const struct cli *cli, environment_fn *print) {
 	const char *dir = getenv(DIR_VARIABLE);
+	struct buf before = BUF_INIT(BEFORE_MAX);
 	struct error err;
 
 	if (!dir) {
 		error_set(&err, ERR_INVALID, "this shell has no session: " DIR_VARIABLE " is not set");
 		return client_tell((struct cli *)cli, &err, NULL);
 	}
+	read_before(dir, &before);
 	end_holder(dir);
-	environment_undo(print, NULL);
+	environment_undo((struct str){ before.data, before.len }, print, NULL);
+	buf_fini(&before);
 	print(NULL, DIR_VARIABLE, NULL);
 	return API_EXIT_OK;
 }
@@ -234,9 +263,9 @@ static int end_session(const struct cli *cli, environment_fn *print) {
 static int begin_session(struct cli *cli, environment_fn *print) {
 	struct keeper keeper;
 	struct error err;
-	int r = keeper_begin(&keeper, cli);
+	int r = keeper_begin(&keeper, cli, true);
 
-	if (r == API_EXIT_OK && start_holder(&keeper, &err) < 0)
+	if (r == API_EXIT_OK && (keep_before(&keeper.private, &err) < 0 || start_holder(&keeper, &err) < 0))
 		r = client_tell(cli, &err, NULL);
 	if (r != API_EXIT_OK) {
 		keeper_end(&keeper);

@@ -163,6 +163,11 @@ static void man_command(const struct command *c) {
 	puts(".El");
 }
 
+static void man_variable(const char *name, const char *sentence) {
+	printf(".It Ev %s\n", name);
+	man_text(sentence);
+}
+
 static void man_page(void) {
 	puts(".Dd " HALLPASS_DATE "\n.Dt HALLPASS 1\n.Os\n.Sh NAME\n.Nm hallpass\n.Nd short-lived Google Cloud tokens from the "
 	     "local broker\n.Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar options\n.Op Ar arguments\n.Sh DESCRIPTION\n.Nm\nasks\n"
@@ -175,7 +180,9 @@ static void man_page(void) {
 		man_command(&commands[i]);
 	puts(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_SOCKET\nThe broker's socket.\nWithout it:\n.Pa "
 	     "$XDG_RUNTIME_DIR/hallpass/hallpass.sock ,\nthen\n.Pa /run/hallpass/hallpass.sock .\n.It Ev NO_COLOR\nNo "
-	     "colours and no spinner.\n.El\n.Sh EXIT STATUS\n" EXIT_CODES ".\n.Nm Cm run\nexits with the command's own status.\n"
+	     "colours and no spinner.\n.El\n.Pp\nWhat\n.Nm Cm run\ngives its command, and\n.Nm Cm env\na shell:\n.Bl -tag -width Ds");
+	environment_describe(man_variable);
+	puts(".El\n.Sh EXIT STATUS\n" EXIT_CODES ".\n.Nm Cm run\nexits with the command's own status.\n"
 	     ".Sh EXAMPLES\n.Dl hallpass list\n"
 	     ".Dl hallpass token dev-sa@my-project.iam.gserviceaccount.com\n"
 	     ".Dl hallpass run --as dev-sa@my-project.iam.gserviceaccount.com -- gcloud storage ls\n"

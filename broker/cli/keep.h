@@ -23,7 +23,30 @@ struct private {
 int private_make(struct private *p, struct error *err);
 /* Replaces a file in it, mode 0600, whole or not at all. */
 int private_write(const struct private *p, const char *name, const char *text, struct error *err);
+int private_write_bytes(const struct private *p, const char *name, struct str bytes, struct error *err);
+int private_mkdir(const struct private *p, const char *name, struct error *err); /* one that is there will do */
 void private_remove(struct private *p);
+/*
+ * Another one beside it, of a name, which several may have at the same time and which stays: nothing but broken-off transfers is left in it
+ * when the last of them has gone, by private_unshare() or not. alone: it is to be filled, and private_shared() lets others in, who wait.
+ */
+int private_share(struct private *p, const struct private *own, const char *name, bool *alone, struct error *err);
+int private_shared(const struct private *p, struct error *err);
+void private_unshare(struct private *p);
+
+/* settings.c: a file of settings without these. The list ends in {NULL, NULL}; key NULL: the whole section. Pure. */
+struct unwanted {
+	const char *section, *key;
+};
+void settings_copy(struct str text, const struct unwanted *unwanted, struct buf *out);
+
+/*
+ * profile.c: the files that programs are pointed at. In the session's directory an external_account file for each of its accounts,
+ * "credentials.json" the default's; in the account's, for as long as anybody works as it, gcloud's own directory and gsutil's, with
+ * the user's settings in them and without his logins.
+ */
+struct keeper;
+int profile_write(const struct keeper *keeper, bool alone, struct error *err);
 
 /* lease.c: the token file, and its renewal by a child of ours: a slow broker holds nobody up. */
 struct lease {
@@ -53,12 +76,17 @@ void lease_end(struct lease *lease);
 enum control_state { CONTROL_DOWN, CONTROL_OPENING, CONTROL_OPEN, CONTROL_ENDED };
 struct control {
 	struct cli *cli;
-	const struct private *private;
+	const struct private *private; /* for the handle; NULL: nobody wants it */
+	bool relayed; /* port is ours, set before it is opened */
 	json_t *body; /* of the request for a session */
 	enum control_state state;
 	int fd; /* -1: none */
 	struct buf in;
 	int port; /* 0: it was never open */
+	bool elsewhere; /* its port is on another network's loopback: we are in a container, say */
+	char session[40]; /* its id, where it is open */
+	unsigned times; /* how often it was opened: each time it is another session */
+	char ca_file[256]; /* what the broker trusts upstream; "": what the system does */
 	int64_t retry_ms, at_ms; /* DOWN: the next attempt; OPENING: the last moment for an answer */
 	bool told;
 };
@@ -69,16 +97,34 @@ int control_timeout_ms(const struct control *control);
 void control_turn(struct control *control, bool readable);
 void control_end(struct control *control);
 
-/* All three together. */
+/*
+ * relay.c: a process of its own that is the session's port where the broker's loopback is another network's. It lives until
+ * every copy of its leash is closed.
+ */
+struct relayed {
+	int leash; /* -1: there is none */
+	pid_t pid;
+	int port;
+};
+/* body: of the request for a session. hidden: it leaves the terminal alone. */
+int relay_fork(struct cli *cli, const json_t *body, const struct private *private, bool hidden, struct relayed *out, struct error *err);
+void relay_unleash(struct relayed *relayed); /* and waits for its end */
+
+/* All of it together. */
 struct keeper {
 	struct cli *cli;
+	bool hidden; /* it outlives the command: nothing of it keeps the terminal busy */
+	struct relayed relayed;
 	json_t *body; /* of each request for a token */
 	struct private private;
+	struct private identity; /* the account's, shared */
 	struct lease lease;
 	struct control control;
 };
 /* An exit code: what went wrong has been told. keeper_end() is due either way. */
-int keeper_begin(struct keeper *keeper, struct cli *cli);
+int keeper_begin(struct keeper *keeper, struct cli *cli, bool hidden);
+/* Nothing of the terminal's, which a process that stays would keep busy, and of whose signals it must hear none. */
+void keep_leave_terminal(void);
 #define KEEPER_POLLS 2
 /* Fills polls, and gives the timeout. */
 int keeper_polls(const struct keeper *keeper, struct pollfd polls[KEEPER_POLLS]);
@@ -87,11 +133,16 @@ void keeper_end(struct keeper *keeper);
 /* Another process of ours has it from now on. */
 void keeper_leave(struct keeper *keeper);
 
-/* environment.c: what programs are told by. value NULL: it must not be set. */
+/*
+ * environment.c: what programs are told by, and the one table of it. value NULL: it must not be set. None of it outlives the session:
+ * before is what environment_remember() wrote down of a shell's own variables, n = 0: nothing was.
+ */
 typedef void environment_fn(void *arg, const char *name, const char *value);
 void environment_each(const struct keeper *keeper, environment_fn *set, void *arg);
-/* The same names, as they should be when the session is over. */
-void environment_undo(environment_fn *set, void *arg);
+/* Whether it is one that names another credential than ours, and does not reach the program. */
+bool environment_takes_away(const char *name);
+void environment_remember(struct buf *out);
+void environment_undo(struct str before, environment_fn *set, void *arg);
 
 /* A line on the terminal, while somebody else's program runs there. */
 void keep_tell(const struct cli *cli, enum color color, const char *text);

@@ -1,5 +1,6 @@
 /* The directory, the token file and the session together. See keep.h. */
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <time.h>
@@ -22,10 +23,32 @@ void keep_tell(const struct cli *cli, enum color color, const char *text) {
 	fprintf(stderr, "%shallpass: %s%s\n", out_color_err(cli, color), text, out_color_err(cli, COLOR_NONE));
 }
 
+void keep_leave_terminal(void) {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+}
+
+/* Where programs could not reach the broker's port, they get one here. */
+static int begin_session(struct keeper *k, struct error *err) {
+	if (control_begin(&k->control, k->body, err) < 0)
+		return -1;
+	if (!k->control.elsewhere)
+		return 0;
+	control_end(&k->control);
+	if (relay_fork(k->cli, k->body, &k->private, k->hidden, &k->relayed, err) < 0)
+		return error_wrap(err, "the broker's ports are on another network, and a relay");
+	k->control.port = k->relayed.port;
+	return 0;
+}
+
 /* A token first: whom the policy says no to is told so, and nothing else happens. */
 static int begin(struct keeper *k) {
 	json_t *reply = NULL;
 	struct error err = { 0 };
+	bool alone;
 	int r;
 
 	if (private_make(&k->private, &err) < 0)
@@ -33,14 +56,16 @@ static int begin(struct keeper *k) {
 	r = client_call(k->cli, API_PATH_TOKEN, json_incref(k->body), &reply);
 	if (r != API_EXIT_OK)
 		return r;
-	if (lease_begin(&k->lease, reply, &err) < 0 || control_begin(&k->control, k->body, &err) < 0)
+	if (lease_begin(&k->lease, reply, &err) < 0 || begin_session(k, &err) < 0 ||
+	    private_share(&k->identity, &k->private, k->lease.account, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
 		r = client_tell(k->cli, &err, NULL);
 	json_decref(reply);
 	return r;
 }
 
-int keeper_begin(struct keeper *k, struct cli *cli) {
-	*k = (struct keeper){ .cli = cli, .private = { .fd = -1 }, .lease = { .news = -1 }, .control = { .fd = -1 } };
+int keeper_begin(struct keeper *k, struct cli *cli, bool hidden) {
+	*k = (struct keeper){ .cli = cli, .hidden = hidden, .relayed = { .leash = -1 }, .private = { .fd = -1 }, .identity = { .fd = -1 }, .lease = { .news = -1 },
+			      .control = { .fd = -1 } };
 	if (!cli->values[OPT_AS])
 		return help_usage_error(cli->command, "as whom? --as ACCOUNT; see `hallpass list`");
 	k->body = cli_token_body(cli);
@@ -68,6 +93,10 @@ void keeper_turn(struct keeper *k, const struct pollfd polls[KEEPER_POLLS]) {
 
 void keeper_leave(struct keeper *k) {
 	control_end(&k->control);
+	if (k->identity.fd >= 0)
+		close(k->identity.fd);
+	if (k->relayed.leash >= 0)
+		close(k->relayed.leash);
 	if (k->private.fd >= 0)
 		close(k->private.fd);
 	json_decref(k->body);
@@ -75,6 +104,8 @@ void keeper_leave(struct keeper *k) {
 
 void keeper_end(struct keeper *k) {
 	lease_end(&k->lease);
+	relay_unleash(&k->relayed);
+	private_unshare(&k->identity);
 	private_remove(&k->private);
 	keeper_leave(k);
 }

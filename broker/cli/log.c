@@ -68,11 +68,28 @@ static enum color color_of(const char *type) {
 	return COLOR_DIM;
 }
 
+/* A relay's port is where it listens, which is not here. */
+static void session_of(const json_t *r, struct buf *out) {
+	buf_addf(out, json_is_true(json_object_get(r, "relayed")) ? "session of a relay at port %lld" : "session at port %lld",
+		 (long long)json_integer_value(json_object_get(r, "port")));
+}
+
 static void session_end_of(const json_t *r, struct buf *out) {
 	json_int_t tokens = json_integer_value(json_object_get(r, "tokens"));
 
-	buf_addf(out, "%s: session at port %lld gave %lld token%s", text_of(r, "reason"),
-		 (long long)json_integer_value(json_object_get(r, "port")), (long long)tokens, tokens == 1 ? "" : "s");
+	buf_addf(out, "%s: ", text_of(r, "reason"));
+	session_of(r, out);
+	buf_addf(out, " gave %lld token%s", (long long)tokens, tokens == 1 ? "" : "s");
+}
+
+static void looked_at(const json_t *r, struct buf *out) {
+	const json_t *accounts = json_object_get(r, "also");
+
+	buf_adds(out, "looked at ");
+	for (size_t i = 0; i < json_array_size(accounts); i++)
+		buf_addf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(accounts, i)));
+	if (!json_array_size(accounts))
+		buf_adds(out, "no account");
 }
 
 /* What was given, where it is no token, and for how long. */
@@ -95,7 +112,9 @@ static void detail_of(const json_t *r, struct buf *out) {
 	if (issuing && (json_object_get(r, "lifetime") || *text_of(r, "payload"))) {
 		issued_of(r, out);
 	} else if (!strcmp(text_of(r, "type"), "opened")) {
-		buf_addf(out, "session at port %lld", (long long)json_integer_value(json_object_get(r, "port")));
+		session_of(r, out);
+	} else if (!strcmp(text_of(r, "type"), "doctor")) {
+		looked_at(r, out);
 	} else if (!strcmp(text_of(r, "type"), "closed")) {
 		session_end_of(r, out);
 	} else if (!strcmp(text_of(r, "type"), "denied") && *text_of(r, "reason")) {

@@ -135,7 +135,7 @@ static int run_with(struct run *run) {
 
 int cmd_run(struct cli *cli) {
 	struct run run = { 0 };
-	int r = keeper_begin(&run.keeper, cli);
+	int r = keeper_begin(&run.keeper, cli, false);
 
 	if (r == API_EXIT_OK)
 		r = run_with(&run);

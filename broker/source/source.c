@@ -607,6 +607,20 @@ void source_unref(struct source *source) {
 		source_free(source);
 }
 
+bool source_login_is_over(const struct source *source) {
+	while (source && source->not_before != INT64_MAX)
+		source = source->inner;
+	return source != NULL;
+}
+
+const struct error *source_trouble(const struct source *source) {
+	return &source->error;
+}
+
+const char *source_file(const struct source *source) {
+	return source->file;
+}
+
 const char *source_kind(const struct source *source) {
 	return source->kind->name;
 }

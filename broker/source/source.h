@@ -50,6 +50,12 @@ void source_cancel(struct source_wait *wait);
 /* A 401 said that the token which expires then is no good: forget it, unless another took its place already. */
 void source_invalidate(struct source *source, int64_t expires_at);
 
+/* A person has to log in again; nothing is tried until the credential is opened anew. */
+bool source_login_is_over(const struct source *source);
+/* Why the last refresh failed; ERR_NONE where it did not. Borrowed. */
+const struct error *source_trouble(const struct source *source);
+const char *source_file(const struct source *source); /* its path, or NULL */
+
 const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */
 const char *source_describe(const struct source *source);   /* for people: kind, file, principal where known */
 const char *source_email(const struct source *source);	    /* principal, or NULL where not known */

@@ -29,3 +29,10 @@ int64_t ask_seconds(const json_t *value);
 /* A list of e-mails; value NULL or null: none. Borrows. name and one: what the list and an item are called. */
 int ask_emails(const json_t *value, const char *name, const char *one, size_t max, const char **out, size_t *n,
 	       struct error *err);
+
+/*
+ * Puts scopes that a request names (taken; NULL: none) into such a body, as far as those that stand there already go: a session that was
+ * opened for less gives no more, whichever protocol asks. cloud-platform stands for all there are. What is no list of strings is left
+ * for ask_parse() to refuse. ERR_INVALID: none of them is among the session's.
+ */
+int ask_narrow(json_t *body, json_t *scopes, struct error *err);

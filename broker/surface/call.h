@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include "broker/conn.h"
+#include "broker/doctor.h"
 #include "broker/request.h"
 #include "broker/status.h"
 
@@ -25,11 +26,14 @@ struct call {
 	struct why *why;		    /* … or for a policy of the past */
 	struct reload_wait *reload_wait;    /* … or for a reload's end */
 	struct listing *listing;	    /* … or for its turns */
+	struct doctor *doctor;		    /* … or for what Google says */
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
 	struct caller caller; /* from here on: set when it is known, not cleared before */
 	char name[40];	      /* behind a route's path that ends in a slash */
+	const char *accounts[DOCTOR_MAX_ACCOUNTS]; /* the doctor's; of body */
+	size_t n_accounts;
 };
 
 struct route {
@@ -51,6 +55,9 @@ struct broker *call_broker(const struct call *call);
 /* Root, the broker's own uid, and whom `operators:` names. call->caller is known. */
 bool call_is_operators(const struct call *call);
 
+/* native_doctor.c */
+void answer_doctor(struct call *call);
 /* native_sessions.c */
 void answer_session_open(struct call *call);
+void answer_session_enter(struct call *call);
 void answer_session_end(struct call *call);

@@ -55,7 +55,11 @@ static void on_outcome(const struct request_outcome *outcome, void *arg) {
 	struct exchange *x = arg;
 
 	x->request = NULL;
-	x->door->tokens += outcome->token != NULL;
+	if (outcome->token) {
+		x->door->tokens++;
+		if (outcome->ask->permission == PERMISSION_GET_ACCESS_TOKEN)
+			door_note_given(x->door, outcome->token, outcome->ask->target);
+	}
 	x->then.outcome(x, outcome);
 }
 

@@ -34,9 +34,7 @@ void foreign_field_error(struct str field, struct error *err) {
 }
 
 int body_is_json(const struct http_request *request, struct error *err) {
-	struct str type = http_field(request, "content-type");
-
-	if (type.n < 16 || strncasecmp(type.p, "application/json", 16) || (type.n > 16 && !strchr("; \t", type.p[16])))
+	if (!http_type_is(request, "application/json"))
 		return error_set(err, ERR_INVALID, "the Content-Type must be application/json");
 	return 0;
 }

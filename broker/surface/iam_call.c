@@ -52,8 +52,7 @@ static int put_lifetime(json_t *ask, const json_t *value, struct error *err) {
 }
 
 static int put_scope(json_t *ask, const json_t *value, struct error *err) {
-	(void)err; /* none are not asked for: the ask would take it for any */
-	return json_array_size(value) || !json_is_array(value) ? json_object_set(ask, "scopes", (json_t *)value) : 0;
+	return ask_narrow(ask, json_incref((json_t *)value), err);
 }
 
 static int put_organization_number(json_t *ask, const json_t *value, struct error *err) {
@@ -94,6 +93,10 @@ static int put(const struct member *member, json_t *ask, json_t *value, struct e
 	return member->put ? member->put(ask, value, err) : json_object_set(ask, member->in_ask, value);
 }
 
+static bool names_scopes(const json_t *value) {
+	return value && !json_is_null(value) && (!json_is_array(value) || json_array_size(value));
+}
+
 static int translate(const struct iam_call *call, const json_t *body, json_t *ask, struct error *err) {
 	const struct member *member;
 	unsigned seen = 0;
@@ -113,7 +116,7 @@ static int translate(const struct iam_call *call, const json_t *body, json_t *as
 		if (!json_is_null(value) && put(member, ask, value, err) < 0)
 			return err->code ? -1 : error_set(err, ERR_INTERNAL, "out of memory");
 	}
-	if (call->permission == PERMISSION_GET_ACCESS_TOKEN && !json_object_get(ask, "scopes"))
+	if (call->permission == PERMISSION_GET_ACCESS_TOKEN && !names_scopes(json_object_get(body, "scope")))
 		return error_set(err, ERR_INVALID, "scope is missing: a list of one or more, like "
 						   "[\"https://www.googleapis.com/auth/cloud-platform\"]");
 	return 0;
@@ -217,7 +220,6 @@ int iam_call_read(struct iam_call *call, struct str query, struct str body, json
 	json_t *json;
 	int r;
 
-	json_object_del(ask, "scopes");
 	if (read_query(query, &call->compact, err) < 0 || check_name(call, err) < 0 || ask_body(body, &json, err) < 0)
 		return -1;
 	r = translate(call, json, ask, err);

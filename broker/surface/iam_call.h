@@ -26,6 +26,6 @@ bool iam_call_find(struct str path, struct iam_call *call);
 
 /*
  * The rest of it. ask has the terms that it is asked on, and gets what is asked: the call's delegates for theirs, the shorter
- * of both lifetimes, the call's scopes alone. ERR_INVALID: as Google would say it, ask is then half done.
+ * of both lifetimes, the call's scopes within those of its terms. ERR_INVALID: as Google would say it, ask is then half done.
  */
 int iam_call_read(struct iam_call *call, struct str query, struct str body, json_t *ask, struct error *err);

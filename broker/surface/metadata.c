@@ -9,15 +9,16 @@
 #include "broker/log.h"
 #include "broker/secret.h"
 #include "broker/status.h"
+#include "broker/surface/ask.h"
 #include "broker/surface/metadata.h"
 #include "broker/surface/metadata_tree.h"
+#include "broker/surface/oauth.h"
 #include "broker/surface/uri.h"
 #include "hallpass/cleanup.h"
 
 #define FLAVOR "Metadata-Flavor: Google\r\nServer: Metadata Server for VM\r\n"
 #define TEXT "application/text"
 #define REPLY_MAX (1 << 20)
-#define TOKEN_MORE 256 /* what stands around a token */
 #define MAX_WAIT_S 86400
 
 /* A question about the tree. Kept while it waits: the request's own bytes do not stay. */
@@ -48,15 +49,10 @@ static void reply(struct exchange *x, int status, const char *type, struct str b
 	buf_fini(&extra);
 }
 
-/* As OAuth has it: gcloud, Python and Go show the description to people. */
 static void refuse(struct exchange *x, int status, const char *error, const char *description, const char *more) {
 	struct buf body = BUF_INIT(8192);
 
-	buf_adds(&body, "{\"error\":");
-	buf_add_json(&body, error, strlen(error));
-	buf_adds(&body, ",\"error_description\":");
-	buf_add_json(&body, description, strlen(description));
-	buf_addc(&body, '}');
+	oauth_error(&body, error, description);
 	reply(x, status, "application/json", (struct str){ body.data, body.len }, more);
 	buf_fini(&body);
 }
@@ -66,22 +62,6 @@ static void not_found(struct exchange *x, const char *what) {
 }
 
 /* --- tokens */
-
-/* What a failure is to a client: 503 makes it try again, and all else must not. */
-static int status_for(const struct request_outcome *o) {
-	static const struct {
-		enum error_code code;
-		int status;
-	} table[] = {
-		{ ERR_INVALID, 400 }, { ERR_UNAUTHENTICATED, 403 }, { ERR_DENIED, 403 }, { ERR_REFUSED, 403 },
-		{ ERR_NOT_FOUND, 404 }, { ERR_LIMIT, 429 },	    { ERR_INTERNAL, 500 },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].code == o->error->code)
-			return table[i].status;
-	return 503;
-}
 
 static void refuse_outcome(struct exchange *x, const struct request_outcome *o, int status) {
 	const char *reason = o->reason ? o->reason : status_of(o->error->code)->reason;
@@ -101,15 +81,11 @@ static void on_access_token(struct exchange *x, const struct request_outcome *o)
 	struct buf body = BUF_INIT(REPLY_MAX);
 
 	if (!o->token) {
-		refuse_outcome(x, o, status_for(o));
+		refuse_outcome(x, o, oauth_status(o));
 		return;
 	}
-	/* Room first: what grows later would leave a copy of the token where it stood. */
-	if (buf_grow(&body, 2 * o->token->value.len + TOKEN_MORE))
-		buf_reset(&body);
-	buf_adds(&body, "{\"access_token\":");
-	buf_add_json(&body, o->token->value.data, o->token->value.len);
-	buf_addf(&body, ",\"expires_in\":%lld,\"token_type\":\"Bearer\"}", (long long)(o->token->expires_at - o->now));
+	oauth_token(&body, o, 1);
+	buf_addc(&body, '}');
 	reply_token(x, "application/json", &body);
 }
 
@@ -119,26 +95,14 @@ static void on_id_token(struct exchange *x, const struct request_outcome *o) {
 	int status;
 
 	if (!o->token) {
-		status = status_for(o);
+		status = oauth_status(o);
 		refuse_outcome(x, o, status == 403 ? 404 : status);
 		return;
 	}
-	if (buf_grow(&body, o->token->value.len + TOKEN_MORE))
+	if (buf_grow(&body, o->token->value.len + 1))
 		buf_reset(&body);
 	buf_add(&body, o->token->value.data, o->token->value.len);
 	reply_token(x, TEXT, &body);
-}
-
-/* "a,b" or "a b" -> members of the ask. */
-static void add_scopes(json_t *body, char *text) {
-	json_t *list = json_array();
-	char *save = NULL;
-
-	for (char *s = strtok_r(text, ", ", &save); s; s = strtok_r(NULL, ", ", &save))
-		json_array_append_new(list, json_string(s));
-	if (json_array_size(list))
-		json_object_set(body, "scopes", list);
-	json_decref(list);
 }
 
 static void ask(struct exchange *x, enum policy_permission permission, json_t *body,
@@ -152,15 +116,18 @@ static void ask(struct exchange *x, enum policy_permission permission, json_t *b
 static void serve_token(struct exchange *x, const char *account, struct str query) {
 	json_t *body = door_ask(x->door, PERMISSION_GET_ACCESS_TOKEN, account);
 	char scopes[URI_MAX_TEXT];
+	struct error err;
 	int r = uri_parameter(query, "scopes", scopes, sizeof(scopes));
 
+	if (r < 0)
+		error_set(&err, ERR_INVALID, "scopes does not decode");
+	else if (r > 0)
+		r = ask_narrow(body, oauth_scopes(scopes), &err);
 	if (r < 0) {
 		json_decref(body);
-		refuse(x, 400, "invalid_request", "scopes does not decode", "");
+		refuse(x, 400, "invalid_request", err.message, "");
 		return;
 	}
-	if (r > 0)
-		add_scopes(body, scopes);
 	ask(x, PERMISSION_GET_ACCESS_TOKEN, body, on_access_token);
 }
 

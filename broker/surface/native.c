@@ -396,7 +396,7 @@ static void run_healthz(struct call *call, const struct http_request *request) {
 	conn_reply(conn, &ok);
 }
 
-/* A session lives as long as its connection: one that will be closed cannot hold it. */
+/* A session lives as long as its connection, and what is asked by way of one comes behind: one that will be closed is of no use. */
 static void run_session(struct call *call, const struct http_request *request) {
 	struct error err;
 
@@ -404,7 +404,7 @@ static void run_session(struct call *call, const struct http_request *request) {
 		run_question(call, request);
 		return;
 	}
-	error_set(&err, ERR_INVALID, "a session lives as long as the connection that opened it: ask for it without Connection: close");
+	error_set(&err, ERR_INVALID, "a session lives as long as the connection that opened it, and more is to come on one that enters it: ask without Connection: close");
 	call_fail(call, &err, NULL, NULL, 0);
 }
 
@@ -421,21 +421,25 @@ static const struct route routes[] = {
 	{ HTTP_POST, API_PATH_WHY, run_question, answer_why, false, true },
 	{ HTTP_GET, API_PATH_STATUS, run_question, answer_status, true, false },
 	{ HTTP_POST, API_PATH_RELOAD, run_question, answer_reload, true, false },
+	{ HTTP_POST, API_PATH_DOCTOR, run_question, answer_doctor, false, true },
 	{ HTTP_POST, API_PATH_SESSIONS, run_session, answer_session_open, false, true },
+	{ HTTP_POST, API_PATH_SESSIONS "/", run_session, answer_session_enter, false, false },
 	{ HTTP_DELETE, API_PATH_SESSIONS "/", run_question, answer_session_end, false, false },
 	{ HTTP_GET, API_PATH_HEALTHZ, run_healthz, NULL, false, false },
 	{ HTTP_GET, API_PATH_VERSION, run_version, NULL, false, false },
 };
 
-static const char *method_at(const char *path) {
-	static const char *const allows[] = {
-		[HTTP_GET] = "Allow: GET, HEAD\r\n", [HTTP_POST] = "Allow: POST\r\n", [HTTP_DELETE] = "Allow: DELETE\r\n",
-	};
+/* A field with all that a path takes. */
+static const char *allow_at(const char *path, char *text, size_t size) {
+	static const char *const methods[] = { [HTTP_GET] = "GET, HEAD", [HTTP_POST] = "POST", [HTTP_DELETE] = "DELETE" };
+	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
-		if (!strcmp(routes[i].path, path))
-			return allows[routes[i].method];
-	return NULL;
+		if (!strcmp(routes[i].path, path) && n < size)
+			n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "Allow: ", methods[routes[i].method]);
+	if (n < size)
+		snprintf(text + n, size - n, "\r\n");
+	return text;
 }
 
 /* A route's path that ends in a slash has a name behind it, which the call keeps. */
@@ -455,7 +459,7 @@ static void no_route(struct call *call, const struct http_request *request, cons
 	struct conn *conn = call->conn;
 	struct buf body = BUF_INIT(4096);
 	bool path_known = path != NULL;
-	char message[200];
+	char message[200], allow[64];
 
 	snprintf(message, sizeof(message), path_known ? "this path does not take %.*s" : "no such path: %.*s",
 		 (int)(path_known ? request->method_name.n : request->path.n > 100 ? 100 : request->path.n),
@@ -466,7 +470,7 @@ static void no_route(struct call *call, const struct http_request *request, cons
 				 .status = path_known ? 405 : 404,
 				 .content_type = "application/json",
 				 .body = { body.data, body.len },
-				 .extra = path_known ? method_at(path) : NULL,
+				 .extra = path_known ? allow_at(path, allow, sizeof(allow)) : NULL,
 			 });
 	buf_fini(&body);
 }
@@ -516,6 +520,7 @@ static void on_gone(void *arg, struct conn *conn) {
 	why_cancel(take(&call->why));
 	reload_cancel(take(&call->reload_wait));
 	listing_cancel(take(&call->listing));
+	doctor_cancel(take(&call->doctor));
 	if (call->request)
 		request_abandon(call->request);
 	call_free(call);

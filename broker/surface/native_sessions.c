@@ -16,18 +16,26 @@ struct opening {
 	const char *also[DOOR_MAX_ACCOUNTS];
 	size_t n_also;
 	uint16_t port;
+	bool relayed;
 };
 
-/* Ports below 1024 are not for the asking: the broker may be root, its callers are not. */
-static int read_port(const json_t *value, uint16_t *port, struct error *err) {
+/* Ports below 1024 are not for the asking: the broker may be root, its callers are not. A relay's is its own affair. */
+static int read_port(const json_t *body, struct opening *o, struct error *err) {
+	const json_t *value = json_object_get(body, API_PORT), *relayed = json_object_get(body, API_RELAYED);
 	json_int_t v = json_integer_value(value);
+	int least;
 
-	*port = 0;
+	if (relayed && !json_is_boolean(relayed))
+		return error_set(err, ERR_INVALID, API_RELAYED " must be true or false");
+	o->relayed = json_is_true(relayed);
+	if (o->relayed && !value)
+		return error_set(err, ERR_INVALID, "a relayed session needs " API_PORT ": where does the relay listen?");
 	if (!value)
 		return 0;
-	if (!json_is_integer(value) || v < UNPRIVILEGED_PORT || v > 65535)
-		return error_set(err, ERR_INVALID, API_PORT " must be a number from %d to 65535", UNPRIVILEGED_PORT);
-	*port = (uint16_t)v;
+	least = o->relayed ? 1 : UNPRIVILEGED_PORT;
+	if (!json_is_integer(value) || v < least || v > 65535)
+		return error_set(err, ERR_INVALID, API_PORT " must be a number from %d to 65535", least);
+	o->port = (uint16_t)v;
 	return 0;
 }
 
@@ -47,14 +55,14 @@ static void drop_repeated(struct opening *o) {
 }
 
 static int read_opening(json_t *body, struct opening *o, struct error *err) {
-	static const char *const extras[] = { API_ALSO, API_PORT, NULL };
+	static const char *const extras[] = { API_ALSO, API_PORT, API_RELAYED, NULL };
 
 	if (!body)
 		return error_set(err, ERR_INVALID, "a session for whom? {\"" API_SERVICE_ACCOUNT "\": …}");
 	if (ask_parse(body, PERMISSION_GET_ACCESS_TOKEN, extras, &o->ask, err) < 0 ||
 	    ask_emails(json_object_get(body, API_ALSO), API_ALSO, "an account of " API_ALSO, DOOR_MAX_ACCOUNTS - 1, o->also,
 		       &o->n_also, err) < 0 ||
-	    read_port(json_object_get(body, API_PORT), &o->port, err) < 0)
+	    read_port(body, o, err) < 0)
 		return -1;
 	o->ask.surface = "native";
 	drop_repeated(o);
@@ -68,17 +76,23 @@ static json_t *terms_of(const json_t *body) {
 	json_object_del(terms, API_SERVICE_ACCOUNT);
 	json_object_del(terms, API_ALSO);
 	json_object_del(terms, API_PORT);
+	json_object_del(terms, API_RELAYED);
 	return terms;
 }
 
 static json_t *describe(const struct door *door) {
-	json_t *also = json_array();
+	uint64_t network = door->relayed ? 0 : loopback_network();
+	json_t *also = json_array(), *json;
 
 	for (size_t i = 1; i < door->n_accounts; i++)
 		json_array_append_new(also, json_string(door->accounts[i]));
-	return json_pack("{s:s, s:i, s:s, s:s, s:o}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE,
+	json = json_pack("{s:s, s:i, s:s, s:s, s:o, s:s*}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE,
 			 door->handle.data,
-			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also);
+			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also, API_CA_FILE,
+			 door->front->requests->snapshot->config->upstream_ca_file);
+	if (network)
+		json_object_set_new(json, API_NETWORK, json_integer((json_int_t)network));
+	return json;
 }
 
 void answer_session_open(struct call *call) {
@@ -93,6 +107,7 @@ void answer_session_open(struct call *call) {
 						 .also = opening.also,
 						 .n_also = opening.n_also,
 						 .port = opening.port,
+						 .relayed = opening.relayed,
 						 .terms = terms_of(call->body) },
 			 call->conn, &session, &err) == 0)
 		call_reply_json(call, describe(session_door(session)));
@@ -100,17 +115,36 @@ void answer_session_open(struct call *call) {
 		call_fail(call, &err, NULL, NULL, 0);
 }
 
-/* Somebody else's is not there. */
-void answer_session_end(struct call *call) {
+/* The caller's session of that name, or an operator's choice. NULL: told; somebody else's is not there. */
+static struct session *named_session(struct call *call, bool operators) {
 	struct session *session = session_find(broker_sessions(call_broker(call)), call->name);
 	struct error err;
+
+	if (session && (!strcmp(session_principal(session), call->caller.principal) || (operators && call_is_operators(call))))
+		return session;
+	error_set(&err, ERR_NOT_FOUND, "you have no session %s", call->name);
+	call_fail(call, &err, NULL, NULL, 0);
+	return NULL;
+}
+
+void answer_session_enter(struct call *call) {
+	struct session *session = named_session(call, false);
+	struct error err;
+
+	if (!session)
+		return;
+	if (session_enter(session, call->conn, &err) == 0)
+		call_reply_json(call, json_pack("{s:s}", API_SESSION, call->name));
+	else
+		call_fail(call, &err, NULL, NULL, 0);
+}
+
+void answer_session_end(struct call *call) {
+	struct session *session = named_session(call, true);
 	json_t *reply;
 
-	if (!session || (strcmp(session_principal(session), call->caller.principal) && !call_is_operators(call))) {
-		error_set(&err, ERR_NOT_FOUND, "you have no session %s", call->name);
-		call_fail(call, &err, NULL, NULL, 0);
+	if (!session)
 		return;
-	}
 	reply = json_pack("{s:s, s:I}", API_SESSION, call->name, API_TOKENS, (json_int_t)session_door(session)->tokens);
 	session_end(session, "DELETED", "the session was ended");
 	call_reply_json(call, reply);

@@ -18,13 +18,15 @@ static bool is_text(const char *s, size_t n) {
 	return true;
 }
 
-/* A plus stays one: what is in our queries are URLs and addresses, and clients send them raw. -1, or the length. */
-static int decode(struct str in, char *out, size_t size) {
+/* plus: what one is in the end. -1, or the length. */
+static int decode(struct str in, char plus, char *out, size_t size) {
 	size_t n = 0;
 
 	for (size_t i = 0; i < in.n; i++) {
 		int c = (unsigned char)in.p[i];
 
+		if (c == '+')
+			c = plus;
 		if (c == '%') {
 			int high = i + 2 < in.n ? hex_value(in.p[i + 1]) : -1, low = i + 2 < in.n ? hex_value(in.p[i + 2]) : -1;
 
@@ -65,7 +67,7 @@ bool uri_path(struct str path, struct uri_path *out) {
 	while (path.n) {
 		char *at = out->text + used;
 
-		n = decode(cut(&path, '/'), at, sizeof(out->text) - used);
+		n = decode(cut(&path, '/'), '+', at, sizeof(out->text) - used);
 		if (n < 1 || !strcmp(at, ".") || !strcmp(at, "..") || out->n == URI_MAX_SEGMENTS)
 			return false;
 		out->segments[out->n++] = at;
@@ -74,12 +76,34 @@ bool uri_path(struct str path, struct uri_path *out) {
 	return true;
 }
 
+/* A plus stays one: what is in our queries are URLs and addresses, and clients send them raw. */
 int uri_parameter(struct str query, const char *name, char *out, size_t size) {
 	while (query.n) {
 		struct str value = cut(&query, '&'), key = cut(&value, '=');
 
 		if (str_eq(key, str_of(name)))
-			return decode(value, out, size) < 0 ? -1 : 1;
+			return decode(value, '+', out, size) < 0 ? -1 : 1;
 	}
 	return 0;
+}
+
+static bool key_is(struct str key, const char *name) {
+	char text[64]; /* longer than any name that is asked for */
+
+	return decode(key, ' ', text, sizeof(text)) >= 0 && !strcmp(text, name);
+}
+
+int uri_form(struct str form, const char *name, char *out, size_t size) {
+	int found = 0, n = 0;
+
+	while (form.n) {
+		struct str value = cut(&form, '&'), key = cut(&value, '=');
+
+		if (!key_is(key, name))
+			continue;
+		n = found++ ? -1 : decode(value, ' ', out, size);
+		if (n < 0)
+			return -1;
+	}
+	return n > 0;
 }

@@ -18,12 +18,22 @@
  *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
- *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted)}
- *                     -> {session, port, handle, serviceAccount, also}: a metadata server and an IAM Credentials API, whose bearer
- *                     is the handle, on 127.0.0.1:port for the caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *   POST /v1/doctor   {serviceAccounts? (up to 16)}
+ *                     -> {time (the broker's, Unix seconds), network (as below; 0: unknown), checks: [{id, serviceAccount?, status (ok, warn, fail, note), text, remedy?}]}:
+ *                     whether Google can be reached, the credential is good, and Google lets the broker use these accounts. No token
+ *                     is made. Each of its calls to Google counts as a request
+ *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}
+ *                     -> {session, port, network?, handle, serviceAccount, also, caFile? (upstream.caFile)}: a door on 127.0.0.1:port for the
+ *                     caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
+ *                     network? tells whose loopback that is (the inode of /proc/self/ns/net): in a container it is another
+ *                     relayed: true: port is where the caller's relay listens (in a container, say), and nobody does here
+ *   POST /v1/sessions/ID -> {session}: from the next request on this connection speaks what the session's port does; for a relay
  *   DELETE /v1/sessions/ID -> {session, tokens}
  *   GET  /v1/version  -> {name, version}
  *   GET  /healthz     -> ok
+ *
+ * A session's port, and each TCP listener, speaks other people's protocols: the metadata server (broker/surface/metadata.h), and token
+ * exchange and introspection, POST /v1/token and /v1/introspect as forms (broker/surface/sts.h).
  *
  * Times are RFC 3339 in UTC. A POST's Content-Type is application/json. Errors have Google's shape: {"error": {code,
  * message, status, details: [ErrorInfo{reason, domain: "hallpass", metadata{requestId, principal, serviceAccount, rule,
@@ -42,9 +52,15 @@
 #define API_PATH_WHY "/v1/why"
 #define API_PATH_STATUS "/v1/status"
 #define API_PATH_RELOAD "/v1/reload"
+#define API_PATH_DOCTOR "/v1/doctor"
 #define API_PATH_SESSIONS "/v1/sessions"
 #define API_PATH_VERSION "/v1/version"
 #define API_PATH_HEALTHZ "/healthz"
+
+/* At a session's port: */
+#define API_PATH_EXCHANGE "/v1/token"
+#define API_PATH_INTROSPECT "/v1/introspect"
+#define API_AUDIENCE_LOCAL "//hallpass.invalid/local" /* Python asks Google about one with /projects/N/ in it */
 
 #define API_SERVICE_ACCOUNT "serviceAccount"
 #define API_SCOPES "scopes"
@@ -57,10 +73,17 @@
 #define API_TIME "time"
 #define API_PRINCIPAL "principal"
 
+#define API_CHECKS "checks"
+#define API_SERVICE_ACCOUNTS "serviceAccounts"
+#define API_DOCTOR_ACCOUNTS 16
+
 #define API_ALSO "also"
 #define API_PORT "port"
+#define API_RELAYED "relayed"
+#define API_NETWORK "network"
 #define API_SESSION "session"
 #define API_HANDLE "handle"
+#define API_CA_FILE "caFile"
 #define API_TOKENS "tokens"
 
 #define API_ACCESS_TOKEN "accessToken"

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 #include "broker/surface/ask.h"
 #include "hallpass/cleanup.h"
@@ -134,8 +135,42 @@ static void test_ask_puts_payloads_into_one_form(void **state) {
 	}
 }
 
+#define ALL "https://www.googleapis.com/auth/cloud-platform"
+
+static void test_ask_narrows_scopes(void **state) {
+	static const struct {
+		const char *body, *scopes, *then; /* NULL: refused */
+	} narrowed[] = {
+		{ "{}", "[\"a\"]", "{\"scopes\":[\"a\"]}" },
+		{ "{}", NULL, "{}" },
+		{ "{\"scopes\":[\"a\",\"b\"]}", NULL, "{\"scopes\":[\"a\",\"b\"]}" },
+		{ "{\"scopes\":[\"a\",\"b\"]}", "[\"b\",\"c\"]", "{\"scopes\":[\"b\"]}" },
+		{ "{\"scopes\":[\"a\",\"b\"]}", "[\"c\"]", NULL },
+		{ "{\"scopes\":[\"a\"]}", "[\"" ALL "\",\"c\"]", "{\"scopes\":[\"a\"]}" },
+		{ "{\"scopes\":[\"" ALL "\"]}", "[\"c\"]", "{\"scopes\":[\"c\"]}" },
+		{ "{\"scopes\":[\"a\"]}", "[1,\"a\"]", "{\"scopes\":[\"a\"]}" },
+		{ "{\"scopes\":[\"a\"]}", "\"a\"", "{\"scopes\":\"a\"}" }, /* the parser's to refuse */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(narrowed); i++) {
+		json_t *body = json_loads(narrowed[i].body, 0, NULL);
+		json_t *scopes = narrowed[i].scopes ? json_loads(narrowed[i].scopes, JSON_DECODE_ANY, NULL) : NULL;
+		struct error err = { 0 };
+		int r = ask_narrow(body, scopes, &err);
+		char *text = json_dumps(body, JSON_COMPACT);
+
+		assert_int_equal(r, narrowed[i].then ? 0 : -1);
+		assert_int_equal(err.code, narrowed[i].then ? ERR_NONE : ERR_INVALID);
+		assert_string_equal(text, narrowed[i].then ? narrowed[i].then : narrowed[i].body);
+		free(text);
+		json_decref(body);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ask_narrows_scopes),
 		cmocka_unit_test(test_ask_takes_and_refuses),
 		cmocka_unit_test(test_ask_makes_equal_asks_equal),
 		cmocka_unit_test(test_ask_puts_payloads_into_one_form),

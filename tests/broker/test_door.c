@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 #include "broker/door.h"
+#include "broker/sha256.h"
 #include "hallpass/cleanup.h"
 
 #define A "a@p.iam.gserviceaccount.com"
@@ -68,8 +69,32 @@ static void test_door_of_the_configuration_takes_any_credential_but_none(void **
 	assert_false(door_takes_credential(&door, STR("")));
 }
 
+/* Of the last few that it gave. */
+static void test_door_knows_whose_its_tokens_are(void **state) {
+	struct door door = { .accounts = { "a@p.iam.gserviceaccount.com", "b@p.iam.gserviceaccount.com" }, .n_accounts = 2 };
+	struct token token = { .expires_at = 1000 };
+	int64_t expires_at = 0;
+	char text[16];
+
+	(void)state;
+	assert_null(door_whose(&door, STR("t0"), 0, &expires_at));
+	for (int i = 0; i <= DOOR_GIVEN; i++) {
+		snprintf(text, sizeof(text), "t%d", i);
+		sha256_hex(text, strlen(text), token.sha256);
+		door_note_given(&door, &token, door.accounts[i % 2]);
+		door_note_given(&door, &token, door.accounts[i % 2]); /* again, from the cache: takes no second place */
+	}
+	assert_null(door_whose(&door, STR("t0"), 0, &expires_at)); /* the oldest made room */
+	assert_string_equal(door_whose(&door, STR("t1"), 999, &expires_at), "b@p.iam.gserviceaccount.com");
+	assert_int_equal(expires_at, 1000);
+	assert_null(door_whose(&door, STR("t1"), 1000, &expires_at));
+	door_note_given(&door, &token, "another@p.iam.gserviceaccount.com"); /* which it is not asked about */
+	assert_string_equal(door_whose(&door, STR("t1"), 999, &expires_at), "b@p.iam.gserviceaccount.com");
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_door_knows_whose_its_tokens_are),
 		cmocka_unit_test(test_door_knows_its_accounts_and_no_other),
 		cmocka_unit_test(test_door_asks_on_its_terms),
 		cmocka_unit_test(test_door_of_a_session_takes_its_handle_alone),

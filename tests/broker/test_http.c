@@ -216,6 +216,34 @@ static void test_http_ceilings_are_exact(void **state) {
 	}
 }
 
+static void test_http_type_is_the_type_alone(void **state) {
+	static const struct {
+		const char *value;
+		bool is;
+	} cases[] = {
+		{ "application/json", true },
+		{ "Application/JSON", true },
+		{ "application/json; charset=utf-8", true },
+		{ "application/json;charset=utf-8", true },
+		{ "application/json ;x", true },
+		{ "application/jsonx", false },
+		{ "application/json-patch+json", false },
+		{ "application/jso", false },
+		{ "text/plain; application/json", false },
+		{ "", false },
+	};
+	struct http_request request = { .n_fields = 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		request.fields[0] = (struct http_field){ STR("Content-TYPE"), str_of(cases[i].value) };
+		if (http_type_is(&request, "application/json") != cases[i].is)
+			fail_msg("%s", cases[i].value);
+	}
+	request.n_fields = 0;
+	assert_false(http_type_is(&request, "application/json"));
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_http_refuses_the_corpus),
@@ -224,6 +252,7 @@ int main(void) {
 		cmocka_unit_test(test_http_every_mutation_is_whole_or_refused),
 		cmocka_unit_test(test_http_heads_and_targets_have_ceilings),
 		cmocka_unit_test(test_http_ceilings_are_exact),
+		cmocka_unit_test(test_http_type_is_the_type_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

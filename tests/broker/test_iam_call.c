@@ -64,7 +64,7 @@ static void test_iam_call_asks_what_the_body_says(void **state) {
 		const char *method, *terms, *body, *ask;
 	} cases[] = {
 		{ "generateAccessToken", "{}", "{'scope':['x','y']}", "{'scopes':['x','y']}" },
-		{ "generateAccessToken", "{'scopes':['z'],'justification':'INC-1'}", "{'scope':['x'],'lifetime':'3600s','delegates':null}",
+		{ "generateAccessToken", "{'scopes':['x','z'],'justification':'INC-1'}", "{'scope':['x'],'lifetime':'3600s','delegates':null}",
 		  "{'scopes':['x'],'lifetime':'3600s','justification':'INC-1'}" },
 		{ "generateAccessToken", "{'lifetime':'600s'}", "{'scope':['x'],'lifetime':'3600s'}", "{'scopes':['x'],'lifetime':'600s'}" },
 		{ "generateAccessToken", "{'lifetime':600}", "{'scope':['x'],'lifetime':'300s'}", "{'scopes':['x'],'lifetime':'300s'}" },

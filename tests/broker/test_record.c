@@ -93,6 +93,10 @@ static void test_record_of_each_type_says_only_what_there_is(void **state) {
 		    .n_also = 1, .port = 40000 },
 		  "{\"type\":\"opened\"" AT_NOON ",\"uid\":7,\"session\":\"5e\",\"target\":\"sa@p.x\","
 		  "\"also\":[\"a@p.iam.gserviceaccount.com\"],\"port\":40000}" },
+		{ { .type = RECORD_OPENED, .session = "5e", .port = 80, .relayed = true },
+		  "{\"type\":\"opened\"" AT_NOON ",\"session\":\"5e\",\"port\":80,\"relayed\":true}" },
+		{ { .type = RECORD_DOCTOR, .also = delegates, .n_also = 1 },
+		  "{\"type\":\"doctor\"" AT_NOON ",\"also\":[\"a@p.iam.gserviceaccount.com\"]}" },
 		{ { .type = RECORD_CLOSED, .session = "5e", .reason = "CLIENT_LEFT", .counts_tokens = true },
 		  "{\"type\":\"closed\"" AT_NOON ",\"session\":\"5e\",\"reason\":\"CLIENT_LEFT\",\"tokens\":0}" },
 	};

@@ -1,4 +1,4 @@
-/* uri: paths in segments, queries in parameters; nothing decodes into a way around. */
+/* uri: paths in segments, queries and forms in parameters; nothing decodes into a way around. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -93,8 +93,49 @@ static void test_uri_parameter_finds_the_first(void **state) {
 	}
 }
 
+static void test_uri_form_has_each_name_once(void **state) {
+	static const struct {
+		const char *form, *name;
+		int r;
+		const char *value;
+	} cases[] = {
+		{ "", "a", 0, "" },
+		{ "a=1&b=2", "b", 1, "2" },
+		{ "a=", "a", 0, "" },
+		{ "a", "a", 0, "" },
+		{ "b=1", "a", 0, "" },
+		{ "aa=1&b=a", "a", 0, "" },
+		{ "&&a=1&", "a", 1, "1" },
+		{ "scope=openid+https%3A%2F%2Fx%2Fy", "scope", 1, "openid https://x/y" },
+		{ "scope=openid%20x", "scope", 1, "openid x" },
+		{ "a=1%2B1", "a", 1, "1+1" },
+		{ "subject%5Ftoken=t", "subject_token", 1, "t" },
+		{ "a=1=2", "a", 1, "1=2" },
+		{ "a=%C3%A4", "a", 1, "\xc3\xa4" },
+		{ "a=1&a=1", "a", -1, "" },
+		{ "a=1&%61=2", "a", -1, "" },
+		{ "a=&a=1", "a", -1, "" },
+		{ "a=%", "a", -1, "" },
+		{ "a=%0a", "a", -1, "" },
+		{ "a=%00", "a", -1, "" },
+		{ "a=%ff", "a", -1, "" },
+		{ "a=123456789012345678901234567890", "a", -1, "" }, /* does not fit */
+		{ "a=1&%zz=2&%=3", "a", 1, "1" },		     /* somebody else's trouble */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char value[24] = "";
+		int r = uri_form(str_of(cases[i].form), cases[i].name, value, sizeof(value));
+
+		if (r != cases[i].r || (r > 0 && strcmp(value, cases[i].value)))
+			fail_msg("%s: %d %s", cases[i].form, r, value);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_uri_form_has_each_name_once),
 		cmocka_unit_test(test_uri_path_takes_segments_apart),
 		cmocka_unit_test(test_uri_parameter_finds_the_first),
 	};

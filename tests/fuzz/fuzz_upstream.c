@@ -10,6 +10,7 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
+#include "broker/diagnosis.h"
 #include "broker/log.h"
 #include "broker/source/kind.h"
 #include "hallpass/utf8.h"
@@ -168,6 +169,39 @@ static void credential(const char *text, size_t size) {
 	source_unref(source); /* with its call under way: nobody is called */
 }
 
+/* Whatever is answered, a check is told, as JSON, and its remedy is one line. */
+static void check_finding(struct finding *finding) {
+	json_t *json = finding_json(finding);
+
+	assert(json && finding->text.len);
+	assert(!finding->remedy.len || !strpbrk(finding->remedy.data, "\n") || strchr(finding->remedy.data, '\''));
+	json_decref(json);
+	finding_fini(finding);
+}
+
+static void doctor(const char *text, size_t size, int status) {
+	static const enum policy_permission asked[] = { PERMISSION_GET_ACCESS_TOKEN, PERMISSION_SIGN_BLOB };
+	static const char login[] = "{\"type\":\"authorized_user\",\"client_id\":\"c\",\"client_secret\":\"s\",\"refresh_token\":\"r\"}";
+	const struct source_options options = { .now = fixed_now };
+	const struct fetch_result heard = { .status = status, .body = text, .body_len = size };
+	struct error err = { 0 };
+	struct source *source = source_blank(base, fetcher, &options, &log_, &err);
+	struct patient patient = { .source = source, .way = "", .for_operator = true };
+	struct finding finding;
+
+	assert(source_read(source, login, sizeof(login) - 1, &err) == 0);
+	finding_init(&finding, "impersonation", "sa@p.iam.gserviceaccount.com");
+	diagnose_impersonation(&finding, &patient, asked, 2, &heard);
+	check_finding(&finding);
+	finding_init(&finding, "others", "sa@p.iam.gserviceaccount.com");
+	diagnose_others(&finding, &patient, &heard);
+	check_finding(&finding);
+	finding_init(&finding, "google-clock", NULL);
+	diagnose_clock(&finding, text, fixed_now(NULL), fixed_now(NULL), 5);
+	check_finding(&finding);
+	source_unref(source);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	char *text;
 	size_t len;
@@ -180,6 +214,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	times(text);
 	base64(text, len);
 	credential(text, len);
+	doctor(text, len, 200);
+	doctor(text, len, 403);
 	free(text);
 	return 0;
 }

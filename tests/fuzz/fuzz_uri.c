@@ -34,6 +34,11 @@ static void look_up(const struct uri_path *path) {
 	buf_fini(&text);
 }
 
+static void assert_text(const char *value) {
+	for (const char *s = value; *s; s++)
+		assert((unsigned char)*s >= 0x20 && *s != 0x7F);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	static struct uri_path path;
 	struct str text = { (const char *)data, size };
@@ -49,7 +54,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		look_up(&path);
 	}
 	if (question && uri_parameter((struct str){ question + 1, size - text.n - 1 }, "scopes", value, sizeof(value)) > 0)
-		for (const char *s = value; *s; s++)
-			assert((unsigned char)*s >= 0x20 && *s != 0x7F);
+		assert_text(value);
+	if (question && uri_form((struct str){ question + 1, size - text.n - 1 }, "scope", value, sizeof(value)) > 0) {
+		assert(*value);
+		assert_text(value);
+	}
 	return 0;
 }

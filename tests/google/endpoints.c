@@ -59,6 +59,13 @@ static void answer_oauth(struct answer *a, int status, const char *error, const 
 	answer_json(a, status, json);
 }
 
+void answer_reauth(struct answer *a, const char *subtype) {
+	char text[80];
+
+	snprintf(text, sizeof(text), "reauth related error (%s)", subtype);
+	answer_oauth(a, 400, "invalid_grant", text, subtype);
+}
+
 static void answer_invalid(struct answer *a, const char *what) {
 	answer_error(a, 400, "INVALID_ARGUMENT", NULL, what ? what : "Request contains an invalid argument.");
 }
@@ -132,7 +139,7 @@ static void token_refresh(const struct question *q, struct evkeyvalq *fields, st
 		return;
 	}
 	if (!strcmp(token, "rapt")) {
-		answer_oauth(a, 400, "invalid_grant", "reauth related error (invalid_rapt)", "invalid_rapt");
+		answer_reauth(a, "invalid_rapt");
 		return;
 	}
 	for (size_t i = 0; i < q->world->n_callers; i++) {
@@ -223,8 +230,13 @@ static void on_sts(const struct question *q, struct answer *a) {
 
 static void on_tokeninfo(const struct question *q, struct answer *a) {
 	const char *token = q->query ? evhttp_find_header(q->query, "access_token") : NULL;
-	const struct minted *m = world_find(q->world, token);
+	const struct minted *m;
+	struct evkeyvalq fields = { 0 };
 	char in[32], at[32];
+
+	evhttp_parse_query_str(q->body, &fields);
+	m = world_find(q->world, token ? token : form(&fields, "access_token"));
+	evhttp_clear_headers(&fields);
 
 	if (!m) {
 		answer_oauth(a, 400, "invalid_token", "Invalid Value", NULL);
@@ -444,6 +456,88 @@ static void create_key(const struct question *q, struct answer *a) {
 	json_decref(file);
 }
 
+static bool account_is_known(const struct question *q) {
+	for (size_t i = 0; i < q->world->n_grants; i++)
+		if (!strcmp(q->world->grants[i].target, q->account))
+			return true;
+	return world_caller(q->world, q->account) != NULL;
+}
+
+/* Those of the asked ones that the bearer has there; none is no error. */
+static void test_permissions(const struct grant *g, const json_t *body, struct answer *a) {
+	static const char *const members[] = { "permissions", NULL };
+	const json_t *asked = json_object_get(body, "permissions");
+	json_t *granted = json_array(), *answer = json_object();
+
+	if (!json_is_object(body) || !only_members(body, members) || !json_array_size(asked)) {
+		answer_invalid(a, NULL);
+		json_decref(granted);
+		json_decref(answer);
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(asked); i++) {
+		const char *name = json_string_value(json_array_get(asked, i));
+
+		for (size_t k = 0; g && name && k < sizeof(verbs) / sizeof(verbs[0]); k++)
+			if (!strcmp(verbs[k].permission, name) && *((const char *)g + verbs[k].granted))
+				json_array_append_new(granted, json_string(name));
+	}
+	if (json_array_size(granted))
+		json_object_set(answer, "permissions", granted);
+	json_decref(granted);
+	answer_json(a, 200, answer);
+}
+
+static json_t *member_of(const char *caller) {
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s%s",
+		 strstr(caller, ".gserviceaccount.com") ? "serviceAccount:"
+		 : strchr(caller, '@')			? "user:"
+							: "principal://iam.googleapis.com/locations/global/workloadIdentityPools/p/subject/",
+		 caller);
+	return json_string(text);
+}
+
+/* Its body must be empty: the options stand in the query. */
+static void get_policy(const struct question *q, const struct grant *g, struct answer *a) {
+	const char *version = q->query ? evhttp_find_header(q->query, "options.requestedPolicyVersion") : NULL;
+	json_t *members;
+
+	if (*q->body || (version && strcmp(version, "1") && strcmp(version, "3"))) {
+		answer_invalid(a, NULL);
+		return;
+	}
+	if (!g || !g->see_policy) {
+		answer_error(a, 403, "PERMISSION_DENIED", "IAM_PERMISSION_DENIED",
+			     "Permission 'iam.serviceAccounts.getIamPolicy' denied on resource (or it may not exist).");
+		return;
+	}
+	members = json_array();
+	for (size_t i = 0; i < q->world->n_grants; i++)
+		if (!strcmp(q->world->grants[i].target, q->account) && q->world->grants[i].access_token)
+			json_array_append_new(members, member_of(q->world->grants[i].caller));
+	answer_json(a, 200, json_pack("{s:i, s:s, s:[{s:s, s:o}]}", "version", 1, "etag", "BwXstandin==", "bindings", "role",
+				      "roles/iam.serviceAccountTokenCreator", "members", members));
+}
+
+/* IAM's own API. False: it is none of its verbs. */
+static bool iam_admin(const struct question *q, const struct minted *bearer, const json_t *body, struct answer *a) {
+	const struct grant *g = world_grant(q->world, bearer->holder, q->account);
+
+	if (strcmp(q->verb, "testIamPermissions") && strcmp(q->verb, "getIamPolicy"))
+		return false;
+	if (!bearer->cloud)
+		answer_error(a, 403, "PERMISSION_DENIED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "Request had insufficient authentication scopes.");
+	else if (!account_is_known(q))
+		answer_error(a, 404, "NOT_FOUND", NULL, "Unknown service account");
+	else if (!strcmp(q->verb, "getIamPolicy"))
+		get_policy(q, g, a);
+	else
+		test_permissions(g, body, a);
+	return true;
+}
+
 static void on_iam(const struct question *q, struct answer *a) {
 	const struct minted *bearer = world_find(q->world, q->bearer);
 	json_t *body = json_loads(q->body, JSON_REJECT_DUPLICATES, NULL), *delegates = json_object_get(body, "delegates");
@@ -456,7 +550,12 @@ static void on_iam(const struct question *q, struct answer *a) {
 		i++;
 	if (bearer && form_ok)
 		g = chain_grant(q, bearer->holder, delegates);
-	if (i == sizeof(verbs) / sizeof(verbs[0]) && strcmp(q->verb, "keys")) {
+	if (bearer && iam_admin(q, bearer, body, a)) {
+		json_decref(body);
+		return;
+	}
+	if (i == sizeof(verbs) / sizeof(verbs[0]) && strcmp(q->verb, "keys") && strcmp(q->verb, "testIamPermissions") &&
+	    strcmp(q->verb, "getIamPolicy")) {
 		answer_error(a, 404, "NOT_FOUND", NULL, "Method not found.");
 	} else if (!bearer) {
 		answer_unauthenticated(a);
@@ -571,7 +670,7 @@ static void on_clock(const struct question *q, struct answer *a) {
 	answer_text(a, "ok\n");
 }
 
-/* {"caller", "target", "may": ["accessToken", "idToken", "sign", "delegate", "extended"]}: all that the caller may do there. */
+/* {"caller", "target", "may": ["accessToken", "idToken", "sign", "delegate", "extended", "policy"]}: all that the caller may do there. */
 static void on_grant(const struct question *q, struct answer *a) {
 	json_t *json = json_loads(q->body, 0, NULL), *may = json_object_get(json, "may");
 	const char *caller = json_string_value(json_object_get(json, "caller"));
@@ -582,7 +681,8 @@ static void on_grant(const struct question *q, struct answer *a) {
 		bool *flag;
 	} flags[] = { { "accessToken", g ? &g->access_token : NULL }, { "idToken", g ? &g->id_token : NULL },
 		      { "sign", g ? &g->sign : NULL }, { "delegate", g ? &g->delegation : NULL },
-		      { "extended", g ? &g->extended : NULL } };
+		      { "extended", g ? &g->extended : NULL },
+		      { "policy", g ? &g->see_policy : NULL } };
 
 	for (size_t i = 0; g && i < sizeof(flags) / sizeof(flags[0]); i++) {
 		*flags[i].flag = false;

@@ -35,6 +35,7 @@ struct caller {
 struct grant {
 	char caller[256], target[256];
 	bool access_token, id_token, sign, delegation, extended; /* extended: the 12 h org policy constraint */
+	bool see_policy; /* getIamPolicy */
 };
 
 struct minted {
@@ -123,6 +124,7 @@ extern const struct endpoint endpoints[];
 /* Never NULL: "unknown" answers what none of the others does. */
 const struct endpoint *endpoint_find(const struct question *q, char *account, size_t account_size, char *verb, size_t verb_size);
 void answer_error(struct answer *a, int status, const char *name, const char *reason, const char *message);
+void answer_reauth(struct answer *a, const char *subtype); /* invalid_grant of that subtype */
 void answer_json(struct answer *a, int status, json_t *json); /* takes json */
 void answer_text(struct answer *a, const char *text);
 void answer_header(struct answer *a, const char *name, const char *value);
@@ -171,6 +173,7 @@ struct rule {
 	enum mishap mishap;
 	int64_t lie_s;	    /* added to expireTime */
 	bool has_lie;
+	char oauth[32]; /* "invalid_rapt": an OAuth error's subtype; "": none */
 };
 /* Adds a rule from JSON; NULL or what is wrong with it. */
 const char *script_add(struct world *world, const json_t *json);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "tests/google/google.h"
 #include "tests/lib/testcert.h"
@@ -69,7 +70,9 @@ static void send_answer(evutil_socket_t fd, short events, void *arg) {
 	struct pending *p = arg;
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(p->req);
 	struct evbuffer *out;
-	char text[32];
+	time_t now = (time_t)world_now(p->world);
+	char text[64];
+	struct tm tm;
 
 	(void)fd, (void)events;
 	if (!p->ours)
@@ -82,6 +85,8 @@ static void send_answer(evutil_socket_t fd, short events, void *arg) {
 			snprintf(text, sizeof(text), "%d", p->rule.retry_after);
 			evhttp_add_header(headers, "Retry-After", text);
 		}
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+		evhttp_add_header(headers, "Date", text);
 		evhttp_add_header(headers, "Content-Type", p->answer.type);
 		evhttp_add_header(headers, "Server", "google-standin (a test tool, not Google)");
 		evhttp_add_header(headers, "Metadata-Flavor", "Google");
@@ -162,8 +167,8 @@ static void ask(struct pending *p, struct question *q) {
 	/* A call that a script makes fail mints nothing. */
 	if (e->method && strcmp(e->method, q->method) != 0)
 		answer_error(&p->answer, 405, "METHOD_NOT_ALLOWED", NULL, "not with this method");
-	else if (p->rule.status && p->rule.status != 200)
-		answer_json(&p->answer, p->rule.status, json_object());
+	else if ((p->rule.status && p->rule.status != 200) || p->rule.oauth[0])
+		answer_json(&p->answer, p->rule.status ? p->rule.status : 400, json_object());
 	else
 		e->answer(q, &p->answer);
 	script_apply(&p->rule, &p->answer);

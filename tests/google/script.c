@@ -13,7 +13,7 @@ static const struct {
 	const char *name;
 	bool is_text;
 } members[] = { { "endpoint", true },	  { "times", false },	 { "latency_ms", false }, { "status", false },
-		{ "retry_after", false }, { "lie_s", false }, { "mishap", true } };
+		{ "retry_after", false }, { "lie_s", false }, { "mishap", true }, { "oauth", true } };
 
 /* A misspelt script would make a test pass that tests nothing. */
 static const char *fault_of(const json_t *json) {
@@ -26,9 +26,9 @@ static const char *fault_of(const json_t *json) {
 		while (i < sizeof(members) / sizeof(members[0]) && strcmp(members[i].name, key))
 			i++;
 		if (i == sizeof(members) / sizeof(members[0]))
-			return "a script has endpoint, times, latency_ms, status, retry_after, lie_s and mishap";
+			return "a script has endpoint, times, latency_ms, status, retry_after, lie_s, mishap and oauth";
 		if (members[i].is_text ? !json_is_string(value) : !json_is_integer(value))
-			return "endpoint and mishap are texts, all else are whole numbers";
+			return "endpoint, mishap and oauth are texts, all else are whole numbers";
 	}
 	for (size_t i = 0; mishap && i < sizeof(mishap_names) / sizeof(mishap_names[0]); i++)
 		if (!strcmp(mishap_names[i], mishap))
@@ -39,6 +39,7 @@ static const char *fault_of(const json_t *json) {
 const char *script_add(struct world *world, const json_t *json) {
 	const char *endpoint = json_string_value(json_object_get(json, "endpoint"));
 	const char *mishap = json_string_value(json_object_get(json, "mishap"));
+	const char *oauth = json_string_value(json_object_get(json, "oauth"));
 	const json_t *times = json_object_get(json, "times"), *lie = json_object_get(json, "lie_s");
 	const char *fault = json_is_object(json) ? fault_of(json) : "a script is an object";
 	struct rule *rule, **at = &world->rules;
@@ -47,6 +48,7 @@ const char *script_add(struct world *world, const json_t *json) {
 		return fault;
 	rule = calloc(1, sizeof(*rule));
 	snprintf(rule->endpoint, sizeof(rule->endpoint), "%s", endpoint ? endpoint : "*");
+	snprintf(rule->oauth, sizeof(rule->oauth), "%s", oauth ? oauth : "");
 	rule->times = times ? (int)json_integer_value(times) : -1;
 	rule->latency_ms = (unsigned)json_integer_value(json_object_get(json, "latency_ms"));
 	rule->status = (int)json_integer_value(json_object_get(json, "status"));
@@ -124,6 +126,10 @@ void script_apply(const struct rule *rule, struct answer *a) {
 			free(a->body);
 			answer_error(a, rule->status, failures[i].name, NULL, failures[i].message);
 		}
+	}
+	if (rule->oauth[0]) {
+		free(a->body);
+		answer_reauth(a, rule->oauth);
 	}
 	if (rule->has_lie)
 		lie(a, rule->lie_s);

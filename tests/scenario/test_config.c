@@ -168,6 +168,47 @@ static void test_config_check_tells_where_and_exits_0_or_78(void **state) {
 	assert_int_equal(access(path_in("hp.sock"), F_OK), -1);
 }
 
+/* Its form: nobody is called, and none is made. */
+static void test_config_check_opens_the_credential(void **state) {
+	static const struct {
+		const char *config, *file;
+		int code;
+		const char *says[2];
+	} cases[] = {
+		{ "credential: {file: google/broker-key.json}\n", NULL, 0, { "hallpassd: credential: service_account hallpass-broker@", "valid: " } },
+		{ "credential: {file: nowhere.json}\n", NULL, 78, { "not valid: credential: ", "nowhere.json: No such file" } },
+		{ "credential: {file: c.json}\n", "{\"type\": \"service_account\", \"client_email\": 7}", 78, { "c.json: ", "client_email" } },
+		{ "credential: {file: c.json}\n", "{\"type\": \"authorised_user\"}", 78, { "type authorised_user is not supported", NULL } },
+		{ "credential: {file: c.json}\n", "{", 78, { "not valid: credential ", "c.json" } },
+		{ "", NULL, 0, { "warning: no Google credential: ", "1 warning)" } },
+		{ "credential: {file: google/broker-key.json}\npeers: [{user: no-such-user-here, principal: \"user:{name}@example.com\"}]\n", NULL, 0,
+		  { "this machine knows no user \"no-such-user-here\"", "1 warning)" } },
+	};
+
+	(void)state;
+	setenv("XDG_RUNTIME_DIR", w.dir, 1);
+	setenv("HOME", w.dir, 1);
+	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+	unsetenv("GCE_METADATA_HOST");
+	unsetenv("CLOUDSDK_CONFIG");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int code;
+
+		if (cases[i].file)
+			write_text(path_in("c.json"), cases[i].file);
+		write_text(path_in("hallpassd.yaml"), cases[i].config);
+		code = HALLPASSD("--config", path_in("hallpassd.yaml"), "--check");
+		print_message("%s", out);
+		assert_int_equal(code, cases[i].code);
+		for (size_t k = 0; k < ARRAY_SIZE(cases[i].says) && cases[i].says[k]; k++)
+			assert_non_null(strstr(out, cases[i].says[k]));
+	}
+	write_text(path_in("hallpassd.yaml"), "");
+	setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json", 1);
+	assert_int_equal(HALLPASSD("--config", path_in("hallpassd.yaml"), "--check"), 78);
+	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+}
+
 static void test_config_exit_codes(void **state) {
 	char long_config[512];
 
@@ -613,6 +654,7 @@ static void test_config_a_second_sigterm_ends_at_once(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_config_check_tells_where_and_exits_0_or_78),
+		SCENARIO(test_config_check_opens_the_credential),
 		SCENARIO(test_config_exit_codes),
 		SCENARIO(test_config_one_broker_a_directory),
 		SCENARIO(test_config_without_a_file_serves_one_user),

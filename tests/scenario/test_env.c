@@ -46,11 +46,11 @@ static void test_env_of_a_command(void **state) {
 	setenv("NO_GCE_CHECK", "true", 1);
 	setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent", 1);
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c",
-			     "echo \"$GCE_METADATA_HOST|$GCE_METADATA_IP|$GCE_METADATA_ROOT|$NO_PROXY|$no_proxy|$NO_GCE_CHECK$GOOGLE_APPLICATION_CREDENTIALS|"
-			     "$HALLPASS_SERVICE_ACCOUNT|$GOOGLE_CLOUD_PROJECT\"; test -s $HALLPASS_HANDLE_FILE && cd ${HALLPASS_HANDLE_FILE%/handle} && stat -c %a . *"), 0);
+			     "echo \"$GCE_METADATA_HOST|$GCE_METADATA_IP|$GCE_METADATA_ROOT|$NO_PROXY|$no_proxy|$NO_GCE_CHECK|"
+			     "$HALLPASS_AS|$GOOGLE_CLOUD_PROJECT\"; test -s $HALLPASS_HANDLE_FILE && cd ${HALLPASS_HANDLE_FILE%/handle} && stat -c %a . *"), 0);
 	assert_int_equal(sscanf(out, "127.0.0.1:%d|", &port), 1);
 	snprintf(err, sizeof(err),
-		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n", port,
+		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n600\n", port,
 		 port, port);
 	assert_string_equal(out, err);
 	unsetenv("no_proxy");
@@ -66,7 +66,7 @@ static void test_env_is_evaluated_by_a_shell(void **state) {
 	world_daemon(&w);
 	start(&w, &r, SH("eval \"$(\"$0\" env --as " SA_DEV ")\"; echo host $GCE_METADATA_HOST; dir=$HALLPASS_SESSION_DIR; test -s $dir/token && echo "
 			 "token there; sleep 0.2; test -s $dir/token && echo still; eval \"$(\"$0\" env --end)\"; echo ended "
-			 "[$GCE_METADATA_HOST$HALLPASS_SESSION_DIR$NO_PROXY$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE$HALLPASS_HANDLE_FILE]; test -e $dir || echo gone; \"$0\" env --end; echo code $?"));
+			 "[$GCE_METADATA_HOST$HALLPASS_SESSION_DIR$NO_PROXY$HALLPASS_TOKEN_FILE$HALLPASS_HANDLE_FILE]; test -e $dir || echo gone; \"$0\" env --end; echo code $?"));
 	assert_int_equal(finish(&r), 0);
 	assert_non_null(strstr(r.text, "host 127.0.0.1:"));
 	assert_non_null(strstr(r.text, "token there\nstill\nended []\ngone\n"));
@@ -111,11 +111,40 @@ static void test_env_again_is_another_session(void **state) {
 	world_policy(&w, "version: 1\nbindings:\n  - {name: both, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "]}\n");
 	world_daemon(&w);
 	start(&w, &r, SH("eval \"$(\"$0\" env --as " SA_DEV ")\"; first=$HALLPASS_SESSION_DIR; eval \"$(\"$0\" env --as " SA_LABEL ")\"; test -e $first || echo "
-			 "first gone; test -e $HALLPASS_SESSION_DIR && echo $HALLPASS_SERVICE_ACCOUNT $NO_PROXY"));
+			 "first gone; test -e $HALLPASS_SESSION_DIR && echo $HALLPASS_AS $NO_PROXY"));
 	assert_int_equal(finish(&r), 0);
 	assert_string_equal(r.text, "first gone\n" SA_LABEL " 127.0.0.1,localhost\n");
 	records = records_wait(&w, "closed", 2);
 	json_decref(records);
+}
+
+/* Whatever it was, and however often the shell became somebody else in between. */
+static void test_env_end_puts_back_what_was_before(void **state) {
+	struct running r;
+
+	(void)state;
+	world_policy(&w, "version: 1\nbindings:\n  - {name: both, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "]}\n");
+	world_daemon(&w);
+	start(&w, &r, SH("export GOOGLE_APPLICATION_CREDENTIALS=/mine.json CLOUDSDK_CORE_PROJECT=\"it's mine\" GOOGLE_OAUTH_ACCESS_TOKEN=x NO_PROXY=here; "
+			 "unset CLOUDSDK_CONFIG BOTO_PATH; env | grep -v ^_= | sort >$HALLPASS_SOCKET.before; "
+			 "eval \"$(\"$0\" env --as " SA_DEV ")\"; test -s $GOOGLE_APPLICATION_CREDENTIALS && echo [$CLOUDSDK_CORE_PROJECT$GOOGLE_OAUTH_ACCESS_TOKEN]; "
+			 "eval \"$(\"$0\" env --as " SA_LABEL ")\"; echo $HALLPASS_AS; eval \"$(\"$0\" env --end)\"; "
+			 "env | grep -v ^_= | sort | diff $HALLPASS_SOCKET.before - && echo the same"));
+	assert_int_equal(finish(&r), 0);
+	assert_string_equal(r.text, "[acme-ml]\n" SA_LABEL "\nthe same\n");
+}
+
+/* The session is gone already, and with it what was before: what may be the user's own stays. */
+static void test_env_end_without_a_session_takes_away_what_is_ours(void **state) {
+	struct running r;
+
+	(void)state;
+	world_daemon(&w);
+	start(&w, &r, SH("export SSL_CERT_FILE=/mine.pem; eval \"$(\"$0\" env --as " SA_DEV ")\"; \"$0\" env --end >/dev/null; ls $HALLPASS_TOKEN_FILE 2>&1 | grep -c such; "
+			 "eval \"$(\"$0\" env --end)\"; echo [$GCE_METADATA_HOST$GOOGLE_APPLICATION_CREDENTIALS$CLOUDSDK_CONFIG$HALLPASS_AS$HALLPASS_SESSION_DIR] "
+			 "$SSL_CERT_FILE ${HALLPASS_SOCKET##*.}"));
+	assert_int_equal(finish(&r), 0);
+	assert_string_equal(r.text, "1\n[] /mine.pem sock\n");
 }
 
 static void test_env_prints_for_each_shell(void **state) {
@@ -124,13 +153,13 @@ static void test_env_prints_for_each_shell(void **state) {
 	setenv("NO_PROXY", "it's a \\ ! $x", 1);
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell", "sh"), 0);
 	assert_non_null(strstr(out, "export NO_PROXY='it'\\''s a \\ ! $x,127.0.0.1,localhost'\n"));
-	assert_non_null(strstr(out, "unset GOOGLE_APPLICATION_CREDENTIALS\n"));
+	assert_non_null(strstr(out, "unset GOOGLE_CREDENTIALS\n"));
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell", "fish"), 0);
 	assert_non_null(strstr(out, "set -gx NO_PROXY 'it\\'s a \\\\ ! $x,127.0.0.1,localhost'\n"));
-	assert_non_null(strstr(out, "set -e GOOGLE_APPLICATION_CREDENTIALS\n"));
+	assert_non_null(strstr(out, "set -e GOOGLE_CREDENTIALS\n"));
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell=csh"), 0);
 	assert_non_null(strstr(out, "setenv NO_PROXY 'it'\\''s a \\ '\\!' $x,127.0.0.1,localhost';\n"));
-	assert_non_null(strstr(out, "unsetenv GOOGLE_APPLICATION_CREDENTIALS;\n"));
+	assert_non_null(strstr(out, "unsetenv GOOGLE_CREDENTIALS;\n"));
 	unsetenv("NO_PROXY");
 	assert_int_equal(CLI("env", "--as", SA_DEV, "--shell", "powershell"), 64);
 	assert_int_equal(CLI("env"), 64);
@@ -241,6 +270,8 @@ int main(void) {
 		SCENARIO(test_env_is_evaluated_by_a_shell),
 		SCENARIO(test_env_ends_with_its_shell),
 		SCENARIO(test_env_again_is_another_session),
+		SCENARIO(test_env_end_puts_back_what_was_before),
+		SCENARIO(test_env_end_without_a_session_takes_away_what_is_ours),
 		SCENARIO(test_env_prints_for_each_shell),
 		SCENARIO(test_run_survives_a_restart_of_the_broker),
 		SCENARIO(test_run_says_that_its_port_is_lost),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,6 +272,63 @@ static void test_P5_memory_holds_no_signature(void **state) {
 	session_leave(&s);
 }
 
+static void send_all(int fd, const char *text, size_t n) {
+	assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), n);
+}
+
+/* The reply, to a request that comes at once or, but for its last byte, first. */
+static void post_in_pieces(const struct session_of_test *s, const char *headers, const char *body, int pieces, char *reply, size_t size) {
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)s->port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
+	static char text[8192];
+	ssize_t r;
+
+	n = snprintf(text, sizeof(text), "POST /v1/introspect HTTP/1.1\r\n%sContent-Length: %zu\r\n\r\n%s", headers, strlen(body), body);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	if (pieces > 1) {
+		send_all(fd, text, (size_t)n - 1);
+		while (in_memory("x=0000000000") == 0) /* it has arrived */
+			;
+		send_all(fd, text + n - 1, 1);
+	} else {
+		send_all(fd, text, (size_t)n);
+	}
+	r = read(fd, reply, size - 1);
+	assert_true(r > 0);
+	reply[r] = '\0';
+	explicit_bzero(text, sizeof(text));
+	close(fd);
+}
+
+/* A token that came back to be introspected, its request whole or in two pieces: the cache has it, and nothing else. */
+static void test_P5_memory_forgets_what_it_is_asked_about(void **state) {
+	static const char grant[] = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token_type=urn:ietf:params:oauth:token-type:jwt&"
+				    "audience=//hallpass.invalid/local&subject_token=";
+	static struct session_of_test s;
+	char headers[200], body[4096], token[200], reply[1024];
+	struct http_answer h;
+
+	(void)state;
+	needs_root("reading the daemon's memory");
+	unsanitized("freed memory is kept on purpose");
+	world_daemon(&w);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
+	snprintf(headers, sizeof(headers), "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n", s.host);
+	snprintf(body, sizeof(body), "%s%s", grant, s.handle);
+	http_ask(s.url, "POST", "/v1/token", headers, body, &h);
+	assert_int_equal(h.status, 200);
+	snprintf(token, sizeof(token), "%s", http_answer_text(&h, "access_token"));
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
+	snprintf(body, sizeof(body), "x=%01500d&token=%s&y=1", 0, token);
+	for (int pieces = 1; pieces <= 2; pieces++) {
+		post_in_pieces(&s, headers, body, pieces, reply, sizeof(reply));
+		assert_non_null(strstr(reply, "\"active\":true"));
+		assert_int_equal(in_memory(token), 1);
+	}
+	session_leave(&s);
+}
+
 /* --- another process of the same user */
 
 static void become_plain(void) {
@@ -387,6 +445,7 @@ int main(void) {
 		SCENARIO(test_P5_memory_holds_a_token_once_and_then_no_more),
 		SCENARIO(test_P5_memory_forgets_tokens_that_were_never_delivered),
 		SCENARIO(test_P5_memory_holds_no_signature),
+		SCENARIO(test_P5_memory_forgets_what_it_is_asked_about),
 		SCENARIO(test_P5_a_process_of_the_same_user_cannot_look_inside),
 		SCENARIO(test_P5_a_crash_leaves_no_core),
 	};

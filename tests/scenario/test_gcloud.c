@@ -7,20 +7,16 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/lib/httpstub.h"
+#include "tests/lib/offline.h"
 #include "tests/lib/session.h"
+#include "tests/lib/netns.h"
 #include "tests/lib/world.h"
 
 #define DELEGATE "hallpass-delegate@acme-ml.iam.gserviceaccount.com"
@@ -30,37 +26,6 @@
 static struct world w;
 static struct answer a;
 static char out[65536], err[65536], config[128];
-
-/* --- a network without a way out */
-
-static bool write_text(const char *path, const char *text) {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-/* Without root it takes a user namespace, in which we stay who we are. */
-static bool leave_network(void) {
-	char users[64], groups[64];
-
-	snprintf(users, sizeof(users), "%u %u 1", geteuid(), geteuid());
-	snprintf(groups, sizeof(groups), "%u %u 1", getegid(), getegid());
-	if (unshare(CLONE_NEWNET) == 0)
-		return true;
-	return unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 && write_text("/proc/self/setgroups", "deny") &&
-	       write_text("/proc/self/uid_map", users) && write_text("/proc/self/gid_map", groups);
-}
-
-static bool loopback_up(void) {
-	struct ifreq interface = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = ioctl(fd, SIOCSIFFLAGS, &interface);
-
-	close(fd);
-	return r == 0;
-}
 
 /* --- gcloud's environment: nothing of the user's, no questions, no way out */
 
@@ -148,7 +113,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	need_gcloud();
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "gcloud auth print-access-token && gcloud config get-value project", NULL),
+				 "t=$(gcloud auth print-access-token); echo $t; gcloud config get-value project; ! grep -rlaF \"$t\" ${CLOUDSDK_CONFIG%/gcloud}", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 	assert_string_equal(out + strcspn(out, "\n"), "\nacme-ml\n");
@@ -159,7 +124,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	assert_member(last, "sha256", sha);
 	assert_member(last, "holder", SA_DEV);
 	json_decref(tokens);
-	/* P5: gcloud got it from the file, and keeps nothing of it. */
+	/* P5: gcloud exchanged the handle for it, and keeps nothing of it, here or in its own directory (above). */
 	snprintf(command, sizeof(command), "rm %s/cli.out; ! grep -rlaF '%.100s' %s", w.dir, out, w.dir);
 	assert_int_equal(system(command), 0);
 	world_stop(&w, SIGTERM);
@@ -168,7 +133,7 @@ static void test_gcloud_prints_the_brokered_token(void **state) {
 	json_decref(records);
 }
 
-/* Without the token file it finds the session's metadata server, by itself, and its account there. */
+/* Without a file it finds the session's metadata server, by itself, and its account there. */
 static void test_gcloud_takes_the_metadata_server(void **state) {
 	json_t *records;
 
@@ -179,7 +144,7 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 			 "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\n");
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
+				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
 				 "gcloud auth print-identity-token --audiences=https://x.example", NULL),
 			 0);
 	assert_int_equal(strncmp(out, SA_DEV "\nya29.standin-", strlen(SA_DEV) + 14), 0);
@@ -197,7 +162,7 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
 	world_daemon(&w);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; gcloud auth print-access-token", NULL),
+				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth print-access-token", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 }
@@ -250,7 +215,8 @@ static void test_google_auth_takes_the_metadata_server(void **state) {
 		skip();
 	}
 	world_daemon(&w);
-	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "python3", "-c", program, NULL), 0);
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "env", "-u",
+				 "GOOGLE_APPLICATION_CREDENTIALS", "python3", "-c", program, NULL), 0);
 	assert_string_equal(out, "google.auth.compute_engine.credentials acme-ml " SA_DEV " ya29.standin- True\n");
 }
 
@@ -395,7 +361,7 @@ int main(void) {
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!leave_network() || !loopback_up())
+	if (!offline())
 		print_message("note: no network namespace here; gcloud is held back by a proxy that is not there\n");
 	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,7 +299,7 @@ static void test_metadata_moves_and_misses(void **state) {
 		assert_non_null(strstr(h.text, "Metadata-Flavor: Google"));
 	}
 	assert_int_equal(raw("GET", "/computeMetadata/v2/instance/", "Metadata-Flavor: Google\r\n"), 404);
-	assert_int_equal(raw("GET", "/v1/token", ""), 404);
+	assert_int_equal(raw("GET", "/v1/list", ""), 404);
 }
 
 /* Each is refused, and the record shows that nothing was issued. */

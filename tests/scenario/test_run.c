@@ -41,9 +41,9 @@ static void test_run_gives_the_command_a_fresh_private_file(void **state) {
 	(void)state;
 	world_daemon(&w);
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c",
-			     "stat -c %a \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; stat -f -c %T \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; "
-			     "head -c 5 \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\"; echo; echo $CLOUDSDK_CORE_PROJECT; "
-			     "echo \"$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE\" >&2; env | grep -c ya29"),
+			     "stat -c %a \"$HALLPASS_TOKEN_FILE\"; stat -f -c %T \"$HALLPASS_TOKEN_FILE\"; "
+			     "head -c 5 \"$HALLPASS_TOKEN_FILE\"; echo; echo $CLOUDSDK_CORE_PROJECT; "
+			     "echo \"$HALLPASS_TOKEN_FILE\" >&2; env | grep -c ya29"),
 			 1); /* grep -c finds none: the exit code is the command's */
 	assert_string_equal(out, "600\ntmpfs\nya29.\nacme-ml\n0\n");
 	err[strcspn(err, "\n")] = '\0';
@@ -82,7 +82,7 @@ static void test_run_renews_before_expiry(void **state) {
 	world_daemon(&w);
 	/* Four seconds to live: renewed at three quarters, while the command waits for the change. */
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--lifetime", "4s", "--", "sh", "-c",
-			     "f=$CLOUDSDK_AUTH_ACCESS_TOKEN_FILE; a=$(cat $f); i=0; while [ \"$(cat $f)\" = \"$a\" ] && [ $i -lt 200 ]; do "
+			     "f=$HALLPASS_TOKEN_FILE; a=$(cat $f); i=0; while [ \"$(cat $f)\" = \"$a\" ] && [ $i -lt 200 ]; do "
 			     "sleep 0.05; i=$((i+1)); done; [ \"$(cat $f)\" != \"$a\" ]"),
 			 0);
 }
@@ -103,7 +103,7 @@ static void test_run_keeps_codes_and_passes_signals(void **state) {
 static void start_run(struct running *r, char *file, size_t size, pid_t *command) {
 	char *end;
 
-	start(&w, r, RUN("--", "sh", "-c", "echo $CLOUDSDK_AUTH_ACCESS_TOKEN_FILE $$ .; exec sleep 60"));
+	start(&w, r, RUN("--", "sh", "-c", "echo $HALLPASS_TOKEN_FILE $$ .; exec sleep 60"));
 	assert_true(wait_for(r, " .\n"));
 	end = strchr(r->text, ' ');
 	snprintf(file, size, "%.*s", (int)(end - r->text), r->text);

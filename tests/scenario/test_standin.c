@@ -350,6 +350,39 @@ static void test_standin_knows_who_may_what(void **state) {
 #define D1 "\"projects/-/serviceAccounts/hallpass-delegate@acme-ml.iam.gserviceaccount.com\""
 #define D2 "\"projects/-/serviceAccounts/hallpass-delegate-2@acme-ml.iam.gserviceaccount.com\""
 
+/* IAM's own API, as it is asked about accounts. */
+static void test_standin_tells_who_may_what(void **state) {
+	static const char asked[] = "{\"permissions\":[\"iam.serviceAccounts.getAccessToken\",\"iam.serviceAccounts.getOpenIdToken\",\"iam.serviceAccounts.delete\"]}";
+
+	(void)state;
+	bearer[0] = '\0';
+	call(SA_DEV, "testIamPermissions", asked);
+	expect(401, "error.status", "UNAUTHENTICATED");
+	be_broker();
+	call(SA_DEV, "testIamPermissions", asked);
+	expect(200, "permissions.0", "iam.serviceAccounts.getAccessToken");
+	assert_int_equal(json_array_size(json_object_get(a.json, "permissions")), 2);
+	ask_raw("POST", "/standin/grant", NULL, "{\"caller\":\"" BROKER "\",\"target\":\"" SA_DEV "\",\"may\":[]}");
+	call(SA_DEV, "testIamPermissions", asked);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(json_object_size(a.json), 0); /* none is left out */
+	call(SA_DEV, "testIamPermissions", "{\"permissions\":[]}");
+	expect(400, "error.status", "INVALID_ARGUMENT");
+	call(SA_DEV, "testIamPermissions", "{\"permision\":[\"x\"]}");
+	expect(400, "error.status", "INVALID_ARGUMENT");
+	call("nobody@acme-ml.iam.gserviceaccount.com", "testIamPermissions", asked);
+	expect(404, "error.status", "NOT_FOUND");
+	/* Who else: not for everybody, and without a body. */
+	call(SA_DEV, "getIamPolicy", "");
+	expect(403, "error.details.0.reason", "IAM_PERMISSION_DENIED");
+	ask_raw("POST", "/standin/grant", NULL, "{\"caller\":\"" BROKER "\",\"target\":\"" SA_DEV "\",\"may\":[\"policy\"]}");
+	call(SA_DEV, "getIamPolicy", "{\"options\":{\"requestedPolicyVersion\":3}}");
+	expect(400, "error.status", "INVALID_ARGUMENT");
+	call(SA_DEV, "getIamPolicy", "");
+	expect(200, "bindings.0.members.0", "user:alice@example.com");
+	assert_string_equal(http_answer_text(&a, "bindings.0.role"), "roles/iam.serviceAccountTokenCreator");
+}
+
 static void test_standin_follows_each_link_of_delegation(void **state) {
 	static const struct {
 		const char *account, *body;
@@ -535,7 +568,7 @@ static void test_standin_lies_and_dawdles_as_it_is_told(void **state) {
 
 static void test_standin_refuses_misspelt_scripts(void **state) {
 	static const char *const scripts[] = { "", "[]", "{\"sttus\":401}", "{\"status\":\"401\"}", "{\"mishap\":\"rest\"}", "{\"mishap\":1}",
-					       "{\"endpoint\":5}", "{\"times\":\"1\"}" };
+					       "{\"endpoint\":5}", "{\"times\":\"1\"}", "{\"oauth\":1}" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
@@ -571,6 +604,7 @@ int main(void) {
 		SCENARIO(test_standin_exchanges_subjects),
 		SCENARIO(test_standin_checks_access_token_requests),
 		SCENARIO(test_standin_knows_who_may_what),
+		SCENARIO(test_standin_tells_who_may_what),
 		SCENARIO(test_standin_follows_each_link_of_delegation),
 		SCENARIO(test_standin_signs),
 		SCENARIO(test_standin_serves_metadata),
