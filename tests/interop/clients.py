@@ -4,6 +4,7 @@ import subprocess
 
 HEADINGS = {
     "run": "as `hallpass run` leaves it",
+    "R": "in a container",
     "A": "A: metadata server",
     "B": "B: IAM Credentials",
     "C": "C: external_account",
@@ -13,7 +14,7 @@ HEADINGS = {
 SURFACES = {k: v.split(": ")[-1].replace("`", "") for k, v in HEADINGS.items()}
 
 # What the record calls it that gave the token out; None: whatever the client found.
-RECORDED = {"run": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"], "D": ["native"], "E": ["native", "sts"]}
+RECORDED = {"run": None, "R": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"], "D": ["native"], "E": ["native", "sts"]}
 
 # What leaves a client one surface alone. The developer's logins are left out there (HOME), since some clients prefer them to some surfaces;
 # the column "run" is where they are present and must not be used. The metadata variables stay: without them clients probe the machine's own.
@@ -24,6 +25,7 @@ unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE CLO
 NO_METADATA = "export CLOUDSDK_CORE_CHECK_GCE_METADATA=false\n"
 ONLY = {
     "run": "",
+    "R": "",
     "A": ALONE + NO_FILES,
     "B": ALONE + NO_FILES + NO_METADATA + """
 export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS=http://$GCE_METADATA_HOST/ CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$HALLPASS_HANDLE_FILE
@@ -117,17 +119,17 @@ gcloud storage cp -q note gs://$BUCKET/note
 [ "$(gcloud storage cat gs://$BUCKET/note)" = "written by gcloud" ]
 gcloud storage cat gs://$BUCKET/whoami
 gcloud projects list --format='value(name)'
-""", same("run", "A", "B", "C", "D", "E")),
+""", same("run", "R", "A", "B", "C", "D", "E")),
     Client("gsutil", "gsutil version | sed 's/.*: //'", r"""
 gsutil ls
 gsutil cat gs://$BUCKET/whoami
-""", same("run", "A", "C")),
+""", same("run", "R", "A", "C")),
     Client("bq", "bq version | sed 's/.* //'", r"""
 bq --headless --format=csv query --use_legacy_sql=false 'SELECT SESSION_USER()'
 bq --headless ls
-""", same("run", "A", "B", "C", "D")),
+""", same("run", "R", "A", "B", "C", "D")),
     Client("kubectl, gke-gcloud-auth-plugin", "gke-gcloud-auth-plugin --version >/dev/null && " + KUBECTL_VERSION, KUBECONFIG + WHO,
-           same("run", "A")),
+           same("run", "R", "A")),
     Client("kubectl", KUBECTL_VERSION,
            KUBECONFIG + "hallpass setup kubectl --yes c >/dev/null\n" + WHO, {"E": SET_UP}),
     Client("docker", "docker --version | sed 's/.*version \\([0-9.]*\\).*/\\1/'", r"""
@@ -144,22 +146,22 @@ export TF_CLI_ARGS=-no-color
 terraform init -backend-config=bucket=$BUCKET
 terraform apply -auto-approve
 terraform state show terraform_data.note
-""", same("run", "A", "C", "D"), tells=False),
+""", same("run", "R", "A", "C", "D"), tells=False),
     Client("google-auth, google-cloud-storage (Python)", PIP_VERSION % "google-auth google-cloud-storage", PYTHON + " $CLIENTS/storage.py\n",
-           same("run", "A", "C", "E")),
-    Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "A", "C")),
+           same("run", "R", "A", "C", "E")),
+    Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "R", "A", "C")),
     Client("@google-cloud/storage (Node)", NPM_VERSION % ("node", "@google-cloud/storage"),
-           "node $CLIENTS/storage.mjs\n", same("run", "A", "C")),
+           "node $CLIENTS/storage.mjs\n", same("run", "R", "A", "C")),
     Client("google-auth-library (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
-           {**same("run", "A", "C", "E"), "B": ALONE + "export IMPERSONATE=http://$GCE_METADATA_HOST\n"}),
+           {**same("run", "R", "A", "C", "E"), "B": ALONE + "export IMPERSONATE=http://$GCE_METADATA_HOST\n"}),
     Client("google-auth-library 9 (Node)", NPM_VERSION % ("node9", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node9\n",
-           same("run", "A", "C", "E")),
-    Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "A", "C")),
-    Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "A", "C", "E")),
+           same("run", "R", "A", "C", "E")),
+    Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "R", "A", "C")),
+    Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "R", "A", "C", "E")),
     Client("google-auth-library-oauth2-http (Java)", JAR_VERSION % "google-auth-library-oauth2-http", r"""
 trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
 java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
-""", {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
+""", {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "R": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
            note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` "
                 "without TLS"),
     Client("gcloud, ID token", GCLOUD_VERSION, r"""

@@ -29,11 +29,12 @@ from world import DEV, OTHER, PROD, World, name_of
 SECONDS = 180  # the longest that a cell may take
 
 
-def run_pair(world, snippet, targets=(DEV, PROD)):
+def run_pair(world, snippet, container=False):
     """The snippet in two sessions at the same time; a list of (target, exit code, output)."""
+    targets = (DEV, PROD)
     world.forget()
     with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
-        runs = [pool.submit(world.run_as, target, snippet, SECONDS) for target in targets]
+        runs = [pool.submit(world.run_as, target, snippet, SECONDS, container) for target in targets]
         return [(target, *run.result()) for target, run in zip(targets, runs)]
 
 
@@ -59,7 +60,7 @@ def complaints(world, client, results, surface):
 
 def run_cell(world, client, surface, cell):
     began = time.monotonic()
-    results = run_pair(world, client.snippet(cell))
+    results = run_pair(world, client.snippet(cell), surface == "R")
     found = complaints(world, client, results, surface)
     return found, results, time.monotonic() - began
 

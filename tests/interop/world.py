@@ -1,15 +1,16 @@
 """What runs around the clients: the network, the stand-in, hallpassd, and a developer who has logins of his own."""
-import fcntl
 import json
 import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import time
 import urllib.request
+
+import bridge
+from bridge import MACHINE, bring_up
 
 DEV = "ml-training-dev-sa@acme-ml.iam.gserviceaccount.com"
 PROD = "ml-training-prod-sa@acme-ml.iam.gserviceaccount.com"
@@ -22,20 +23,11 @@ PATIENCE_S = 30
 GOOGLE = """storage.googleapis.com www.googleapis.com bigquery.googleapis.com cloudresourcemanager.googleapis.com oauth2.googleapis.com
 accounts.googleapis.com sts.googleapis.com iamcredentials.googleapis.com iam.googleapis.com serviceusage.googleapis.com
 container.googleapis.com us-docker.pkg.dev acme.googlesource.com cluster.hallpass.test service.hallpass.test""".split()
-MACHINE = "169.254.169.254"
 MACHINE_NAMES = ["metadata.google.internal", "metadata.google.internal.", "metadata"]
 
 
 def name_of(account):
     return account.split("@")[0]
-
-
-def bring_up(interface, address):
-    """An address of the loopback interface."""
-    name = interface.encode()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, 0x8916, struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton(address)))  # SIOCSIFADDR
-        fcntl.ioctl(s, 0x8914, struct.pack("16sH14x", name, 0x1 | 0x8 | 0x40))  # SIOCSIFFLAGS: up, loopback, running
 
 
 class World:
@@ -114,6 +106,8 @@ class World:
         with open(self.path("google", "url")) as f:
             self.url = f.read().strip()
         self.ca = self.path("google", "ca.pem")
+        for name, address in bridge.DOORS.items():
+            bridge.serve(bridge.unix_listener(self.path(name)), socket.AF_INET, address)
         if shutil.which("keytool"):  # Java keeps certificates in a way of its own
             subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "standin", "-file", self.ca, "-keystore", self.path("trust.p12"),
                             "-storetype", "PKCS12", "-storepass", "changeit"], check=True, capture_output=True)
@@ -181,12 +175,14 @@ endpoints: {iamCredentials: "%s"}
             **more,
         }
 
-    def run_as(self, target, snippet, seconds):
-        """In a session of its own, in a directory of its own; exit code and output."""
+    def run_as(self, target, snippet, seconds, container=False):
+        """In a session of its own, in a directory of its own; exit code and output. container: in a network of its own, too, which
+        reaches the broker by its Unix socket alone."""
         place = tempfile.mkdtemp(prefix=name_of(target) + ".", dir=self.dir)
         env = self.environment(NAME=name_of(target), SA=target, BUCKET="of-" + name_of(target), WRONG_TOKEN=self.token_of(OTHER[target]))
         try:
-            p = subprocess.run([self.build + "/hallpass", "run", "--as", target, "--", "sh", "-ec", snippet], cwd=place, env=env,
+            wrap = ["unshare", "--net", "python3", "-B", os.path.join(self.here, "bridge.py"), self.dir] if container else []
+            p = subprocess.run(wrap + [self.build + "/hallpass", "run", "--as", target, "--", "sh", "-ec", snippet], cwd=place, env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
         except subprocess.TimeoutExpired as e:
             return 124, (e.stdout or b"").decode(errors="replace") + "\n(it took more than %d s)" % seconds
