@@ -56,9 +56,9 @@ $(BUILD)/hallpass: $(BUILD)/broker/cli/main.o $(BUILD)/libcli.a $(BUILD)/libbrok
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) $(LDFLAGS_CLI) -o $@ $^ $(LIBS_CLI)
 # The Google stand-in: a test tool, never installed.
-$(BUILD)/google-standin: $(GOOGLE)
+$(BUILD)/google-standin: $(GOOGLE) $(BUILD)/tests/lib/testcert.o
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -ljansson -lcrypto
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_X) -o $@ $^ -levent_core -levent_extra -levent_openssl -ljansson -lssl -lcrypto
 $(BUILD)/libpolicy.a: $(POLICY)
 	@rm -f $@
 	$(call say,AR)
@@ -133,6 +133,7 @@ FUZZ_SECONDS ?= $(if $(CI),60,5)
 
 check: deps-check
 	$(MAKE) --no-print-directory test check-layers check-docs
+	$(MAKE) --no-print-directory interop-quick
 	@HALLPASS_BUILD=$(BUILD) tests/mutants.sh
 	$(MAKE) --no-print-directory valgrind VALGRIND_TESTS='$(VALGRIND_CHECK)'
 	$(MAKE) --no-print-directory asan
@@ -191,6 +192,14 @@ check-docs: all pages
 # The CEL conformance suite: a table per file. V=1 shows the tests that fail.
 conformance: $(BUILD)/tests/policy/conformance
 	@$< $(if $(V),-v)
+
+# Google's real clients in front of hallpassd, in a network of its own: those that are installed, and client libraries by name from
+# their languages' registries. `make interop INTEROP="--only gcloud"`.
+interop: all $(BUILD)/google-standin
+	@tests/interop/run.sh $(BUILD) $(INTEROP)
+# Of what is here already each client once, as people use it, and a fault: half a minute.
+interop-quick: all $(BUILD)/google-standin
+	@HALLPASS_INTEROP_OFFLINE=1 tests/interop/run.sh $(BUILD) --quick
 
 # --- set-up
 
@@ -268,10 +277,11 @@ help:
 	@echo 'make valgrind    unit tests under valgrind        make fuzz       libFuzzer, FUZZ_SECONDS each'
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
 	@echo 'make soak        the long crash tests, minutes    make mutants    tests of the tests'
-	@echo 'make conformance the CEL conformance suite        make install    PREFIX, DESTDIR'
+	@echo 'make conformance the CEL conformance suite        make interop    Google'"'"'s real clients, minutes'
+	@echo 'make install     PREFIX, DESTDIR'
 
 .SECONDARY:
-.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance deps deps-check demo run bench bench-policy pages install clean help FORCE
+.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance interop interop-quick deps deps-check demo run bench bench-policy pages install clean help FORCE
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*

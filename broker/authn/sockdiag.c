@@ -75,12 +75,18 @@ static int read_error(const struct nlmsghdr *head, struct error *err) {
 			 said->error < 0 && said->error > -4096 ? strerror(-said->error) : "no reason given");
 }
 
-static bool same_ends(const struct inet_diag_msg *msg, const struct tcp_ends *ends) {
-	size_t n = ends->family == AF_INET ? 4 : 16;
+/* What speaks IPv4 on a socket of both families (all of Java does) is AF_INET6 to the kernel, with both addresses mapped. */
+static bool same_address(const struct inet_diag_msg *msg, const uint32_t said[4], const struct tcp_ends *ends, const uint8_t *asked) {
+	bool mapped = msg->idiag_family == AF_INET6 && ends->family == AF_INET && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)said);
 
-	return msg->idiag_family == ends->family && msg->id.idiag_sport == ends->client_port &&
-	       msg->id.idiag_dport == ends->our_port && !memcmp(msg->id.idiag_src, ends->client, n) &&
-	       !memcmp(msg->id.idiag_dst, ends->our, n);
+	if (msg->idiag_family != ends->family && !mapped)
+		return false;
+	return !memcmp(mapped ? said + 3 : said, asked, ends->family == AF_INET ? 4 : 16);
+}
+
+static bool same_ends(const struct inet_diag_msg *msg, const struct tcp_ends *ends) {
+	return msg->id.idiag_sport == ends->client_port && msg->id.idiag_dport == ends->our_port &&
+	       same_address(msg, msg->id.idiag_src, ends, ends->client) && same_address(msg, msg->id.idiag_dst, ends, ends->our);
 }
 
 int sockdiag_read(const void *data, size_t len, uint32_t sender, uint32_t seq, const struct tcp_ends *ends,

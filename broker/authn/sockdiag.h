@@ -5,7 +5,7 @@
  *
  * The kernel answers for whoever has the client's address and port when it is asked, which another user may have taken
  * over meanwhile, so an answer counts only if all of this holds: (1) it came from the kernel, is the one answer to our
- * question, and no error; (2) family, addresses and ports are those asked about; (3) the client's socket is established, and
+ * question, and no error; (2) family, addresses and ports are those asked about, v4-mapped or not; (3) the client's socket is established, and
  * (4) open in some process; (5) its uid is somebody's in our user namespace; (6) our own socket is still established after the
  * answer came: as long as it is, nobody else can have the same two ends. (7) Before a token is written all of it holds again,
  * for the same socket (its cookie).

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -88,6 +89,23 @@ static void test_P4_sockdiag_takes_one_plain_answer(void **state) {
 	assert_int_equal(read_answer(&a, a.head.nlmsg_len, 0, "no plain answer"), -1);
 }
 
+/* 127.0.0.1 -> ::ffff:127.0.0.1 */
+static void map(uint32_t address[4]) {
+	address[3] = address[0];
+	address[2] = htonl(0xffff);
+	address[0] = address[1] = 0;
+}
+
+static void test_sockdiag_takes_mapped_addresses_for_what_they_are(void **state) {
+	struct answer a = good();
+
+	(void)state;
+	a.msg.idiag_family = AF_INET6;
+	map(a.msg.id.idiag_src);
+	map(a.msg.id.idiag_dst);
+	assert_int_equal(read_answer(&a, a.head.nlmsg_len, 0, NULL), 0);
+}
+
 static void test_P4_sockdiag_names_nobody_unless_all_fits(void **state) {
 	struct answer a;
 
@@ -99,6 +117,9 @@ static void test_P4_sockdiag_names_nobody_unless_all_fits(void **state) {
 		assert_int_equal(read_answer(&a, a.head.nlmsg_len, 0, says), -1);                                      \
 	} while (0)
 	REFUSED(a.msg.idiag_family = AF_INET6, "another socket");
+	REFUSED((a.msg.idiag_family = AF_INET6, map(a.msg.id.idiag_src)), "another socket"); /* one end alone */
+	REFUSED((a.msg.idiag_family = AF_INET, map(a.msg.id.idiag_src), map(a.msg.id.idiag_dst)), "another socket");
+	REFUSED((a.msg.idiag_family = AF_INET6, map(a.msg.id.idiag_src), map(a.msg.id.idiag_dst), a.msg.id.idiag_src[3]++), "another socket");
 	REFUSED(a.msg.id.idiag_sport++, "another socket");
 	REFUSED(a.msg.id.idiag_dport++, "another socket");
 	REFUSED(a.msg.id.idiag_src[0]++, "another socket");
@@ -190,7 +211,9 @@ static void test_sockdiag_names_us_on_IPv4_IPv6_and_mapped(void **state) {
 	struct pair v4, v6, dual;
 	struct pair mapped = { .family = AF_INET };
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fds[3];
+	struct pair from_v6 = { .family = AF_INET6 };
+	struct sockaddr_in6 to_v4 = { .sin6_family = AF_INET6 };
+	int fds[4];
 
 	(void)state;
 	listen_on(&v4, AF_INET, false);
@@ -206,7 +229,15 @@ static void test_sockdiag_names_us_on_IPv4_IPv6_and_mapped(void **state) {
 	mapped.len = sizeof(to);
 	fds[2] = dial(&mapped);
 	assert_me(&dual, AF_INET, "127.0.0.1");
-	for (int i = 0; i < 3; i++)
+	close(v4.server);
+	/* An IPv4 listener's client that has a socket of both families, as all of Java has. */
+	to_v4.sin6_port = ((struct sockaddr_in *)&v4.address)->sin_port;
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:127.0.0.1", &to_v4.sin6_addr), 1);
+	memcpy(&from_v6.address, &to_v4, sizeof(to_v4));
+	from_v6.len = sizeof(to_v4);
+	fds[3] = dial(&from_v6);
+	assert_me(&v4, AF_INET, "127.0.0.1");
+	for (int i = 0; i < 4; i++)
 		close(fds[i]);
 	close(v4.server), close(v6.server), close(dual.server);
 	close(v4.listening), close(v6.listening), close(dual.listening);
@@ -421,6 +452,7 @@ static void test_P4_sockdiag_knows_nobody_of_another_network(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_P4_sockdiag_takes_one_plain_answer),
+		cmocka_unit_test(test_sockdiag_takes_mapped_addresses_for_what_they_are),
 		cmocka_unit_test(test_P4_sockdiag_names_nobody_unless_all_fits),
 		cmocka_unit_test(test_sockdiag_knows_this_kernel),
 		cmocka_unit_test(test_sockdiag_names_us_on_IPv4_IPv6_and_mapped),

@@ -9,6 +9,8 @@
 #include "tests/google/google.h"
 
 #define CLOUD_PLATFORM "https://www.googleapis.com/auth/cloud-platform"
+#define DEVELOPER "developer@example.com"
+#define DEVELOPERS_OWN "1//developers-own-refresh-token"
 
 void answer_json(struct answer *a, int status, json_t *json) {
 	a->status = status;
@@ -25,6 +27,28 @@ void answer_error(struct answer *a, int status, const char *name, const char *re
 				    json_pack("[{s:s, s:s, s:s}]", "@type", "type.googleapis.com/google.rpc.ErrorInfo",
 					      "reason", reason, "domain", "iam.googleapis.com"));
 	answer_json(a, status, json_pack("{s:o}", "error", error));
+}
+
+void answer_text(struct answer *a, const char *text) {
+	a->status = 200;
+	a->type = "application/text";
+	a->body = strdup(text);
+}
+
+void answer_header(struct answer *a, const char *name, const char *value) {
+	evhttp_add_header(&a->headers, name, value);
+}
+
+void answer_unauthenticated(struct answer *a) {
+	answer_error(a, 401, "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED",
+		     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
+		     "other valid authentication credential.");
+}
+
+const char *query_value(const struct question *q, const char *name) {
+	const char *value = q->query ? evhttp_find_header(q->query, name) : NULL;
+
+	return value ? value : "";
 }
 
 static void answer_oauth(struct answer *a, int status, const char *error, const char *description, const char *subtype) {
@@ -105,6 +129,11 @@ static void token_jwt_bearer(const struct question *q, struct evkeyvalq *fields,
 static void token_refresh(const struct question *q, struct evkeyvalq *fields, struct answer *a) {
 	const char *token = form(fields, "refresh_token");
 
+	/* The developer's own login: as good at Google's as any, so that who spends it goes on, and is caught. */
+	if (q->internet && !strcmp(token, DEVELOPERS_OWN)) {
+		answer_token(a, world_mint(q->world, DEVELOPER, 3600, true), 3599);
+		return;
+	}
 	if (strcmp(form(fields, "client_id"), "standin-client") || strcmp(form(fields, "client_secret"), "standin-secret")) {
 		answer_oauth(a, 401, "invalid_client", "The OAuth client was not found.", NULL);
 		return;
@@ -529,9 +558,7 @@ static void on_iam(const struct question *q, struct answer *a) {
 	    strcmp(q->verb, "getIamPolicy")) {
 		answer_error(a, 404, "NOT_FOUND", NULL, "Method not found.");
 	} else if (!bearer) {
-		answer_error(a, 401, "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED",
-			     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
-			     "other valid authentication credential.");
+		answer_unauthenticated(a);
 	} else if (!strcmp(q->verb, "keys")) {
 		create_key(q, a);
 	} else if (!bearer->cloud) {
@@ -549,12 +576,6 @@ static void on_iam(const struct question *q, struct answer *a) {
 }
 
 /* --- GCE metadata */
-
-static void answer_text(struct answer *a, const char *text) {
-	a->status = 200;
-	a->type = "application/text";
-	a->body = strdup(text);
-}
 
 static void on_metadata(const struct question *q, struct answer *a) {
 	static const char base[] = "/computeMetadata/v1/";
@@ -678,6 +699,10 @@ static void on_grant(const struct question *q, struct answer *a) {
 		answer_invalid(a, "a grant is {caller, target, may: [...]}");
 }
 
+static void on_seen(const struct question *q, struct answer *a) {
+	answer_json(a, 200, json_incref(q->world->seen));
+}
+
 static void on_root(const struct question *q, struct answer *a) {
 	(void)q;
 	answer_text(a, "computeMetadata/\n");
@@ -689,43 +714,82 @@ static void on_reset(const struct question *q, struct answer *a) {
 	q->world->max_in_flight = q->world->in_flight;
 	json_object_clear(q->world->counters);
 	json_object_clear(q->world->last);
+	json_array_clear(q->world->seen);
+	storage_reset(q->world);
 	world_grants_reset(q->world);
 	answer_text(a, "ok\n");
 }
 
+#define LOGIN "it logs in with Google directly"
+#define PAST "it asks Google itself for another account's token"
+#define MACHINES "it asks the machine's own metadata server"
+
 const struct endpoint endpoints[] = {
-	{ "token", "/token", "POST", on_token },
-	{ "sts", "/sts/v1/token", "POST", on_sts },
-	{ "tokeninfo", "/tokeninfo", NULL, on_tokeninfo },
-	{ "iam", "/v1/" RESOURCE, "POST", on_iam }, /* named by its verb */
-	{ "root", "/", "GET", on_root },	    /* the metadata server's */
-	{ "metadata", "/computeMetadata/v1/", "GET", on_metadata },
-	{ "counters", "/standin/counters", NULL, on_counters },
-	{ "minted", "/standin/tokens", NULL, on_minted },
-	{ "script", "/standin/script", "POST", on_script },
-	{ "grant", "/standin/grant", "POST", on_grant },
-	{ "clock", "/standin/clock", "POST", on_clock },
-	{ "reset", "/standin/reset", "POST", on_reset },
-	{ NULL, NULL, NULL, NULL },
+	{ "token", "/token", "POST", on_token, LOGIN },
+	{ "sts", "/sts/v1/token", "POST", on_sts, NULL },
+	{ "googles-sts", "/v1/token", NULL, on_unknown, LOGIN },
+	{ "googles-introspection", "/v1/introspect", NULL, on_unknown, LOGIN },
+	{ "tokeninfo", "/tokeninfo", NULL, on_tokeninfo, NULL },
+	{ "locations", "/v1/" RESOURCE, "GET", on_locations, NULL },
+	{ "iam", "/v1/" RESOURCE, "POST", on_iam, PAST }, /* named by its verb */
+	{ "root", "/", "GET", on_root, MACHINES },	  /* the metadata server's */
+	{ "metadata", "/computeMetadata/v1/", "GET", on_metadata, MACHINES },
+	{ "storage", "/storage/v1/b", NULL, on_storage, NULL },
+	{ "storage", "/storage/v1/b/", NULL, on_storage, NULL },
+	{ "storage", "/download/storage/v1/b/", NULL, on_storage, NULL },
+	{ "storage", "/upload/storage/v1/b/", NULL, on_storage_upload, NULL },
+	{ "storage", "/of-", NULL, on_storage_xml, NULL },
+	{ "bigquery", "/bigquery/v2/projects/", NULL, on_bigquery, NULL },
+	{ "projects", "/v1/projects", NULL, on_projects, NULL },
+	{ "projects", "/v1/projects/", NULL, on_projects, NULL },
+	{ "userinfo", "/oauth2/v3/userinfo", NULL, on_userinfo, NULL },
+	{ "service", "/service/", NULL, on_service, NULL },
+	{ "kubernetes", "/kubernetes/", NULL, on_kubernetes, NULL },
+	{ "registry", "/v2/", NULL, on_registry, NULL },
+	{ "git", "/git/", NULL, on_git, NULL },
+	{ "counters", "/standin/counters", NULL, on_counters, NULL },
+	{ "minted", "/standin/tokens", NULL, on_minted, NULL },
+	{ "seen", "/standin/seen", NULL, on_seen, NULL },
+	{ "script", "/standin/script", "POST", on_script, NULL },
+	{ "grant", "/standin/grant", "POST", on_grant, NULL },
+	{ "clock", "/standin/clock", "POST", on_clock, NULL },
+	{ "reset", "/standin/reset", "POST", on_reset, NULL },
+	{ "unknown", NULL, NULL, on_unknown, NULL },
 };
 
-const struct endpoint *endpoint_find(const char *path, char *account, size_t account_size, char *verb, size_t verb_size) {
-	for (const struct endpoint *e = endpoints; e->name; e++) {
-		size_t n = strlen(e->path);
-		const char *colon;
+static bool path_fits(const struct endpoint *e, const char *path) {
+	size_t n = strlen(e->path);
+	bool prefix = n > 1 && (e->path[n - 1] == '/' || e->path[n - 1] == '-');
 
-		if ((e->path[n - 1] != '/' || n == 1) && strcmp(path, e->path))
-			continue;
-		if (strncmp(path, e->path, n))
-			continue;
-		if (!strcmp(e->name, "iam")) {
-			colon = strpbrk(path + n, ":/"); /* EMAIL:verb, EMAIL/keys */
-			if (!colon || (size_t)(colon - path) - n >= account_size || strlen(colon + 1) >= verb_size)
-				return NULL;
-			snprintf(account, account_size, "%.*s", (int)(colon - path - (long)n), path + n);
-			snprintf(verb, verb_size, "%s", colon + 1);
-		}
-		return e;
-	}
-	return NULL;
+	return prefix ? !strncmp(path, e->path, n) : !strcmp(path, e->path);
+}
+
+/* EMAIL:verb, EMAIL/keys */
+static bool split_account(const char *rest, char *account, size_t account_size, char *verb, size_t verb_size) {
+	const char *colon = strpbrk(rest, ":/");
+
+	if (!colon || (size_t)(colon - rest) >= account_size || strlen(colon + 1) >= verb_size)
+		return false;
+	snprintf(account, account_size, "%.*s", (int)(colon - rest), rest);
+	snprintf(verb, verb_size, "%s", colon + 1);
+	return true;
+}
+
+/* method NULL: whatever it is. */
+static const struct endpoint *find(const char *path, const char *method) {
+	const struct endpoint *e = endpoints;
+
+	while (e->path && (!path_fits(e, path) || (method && e->method && strcmp(e->method, method) != 0)))
+		e++;
+	return e;
+}
+
+const struct endpoint *endpoint_find(const struct question *q, char *account, size_t account_size, char *verb, size_t verb_size) {
+	const struct endpoint *e = find(q->path, q->method);
+
+	if (!e->path)
+		e = find(q->path, NULL);
+	if (!strcmp(e->name, "iam") && !split_account(q->path + strlen(e->path), account, account_size, verb, verb_size))
+		e = find("", NULL);
+	return e;
 }

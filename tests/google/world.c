@@ -207,6 +207,7 @@ int world_make(struct world *world) {
 	world->minted = calloc(MAX_MINTED, sizeof(*world->minted));
 	world->counters = json_object();
 	world->last = json_object();
+	world->seen = json_array();
 	snprintf(c->name, sizeof(c->name), BROKER);
 	snprintf(c->key_id, sizeof(c->key_id), "standin0123456789abcdef");
 	c->key = EVP_RSA_gen(2048);
@@ -307,12 +308,18 @@ const struct minted *world_mint(struct world *world, const char *holder, int64_t
 	return m;
 }
 
-const struct minted *world_find(const struct world *world, const char *token) {
+const struct minted *world_find_ever(const struct world *world, const char *token) {
 	size_t n = world->n_minted < MAX_MINTED ? world->n_minted : MAX_MINTED;
 
 	/* The broker's own tokens are few and early; minted ones are many and late. */
 	for (size_t i = 0; token && i < n; i++)
 		if (!strcmp(world->minted[i].token, token))
-			return world->minted[i].expires_at > world_now(world) ? &world->minted[i] : NULL;
+			return &world->minted[i];
 	return NULL;
+}
+
+const struct minted *world_find(const struct world *world, const char *token) {
+	const struct minted *m = world_find_ever(world, token);
+
+	return m && m->expires_at > world_now(world) ? m : NULL;
 }
