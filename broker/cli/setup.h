@@ -75,7 +75,7 @@ void setup_json_remove(struct buf *text, size_t object, const char *key);
 /* Calls for each member whose value is a string, key and value decoded. */
 void setup_json_each(const struct buf *text, size_t object, void (*each)(void *arg, const char *key, const char *value), void *arg);
 
-/* --- diff.c */
+/* --- unified.c */
 
 /* A unified diff on standard output, in colour where wanted. What may be a secret is not shown. */
 void diff_print(const struct cli *cli, const struct setup_file *file);
