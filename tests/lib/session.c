@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -51,6 +52,61 @@ void door_at(int port, struct session_of_test *s) {
 	snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%d", port);
 }
 
+void door_at6(int port, struct session_of_test *s) {
+	door_at(port, s);
+	snprintf(s->host, sizeof(s->host), "[::1]:%d", port);
+	snprintf(s->url, sizeof(s->url), "http://[::1]:%d", port);
+}
+
+/* Of both families. */
+static int free_port(void) {
+	struct sockaddr_in6 in = { .sin6_family = AF_INET6, .sin6_addr = in6addr_any };
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
+
+	if (bind(fd, (struct sockaddr *)&in, len) == 0 && getsockname(fd, (struct sockaddr *)&in, &len) == 0)
+		port = ntohs(in.sin6_port);
+	close(fd);
+	return port;
+}
+
+static bool has_ipv6(void) {
+	struct session_of_test s;
+	int fd;
+
+	door_at6(1, &s);
+	fd = md_dial(&s);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno == ECONNREFUSED;
+}
+
+static void relay_begin(struct world *w, struct session_of_test *s, struct running *relay) {
+	door_at(free_port(), s);
+	start(w, relay, (const char *const[]){ program("hallpass"), "relay", "--listen", s->host, "--as", SA_DEV, NULL });
+	if (!wait_for(relay, "programs find it by"))
+		fail_msg("%s", relay->text);
+}
+
+bool place_begin(struct world *w, enum place place, struct session_of_test *s, struct running *relay) {
+	const char *host = place == PLACE_LISTENER6 ? "[::1]" : "127.0.0.1";
+	bool listens = place == PLACE_LISTENER || place == PLACE_LISTENER6;
+	int port = listens ? free_port() : 0;
+
+	if (place == PLACE_LISTENER6 && !has_ipv6())
+		return false;
+	if (listens)
+		snprintf(w->listeners_more, sizeof(w->listeners_more), ", {tcp: \"%s:%d\", serviceAccounts: [" SA_DEV "]}", host, port);
+	world_daemon(w);
+	if (place == PLACE_SESSION)
+		session_begin(w, "{\"serviceAccount\": \"" SA_DEV "\"}", s);
+	else if (place == PLACE_RELAY)
+		relay_begin(w, s, relay);
+	else
+		(place == PLACE_LISTENER6 ? door_at6 : door_at)(port, s);
+	return true;
+}
+
 void session_begin(const struct world *w, const char *body, struct session_of_test *s) {
 	struct answer a;
 	int fd;
@@ -84,18 +140,20 @@ void md(const struct session_of_test *s, const char *path, struct http_answer *o
 	md_raw(s, "GET", whole, "Metadata-Flavor: Google\r\n", out);
 }
 
-static int dial(const struct session_of_test *s) {
+int md_dial(const struct session_of_test *s) {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)s->port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback, .sin6_port = htons((uint16_t)s->port) };
+	bool six = s->host[0] == '[';
+	int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0)
+	if (connect(fd, six ? (struct sockaddr *)&in6 : (struct sockaddr *)&in, six ? sizeof(in6) : sizeof(in)) == 0)
 		return fd;
 	close(fd);
 	return -1;
 }
 
 bool md_listens(const struct session_of_test *s) {
-	int fd = dial(s);
+	int fd = md_dial(s);
 
 	if (fd >= 0)
 		close(fd);
@@ -103,11 +161,15 @@ bool md_listens(const struct session_of_test *s) {
 }
 
 void md_bytes(const struct session_of_test *s, const char *bytes, char *out, size_t size) {
-	int fd = dial(s);
+	md_str(s, str_of(bytes), out, size);
+}
+
+void md_str(const struct session_of_test *s, struct str bytes, char *out, size_t size) {
+	int fd = md_dial(s);
 	size_t n = 0;
 
 	assert_true(fd >= 0);
-	assert_int_equal(send(fd, bytes, strlen(bytes), MSG_NOSIGNAL), strlen(bytes));
+	assert_int_equal(send(fd, bytes.p, bytes.n, MSG_NOSIGNAL), bytes.n);
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t r = poll(&p, 1, PATIENCE_MS) > 0 ? read(fd, out + n, size - 1 - n) : -1;

@@ -2,7 +2,9 @@
 
 /* A session of a scenario, and what is asked at its port. */
 
+#include "hallpass/buf.h"
 #include "tests/lib/httpask.h"
+#include "tests/lib/running.h"
 #include "tests/lib/world.h"
 
 struct session_of_test {
@@ -20,6 +22,12 @@ void session_leave(struct session_of_test *s); /* closes the control connection 
 
 /* What a door listened to by the configuration is asked as. */
 void door_at(int port, struct session_of_test *s);
+void door_at6(int port, struct session_of_test *s); /* on [::1], for md_bytes() and the like */
+
+/* Each kind of port that there is; what holds of one surface's server must hold at all of them. */
+enum place { PLACE_SESSION, PLACE_LISTENER, PLACE_LISTENER6, PLACE_RELAY, N_PLACES };
+/* Starts the daemon with it, for SA_DEV. False: this machine has no such. relay: of PLACE_RELAY, to be ended by the caller. */
+bool place_begin(struct world *w, enum place place, struct session_of_test *s, struct running *relay);
 
 /* GET, with Metadata-Flavor and the right Host; path below /computeMetadata/v1/. */
 void md(const struct session_of_test *s, const char *path, struct http_answer *out);
@@ -27,6 +35,8 @@ void md(const struct session_of_test *s, const char *path, struct http_answer *o
 void md_raw(const struct session_of_test *s, const char *method, const char *path, const char *headers, struct http_answer *out);
 /* What is sent as it is, and all that comes back until the end. */
 void md_bytes(const struct session_of_test *s, const char *bytes, char *out, size_t size);
+void md_str(const struct session_of_test *s, struct str bytes, char *out, size_t size);
+int md_dial(const struct session_of_test *s); /* a socket; -1: nobody listens there */
 /* Whether anybody listens at its port. */
 bool md_listens(const struct session_of_test *s);
 
