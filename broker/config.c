@@ -127,7 +127,7 @@ static const struct list_key {
 	bool reloadable;
 } list_keys[] = {
 	{ "listeners", "[{unix: PATH, mode: \"0600\", group: NAME} | {tcp: \"127.0.0.1:PORT\", serviceAccounts: [EMAIL]}]",
-	  "Sockets to serve. Without it: $XDG_RUNTIME_DIR/hallpass/hallpass.sock, or /run/hallpass/hallpass.sock for root. A TCP "
+	  "Sockets to serve. Where none of them is a Unix socket: $XDG_RUNTIME_DIR/hallpass/hallpass.sock, too, or /run/hallpass/hallpass.sock for root. A TCP "
 	  "port, on loopback alone, is a metadata server with these accounts, the first being its default, and an IAM Credentials API, for "
 	  "every uid that `peers:` makes somebody.",
 	  false },
@@ -618,17 +618,25 @@ static void config_scalar_defaults(struct config *config) {
 	}
 }
 
+/* `hallpass` speaks to the broker by a Unix socket: without one nobody could open a session, or reload. */
 static int config_default_listener(struct config *config, struct error *err) {
-	config->listeners = calloc(1, sizeof(*config->listeners));
+	char *path = geteuid() ? env_path("XDG_RUNTIME_DIR", NULL, "hallpass/hallpass.sock") : strdup("/run/hallpass/hallpass.sock");
+	size_t n = config->n_listeners;
+
+	if (!path)
+		return n ? 0 : error_set(err, ERR_INVALID, "no place for the socket: XDG_RUNTIME_DIR is not set; set it or name one with `listeners:`");
+	config->listeners = realloc(config->listeners, (n + 1) * sizeof(*config->listeners));
 	assert(config->listeners);
-	config->n_listeners = 1;
-	config->listeners[0].mode = geteuid() ? 0600 : 0666;
-	config->listeners[0].unix_path = geteuid() ? env_path("XDG_RUNTIME_DIR", NULL, "hallpass/hallpass.sock")
-						   : strdup("/run/hallpass/hallpass.sock");
-	if (!config->listeners[0].unix_path)
-		return error_set(err, ERR_INVALID,
-				 "no place for the socket: XDG_RUNTIME_DIR is not set; set it or name one with `listeners:`");
+	config->listeners[n] = (struct config_listener){ .mode = geteuid() ? 0600 : 0666, .unix_path = path };
+	config->n_listeners++;
 	return 0;
+}
+
+static bool has_unix_listener(const struct config *config) {
+	for (size_t i = 0; i < config->n_listeners; i++)
+		if (config->listeners[i].unix_path)
+			return true;
+	return false;
 }
 
 static void config_default_peer(struct config *config) {
@@ -640,7 +648,7 @@ static void config_default_peer(struct config *config) {
 }
 
 static int config_fill(struct config *config, const char *dir, struct error *err) {
-	if (!config->n_listeners && config_default_listener(config, err) < 0)
+	if (!has_unix_listener(config) && config_default_listener(config, err) < 0)
 		return -1;
 	if (!config->n_peers)
 		config_default_peer(config);

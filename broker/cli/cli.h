@@ -129,6 +129,12 @@ struct cli {
 /* The account that the command line names, "" where it names none. */
 const char *cli_account(const struct cli *cli);
 
+/*
+ * account.c: replaces short names of accounts on the command line, dev for dev-sa@my-project.iam.gserviceaccount.com, where there are
+ * any. An exit code; not API_EXIT_OK: told already.
+ */
+int accounts_spell_out(struct cli *cli);
+
 /* command.c. The exit code to leave with, or -1: go on and run cli->command. */
 int cli_parse(struct cli *cli, int argc, char **argv);
 /* Takes the next word of a command's name: *group or *command is set. -1: there is no such command; it was told. */

@@ -14,7 +14,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_COLOR] = { "color", 0, "WHEN", "auto, always or never", "auto always never" },
 	[OPT_HELP] = { "help", 'h', NULL, "print help", NULL },
 	[OPT_VERSION] = { "version", 0, NULL, "print the version", NULL },
-	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be", COMPLETE_ACCOUNT },
+	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be: its address, or its name where only one that you may be has it", COMPLETE_ACCOUNT },
 	[OPT_DEFAULT_AS] = { "default-as", 0, "ACCOUNT", "the service account to be where neither --as nor HALLPASS_AS says so", COMPLETE_ACCOUNT },
 	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's",
 			 "cloud-platform devstorage.read_only devstorage.read_write bigquery logging.read openid" },

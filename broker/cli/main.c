@@ -34,5 +34,6 @@ int main(int argc, char **argv) {
 		return finish(cmd_version(&cli));
 	if (!cli.command || cli.values[OPT_HELP])
 		return finish(cmd_help(&cli));
-	return finish(cli.command->run(&cli));
+	r = accounts_spell_out(&cli);
+	return finish(r != API_EXIT_OK ? r : cli.command->run(&cli));
 }

@@ -65,6 +65,25 @@ static void test_config_without_a_file_is_one_users_helper(void **state) {
 	config_free(c);
 }
 
+/* Who adds a port has not taken the socket away. */
+static void test_config_keeps_the_socket_beside_a_port(void **state) {
+	struct policy_report report = { 0 };
+	struct config *c = NULL;
+	struct error err;
+
+	(void)state;
+	setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+	assert_int_equal(load("listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: [a@p.x]}]\n", &c, &report, &err), 0);
+	assert_int_equal(c->n_listeners, 2);
+	assert_string_equal(c->listeners[0].tcp, "127.0.0.1:80");
+	assert_string_equal(c->listeners[1].unix_path, geteuid() ? "/run/user/7/hallpass/hallpass.sock" : "/run/hallpass/hallpass.sock");
+	config_free(c);
+	assert_int_equal(load("listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: [a@p.x]}, {unix: x}]\n", &c, &report, &err), 0);
+	assert_int_equal(c->n_listeners, 2);
+	config_free(c);
+	policy_report_fini(&report);
+}
+
 static void test_config_reads_every_type(void **state) {
 	static const char text[] = "listeners:\n"
 				   "  - {unix: run/hp.sock, mode: \"0660\", group: developers}\n"
@@ -228,6 +247,7 @@ static void test_config_tells_what_needs_a_restart(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_without_a_file_is_one_users_helper),
+		cmocka_unit_test(test_config_keeps_the_socket_beside_a_port),
 		cmocka_unit_test(test_config_reads_every_type),
 		cmocka_unit_test(test_config_refuses_at_line_and_column),
 		cmocka_unit_test(test_config_tells_what_needs_a_restart),

@@ -54,6 +54,30 @@ static void test_cli_token_is_alone_on_stdout(void **state) {
 	assert_non_null(strstr(out, "\"binding\":\"dev\""));
 }
 
+/* The name before the @, without the -sa that many end in, of what the policy gives: never of two. */
+static void test_cli_takes_short_names(void **state) {
+	(void)state;
+	assert_int_equal(CLI("token", "ml-training-dev"), 69);
+	world_policy(&w, "version: 1\nbindings:\n"
+			 "  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", ml-eval-sa@a.iam.gserviceaccount.com, ml-eval-sa@b.iam.gserviceaccount.com]}\n"
+			 "  - {name: more, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL ", \"*@c.iam.gserviceaccount.com\"]}\n"
+			 "  - {name: others, members: [\"user:eve@example.com\"], serviceAccounts: [" SA_PROD "]}\n");
+	world_daemon(&w);
+	assert_int_equal(CLI("token", "ml-training-dev-sa"), 0);
+	assert_int_equal(strncmp(out, "ya29.", 5), 0);
+	assert_int_equal(CLI("run", "--as", "ml-training-dev", "--also", "ml-labeling-dev", "--", "/bin/sh", "-c", "echo $HALLPASS_AS $CLOUDSDK_CORE_ACCOUNT"), 0);
+	assert_string_equal(out, SA_DEV " " SA_DEV "\n");
+	assert_int_equal(CLI("why", "ml-labeling-dev"), 0);
+	assert_int_equal(CLI("token", "ml-eval"), 64);
+	assert_non_null(strstr(err, "ml-eval stands for more than one account of yours"));
+	assert_int_equal(CLI("token", "ml-trainig-dev-sa"), 64);
+	assert_non_null(strstr(err, "no account of yours is called ml-trainig-dev-sa; did you mean ml-training-dev-sa?\nhint: `hallpass list`"));
+	assert_int_equal(CLI("token", "ml-training-prod"), 64); /* not his, so not by that name */
+	assert_int_equal(CLI("token", SA_PROD), 77);
+	assert_int_equal(CLI("setup", "git", "--dry-run", "--as", "ml-training-dev"), 0);
+	assert_non_null(strstr(out, "--default-as " SA_DEV));
+}
+
 static void test_cli_exit_codes(void **state) {
 	(void)state;
 	assert_int_equal(CLI("token", SA_DEV), 69); /* no broker yet */
@@ -813,6 +837,7 @@ static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_cli_token_is_alone_on_stdout),
+		SCENARIO(test_cli_takes_short_names),
 		SCENARIO(test_cli_exit_codes),
 		SCENARIO(test_cli_tells_who_what_and_why),
 		SCENARIO(test_cli_reload_without_a_file_is_refused),
