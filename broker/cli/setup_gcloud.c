@@ -47,22 +47,45 @@ static int find_listener(const struct setup *s, const json_t *status, struct lis
 	return 0;
 }
 
-#define NO_NEED "`hallpass run --as ACCOUNT -- gcloud …` needs no setup; a gcloud without it needs a port of the broker's"
-#define HOW "add {tcp: \"127.0.0.1:8585\", serviceAccounts: [%s]} to `listeners:` in %s, beside its socket, and restart it"
+/* For the example to be one that can be pasted: the first account that the policy gives, where it gives one. */
+static void first_account(struct setup *s, char *out, size_t size) {
+	json_t *reply = NULL, *item;
+	struct error ignored;
+	size_t i;
+
+	snprintf(out, size, "ACCOUNT");
+	if (client_try(s->cli, API_PATH_LIST, NULL, &reply, &ignored) == 0)
+		json_array_foreach(json_object_get(reply, "accounts"), i, item) {
+			const char *account = json_string_value(json_object_get(item, "serviceAccount"));
+
+			if (account && !strchr(account, '*')) {
+				snprintf(out, size, "%s", account);
+				break;
+			}
+		}
+	json_decref(reply);
+}
+
+#define HOW                                                                                                            \
+	"put this line into %s (where there is a `listeners:`, as one more of its items) and restart hallpassd:\n"      \
+	"listeners: [{tcp: \"127.0.0.1:8585\", serviceAccounts: [%s]}]"
 
 /* 1: there is a listener; 0: none, and that is told as no failure where no account was asked for. */
 static int ask_broker(struct setup *s, struct listener *out, struct error *err) {
 	const char *as = s->cli->values[OPT_AS], *config;
+	char account[200];
 	json_t *status = NULL;
 	int r = client_try(s->cli, API_PATH_STATUS, NULL, &status, err);
 
 	if (r == 0 && !(r = find_listener(s, status, out))) {
 		config = json_string_value(json_object_get(status, "config"));
 		config = config ? config : "hallpassd.yaml";
-		if (as)
-			r = error_set(err, ERR_REFUSED, NO_NEED " for %s: " HOW, as, as, config);
-		else
-			buf_addf(&s->idle, NO_NEED ": " HOW, "ACCOUNT", config);
+		if (as) {
+			r = error_set(err, ERR_REFUSED, "no port of the broker's is for %s; " HOW, as, config, as);
+		} else {
+			first_account(s, account, sizeof(account));
+			buf_addf(&s->idle, "`hallpass run --as %s -- gcloud …` works as it is\nfor a gcloud without `hallpass run` " HOW, account, config, account);
+		}
 	}
 	json_decref(status);
 	return r;

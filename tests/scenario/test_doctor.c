@@ -364,6 +364,9 @@ static void test_doctor_finds_what_leads_past_the_broker(void **state) {
 	doctor(NULL);
 	snprintf(remedy, sizeof(remedy), "rm '%s/gce'", w.dir);
 	assert_check("gcloud-cache", "warn", "does not look again for ", remedy);
+	unsetenv("GCE_METADATA_ROOT"); /* it is not told to look for one */
+	doctor(NULL);
+	assert_check("gcloud-cache", "note", "does not look again for ", remedy);
 	assert_check("own-login", "note", "is bob@example.com", NULL);
 	write_file("gce", "True");
 	doctor(NULL);

@@ -599,7 +599,7 @@ static void test_setup_gcloud(void **state) {
 	assert_int_equal(SH("hallpass setup gcloud --yes"), 0); /* the listener's own account */
 	assert_non_null(strstr(out, "+  \"audience\": \"//hallpass.invalid/local/" SA_LABEL));
 	assert_int_equal(SH("hallpass setup gcloud --as " SA_PROD " --yes"), 70);
-	assert_non_null(strstr(err, "needs a port of the broker's for " SA_PROD ": add {tcp: \"127.0.0.1:8585\", serviceAccounts: [" SA_PROD "]} to `listeners:` in "));
+	assert_non_null(strstr(err, "no port of the broker's is for " SA_PROD "; put this line into "));
 	assert_int_equal(SH("hallpass setup gcloud --remove --yes; ls -A .config/gcloud/configurations .config/hallpass"), 0);
 	assert_non_null(strstr(out, ".config/gcloud/configurations:\nconfig_default\n\n.config/hallpass:\n"));
 	assert_null(strstr(out, "helpers.json\n"));
@@ -636,7 +636,7 @@ static void test_setup_gcloud_needs_none_in_a_session(void **state) {
 	(void)state;
 	world_daemon(&w);
 	assert_int_equal(SH("hallpass setup gcloud --yes"), 0);
-	assert_non_null(strstr(out, "nothing to change: `hallpass run --as ACCOUNT -- gcloud …` needs no setup"));
+	assert_non_null(strstr(out, "nothing to change: `hallpass run --as " SA_DEV " -- gcloud …` works as it is\n"));
 	assert_false(exists(".config/hallpass/gcloud.json"));
 }
 
@@ -794,7 +794,7 @@ static void test_setup_refuses_in_words(void **state) {
 	} cases[] = {
 		{ "hallpass setup docker docker.io --yes", "\"docker.io\" is no registry of Google's" },
 		{ "hallpass setup git github.com --yes", "\"github.com\" is no host of git repositories at Google" },
-		{ "hallpass setup git --as me --yes", "--as is the address of a service account" },
+		{ "hallpass setup git --as Me --yes", "--as is the address of a service account" },
 		{ "hallpass setup git --as \"$(printf 'a@b\\n[x]')\" --yes", "--as is the address of a service account" },
 		{ "mkdir .docker; printf '{\"a\": 1,}' > .docker/config.json; hallpass setup docker --yes", "config.json:1:9: " },
 		{ "printf '[]' > .docker/config.json; hallpass setup docker --yes", "a JSON object is expected" },
