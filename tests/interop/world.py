@@ -147,8 +147,10 @@ endpoints: {iamCredentials: "%s"}
         self.write("home/.config/gcloud/active_config", "default")
         self.write("home/.boto", "[Credentials]\ngs_oauth2_refresh_token = %s\n[OAuth2]\nclient_id = x\nclient_secret = x\n" % REFRESH_TOKEN)
         if shutil.which("gcloud"):  # as `gcloud auth login` leaves it
-            subprocess.run(["gcloud", "auth", "activate-refresh-token", DEVELOPER, REFRESH_TOKEN], env=self.environment(), check=True,
-                           capture_output=True)
+            p = subprocess.run(["gcloud", "auth", "activate-refresh-token", DEVELOPER, REFRESH_TOKEN], env=self.environment(),
+                               capture_output=True, text=True)
+            if p.returncode:
+                raise SystemExit("interop: the developer cannot log in to gcloud:\n" + p.stderr)
         self.write("home/.gitconfig", "[user]\n\tname = Developer\n\temail = %s\n" % DEVELOPER)
 
     def environment(self, **more):
