@@ -532,9 +532,10 @@ static json_t *status_policy(struct broker *b) {
 
 	policy_stats(snapshot->policy, &s);
 	buf_add_time(&at, snapshot->loaded_at);
-	out = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "file", snapshot->config->policy_path, "sha256",
+	out = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "file", snapshot->config->policy_path, "sha256",
 			snapshot->policy_sha256, "loadedAt", at.data, "bindings", (json_int_t)s.bindings, "denyRules",
-			(json_int_t)s.deny_rules, "groups", (json_int_t)s.groups, "tests", (json_int_t)s.tests);
+			(json_int_t)s.deny_rules, "groups", (json_int_t)s.groups, "tests", (json_int_t)s.tests,
+			"invariants", (json_int_t)s.invariants);
 	buf_fini(&at);
 	return out;
 }

@@ -142,6 +142,16 @@ static void read_account_or_pattern(struct document *d, const struct yaml_node *
 	}
 }
 
+/* Room for the patterns of a rule, which has none yet. NULL: memory. */
+static struct pattern *begin_patterns(struct document *d, struct rule *rule, size_t n) {
+	struct pattern *patterns = chunks_get(&d->policy->memory, (n + 1) * sizeof(*patterns), _Alignof(struct pattern));
+
+	d->no_memory |= !patterns;
+	rule->n_patterns = 0;
+	rule->patterns = patterns;
+	return patterns;
+}
+
 void read_accounts(struct document *d, const struct yaml_node *node, void *target) {
 	struct rule *rule = target;
 	struct pattern *patterns;
@@ -154,15 +164,25 @@ void read_accounts(struct document *d, const struct yaml_node *node, void *targe
 		document_error(d, node, "bad-list", NULL, "serviceAccounts is empty");
 	yaml_each (item, node)
 		n += item->kind == YAML_SCALAR && strchr(item->text, '*');
-	patterns = chunks_get(&d->policy->memory, (n + 1) * sizeof(*patterns), _Alignof(struct pattern));
-	if (!patterns) {
-		d->no_memory = true;
+	patterns = begin_patterns(d, rule, n);
+	if (!patterns)
 		return;
-	}
-	rule->n_patterns = 0;
-	rule->patterns = patterns;
 	yaml_each (item, node)
 		read_account_or_pattern(d, item, place++, rule, patterns);
+	rule->accounts = document_take_entries(d, node);
+}
+
+void read_account_or_accounts(struct document *d, const struct yaml_node *node, struct rule *rule) {
+	struct pattern *patterns;
+
+	if (node->kind == YAML_LIST) {
+		read_accounts(d, node, rule);
+		return;
+	}
+	patterns = begin_patterns(d, rule, 1);
+	if (!patterns)
+		return;
+	read_account_or_pattern(d, node, 0, rule, patterns);
 	rule->accounts = document_take_entries(d, node);
 }
 

@@ -23,6 +23,8 @@ void read_rule_name(struct document *d, const struct yaml_node *node, void *targ
 void read_rule_title(struct document *d, const struct yaml_node *node, void *target);
 void read_description(struct document *d, const struct yaml_node *node, void *target);
 void read_accounts(struct document *d, const struct yaml_node *node, void *target);
+/* The same where one may stand without a list around it. */
+void read_account_or_accounts(struct document *d, const struct yaml_node *node, struct rule *rule);
 void read_permissions(struct document *d, const struct yaml_node *node, void *target);
 void read_scopes(struct document *d, const struct yaml_node *node, void *target);
 void read_max_lifetime(struct document *d, const struct yaml_node *node, void *target);

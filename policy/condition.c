@@ -360,6 +360,10 @@ int condition_new(struct condition_env *env, struct str expression, const char *
 	return 0;
 }
 
+const struct cel_program *condition_env_program(const struct condition_env *env, uint32_t i) {
+	return i < env->expressions.n ? env->compiled[i].program : NULL;
+}
+
 const struct cel_program *condition_program(const struct condition *condition) {
 	return condition->program;
 }
@@ -689,6 +693,59 @@ int64_t condition_when(const struct condition *condition, const struct policy_qu
 
 	bind(&s, condition, query);
 	return horizon_when(condition->program, &s.activation, REQUEST_TIME, limit, wish, &s.arena, work);
+}
+
+/* ---- a request that is not all known ---- */
+
+/* Whether the view says nothing of an attribute that the request could have. */
+static bool is_open(const struct condition_view *view, enum attribute a, const struct cel_value *value) {
+	switch (a) {
+	case REQUEST_TIME:
+	case REQUEST_PERMISSION:
+	case RESOURCE_TYPE:
+	case RESOURCE_SERVICE:
+		return false;
+	case REQUEST_AUTH_PRINCIPAL:
+		return view->any_principal;
+	case RESOURCE_NAME:
+		return view->any_account;
+	case REQUEST_AUTH_ACCESS_LEVELS:
+	case REQUEST_SCOPES:
+		return view->any_request && (value->kind != CEL_LIST || cel_list_size(*value) == 0);
+	default:
+		return view->any_request && (value->kind == CEL_NONE || value->kind == CEL_UNKNOWN);
+	}
+}
+
+static struct horizon_question question_of(struct scratch *s, const struct condition *condition, const struct condition_view *view) {
+	struct horizon_question q = { condition->program, &s->activation, 0, REQUEST_TIME, view->counted };
+
+	bind(s, condition, view->query);
+	for (uint32_t left = condition->uses; left; left &= left - 1)
+		if (is_open(view, (enum attribute)__builtin_ctz(left), &s->slots[__builtin_ctz(left)]))
+			q.open |= cel_slot_bit((uint32_t)__builtin_ctz(left));
+	return q;
+}
+
+unsigned condition_within(const struct condition *condition, const struct condition_view *view, int64_t from, int64_t to,
+			  uint32_t *work) {
+	struct scratch s;
+	const struct horizon_question q = question_of(&s, condition, view);
+
+	return horizon_within(&q, from, to, &s.arena, work);
+}
+
+struct str condition_doubt(const struct condition *condition, const struct condition_view *view, int64_t from, int64_t to,
+			   uint32_t *work) {
+	struct scratch s;
+	const struct horizon_question q = question_of(&s, condition, view);
+	const struct cel_node *node = horizon_doubt(&q, from, to, &s.arena, work);
+
+	return node ? cel_node_text(condition->program, node) : (struct str){ 0 };
+}
+
+bool condition_is_about_principal(const struct condition *condition) {
+	return condition->uses >> REQUEST_AUTH_PRINCIPAL & 1;
 }
 
 /* ---- what would please it ---- */

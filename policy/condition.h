@@ -37,6 +37,9 @@ struct condition_sink {
 int condition_new(struct condition_env *env, struct str expression, const char *title,
 		  const struct condition_sink *sink, struct condition **out);
 
+/* What was compiled, one expression after the other, each once; NULL: no more. */
+const struct cel_program *condition_env_program(const struct condition_env *env, uint32_t i);
+
 /* What lint looks into. */
 const struct cel_program *condition_program(const struct condition *condition);
 uint32_t condition_time_slot(void);
@@ -77,6 +80,24 @@ json_t *condition_false_parts(const struct condition *condition, const struct po
  */
 int64_t condition_when(const struct condition *condition, const struct policy_query *query, bool wish, int64_t limit,
 		       uint32_t *work);
+
+/*
+ * A request that is not all known. What the query does not say could be anything where any_request, and the same of the names of
+ * who asks and of the account.
+ */
+struct condition_view {
+	const struct policy_query *query; /* its instant does not count */
+	bool any_principal, any_account, any_request;
+	bool counted; /* see horizon.h */
+};
+
+/* Out of HORIZON_TRUE, HORIZON_FALSE, HORIZON_ERROR: what it could be from one second through another. No heap. */
+unsigned condition_within(const struct condition *condition, const struct condition_view *view, int64_t from, int64_t to,
+			  uint32_t *work);
+/* The part of it that could be this or that: its text, p NULL where there is none. */
+struct str condition_doubt(const struct condition *condition, const struct condition_view *view, int64_t from, int64_t to,
+			   uint32_t *work);
+bool condition_is_about_principal(const struct condition *condition);
 
 /* What of a request its caller could change. */
 enum condition_part { CONDITION_SCOPES, CONDITION_LIFETIME, CONDITION_JUSTIFICATION, CONDITION_SURFACE, N_CONDITION_PARTS };

@@ -16,7 +16,7 @@ static unsigned bit(int change) {
 
 /* ---- the changed query ---- */
 
-static void changed(const struct counterfactual *c, const struct suggestion *s, struct policy_query *out) {
+void suggestion_apply(const struct counterfactual *c, const struct suggestion *s, struct policy_query *out) {
 	*out = *c->query;
 	if (s->changes & bit(CHANGE_LIFETIME))
 		out->lifetime_s = s->lifetime_s;
@@ -210,7 +210,7 @@ static bool scope_is_mentioned(struct counterfactual *c, const struct suggestion
 static bool scope_would_do_alone(struct counterfactual *c, const struct suggestion *s, const char *scope) {
 	struct policy_query q;
 
-	changed(c, s, &q);
+	suggestion_apply(c, s, &q);
 	q.scopes = &scope;
 	q.n_scopes = 1;
 	return allows(c, &q);
@@ -269,7 +269,7 @@ static enum drawn draw_time(struct counterfactual *c, unsigned i, struct suggest
 	if (i)
 		return NO_MORE;
 	s->changes &= ~bit(CHANGE_TIME);
-	changed(c, s, &q);
+	suggestion_apply(c, s, &q);
 	q.now += c->from_s;
 	s->changes |= bit(CHANGE_TIME);
 	s->at = next_allowed(c, &q, limit < CEL_TIME_MAX_S ? limit : CEL_TIME_MAX_S);
@@ -324,7 +324,7 @@ static bool try(struct counterfactual *c, struct suggestion *s, enum change kind
 
 	s->changes |= bit(kind);
 	for (unsigned i = 0; (drawn = draws[kind](c, i, s)) != NO_MORE; i++) {
-		changed(c, s, &q);
+		suggestion_apply(c, s, &q);
 		if (drawn == DRAWN && allows(c, &q)) {
 			keep(c, s);
 			return true;

@@ -11,6 +11,7 @@
  * no heap.
  */
 
+#include "policy/condition.h"
 #include "policy/decide.h"
 #include "policy/example.h"
 
@@ -63,6 +64,9 @@ struct counterfactual {
 /* For a query that is denied, by this decision. */
 void counterfactual_find(struct counterfactual *c, const struct policy *policy, const struct policy_query *query,
 			 const struct decision *decision);
+
+/* The query as it would be. */
+void suggestion_apply(const struct counterfactual *c, const struct suggestion *s, struct policy_query *out);
 
 /* "at 08:00 Europe/Berlin, in 9 h 12 min": in the zone that the condition names, else UTC. */
 void suggestion_say(const struct counterfactual *c, const struct suggestion *s, struct buf *out);

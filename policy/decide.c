@@ -146,11 +146,7 @@ struct verdict judge_denial(const struct decide *d, const struct rule *rule) {
 static bool any_scope(const struct decide *d, const struct rule *rule) {
 	if (d->q.permission != PERMISSION_GET_ACCESS_TOKEN || d->q.n_scopes == 0)
 		return true;
-	for (size_t i = 0; i < d->q.n_scopes; i++)
-		for (uint32_t k = 0; k < rule->n_scopes; k++)
-			if (scope_covers(rule->scopes[k], d->q.scopes[i]))
-				return true;
-	return false;
+	return scopes_meet(rule->scopes, rule->n_scopes, d->q.scopes, d->q.n_scopes);
 }
 
 /* All but the condition. */
@@ -338,11 +334,8 @@ static void grant_scopes(const struct decide *d, const struct rule *rule, struct
 		return;
 	}
 	for (size_t i = 0; i < d->q.n_scopes; i++)
-		for (uint32_t k = 0; k < rule->n_scopes; k++)
-			if (scope_covers(rule->scopes[k], d->q.scopes[i])) {
-				out->scopes[out->n_scopes++] = d->q.scopes[i];
-				break;
-			}
+		if (scope_is_under(rule->scopes, rule->n_scopes, d->q.scopes[i]))
+			out->scopes[out->n_scopes++] = d->q.scopes[i];
 }
 
 static void name_rule(struct decision *out, const struct verdict *v) {

@@ -64,8 +64,7 @@ static void read_entitlements(struct document *d, const struct yaml_node *node, 
 
 static void read_invariants(struct document *d, const struct yaml_node *node, void *target) {
 	(void)target;
-	document_error(d, node->key, "invariants-unsupported", "leave them out until this version can enforce them",
-		       "invariants are not yet supported");
+	invariants_read(d, node);
 }
 
 static void read_tests(struct document *d, const struct yaml_node *node, void *target) {
@@ -86,7 +85,7 @@ const struct field policy_fields[] = {
 	{ "bindings", false, read_bindings, SHAPE_MAPPINGS, "Who may use which account, and when.", binding_fields },
 	{ "denyRules", false, read_deny_rules, SHAPE_MAPPINGS, "Who may not, whatever the bindings say.", deny_fields },
 	{ "entitlements", false, read_entitlements, SHAPE_MAPPINGS, "What may be asked for, for a while. Not yet honoured: a policy that has them is refused.", entitlement_fields },
-	{ "invariants", false, read_invariants, SHAPE_LIST, "Not yet supported: a policy that has them is refused.", NULL },
+	{ "invariants", false, read_invariants, SHAPE_MAPPINGS, "What must hold at every instant; shown at every load.", invariant_fields },
 	{ "tests", false, read_tests, SHAPE_MAPPINGS, "Requests and the answers that they must get, at every load.", test_fields },
 	{ 0 },
 };
@@ -99,6 +98,7 @@ static void index_rules(struct document *d) {
 	policy->stats.bindings = policy->bindings.n;
 	policy->stats.deny_rules = policy->denials.n;
 	policy->stats.tests = d->n_tests;
+	policy->stats.invariants = d->n_invariants;
 }
 
 static const char *yaml_fix(const char *message) {
@@ -151,8 +151,9 @@ static void read_document(struct document *d) {
 	if (!d->no_memory && d->report->n_errors == 0) {
 		lint_approvers(d);
 		lint_cover(d);
-		lint_ignores(d);
 		tests_run(d);
+		invariants_run(d);
+		lint_ignores(d);
 	}
 	refuse_entitlements(d);
 }
@@ -183,6 +184,7 @@ static int verdict(const struct document *d, const char *name, struct error *err
 
 static void document_fini(struct document *d) {
 	tests_free(d);
+	invariants_free(d);
 	yaml_tree_free(d->tree);
 	names_fini(&d->group_names);
 	names_fini(&d->rule_names);
@@ -211,10 +213,10 @@ static struct policy *policy_new(const struct policy_host *host, struct error *e
 	return policy;
 }
 
-int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
-		struct policy_report *report, struct error *err) {
+int policy_load_watched(const char *name, struct str text, const struct policy_host *host, int64_t now,
+			const struct policy_watch *watch, struct policy **out, struct policy_report *report, struct error *err) {
 	const struct yaml_limits limits = limits_for(text);
-	struct document d = { .report = report, .now = now, .lint_work = LINT_WORK };
+	struct document d = { .report = report, .now = now, .lint_work = LINT_WORK, .watch = watch };
 	struct yaml_problems *problems = malloc(sizeof(*problems));
 	int r;
 
@@ -239,6 +241,11 @@ int policy_load(const char *name, struct str text, const struct policy_host *hos
 		*out = take(&d.policy);
 	policy_unref(d.policy);
 	return r;
+}
+
+int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
+		struct policy_report *report, struct error *err) {
+	return policy_load_watched(name, text, host, now, NULL, out, report, err);
 }
 
 struct policy *policy_ref(struct policy *policy) {

@@ -57,6 +57,9 @@ struct document {
 	struct pair_list entries;  /* scratch: the same, each with its place in the list */
 	struct test *tests;
 	size_t n_tests;
+	struct invariant *invariants;
+	size_t n_invariants;
+	const struct policy_watch *watch; /* NULL: nobody does */
 };
 
 /* findings.c. Adds a finding at a position; fix may be NULL. Only counted when there are too many already. */
@@ -78,9 +81,20 @@ void tests_read(struct document *d, const struct yaml_node *node);
 void tests_run(struct document *d);
 void tests_free(struct document *d);
 
+/* invariants.c: the invariants section. */
+void invariants_read(struct document *d, const struct yaml_node *node);
+void invariants_run(struct document *d);
+void invariants_free(struct document *d);
+
+/* watch.c: who wants to see each of them run. */
+void watch_begins(struct document *d, const struct policy_check *check);
+void watch_ended(struct document *d, const struct policy_check *check);
+
 /* groups.c: who is meant. Reads the groups section, and a list of members into subjects, sorted. */
 void groups_read(struct document *d, const struct yaml_node *node);
 void read_members(struct document *d, const struct yaml_node *node, const char *what, struct ids *out);
+/* The same where one member may stand without a list around it. */
+void read_member_or_members(struct document *d, const struct yaml_node *node, const char *what, struct ids *out);
 /* What groups each subject is in, itself included. After the last subject is known. -1: memory. */
 int groups_close(struct document *d);
 /* Says that this names nobody; kinds: what may stand there. */
@@ -102,7 +116,6 @@ struct ids document_take_entries(struct document *d, const struct yaml_node *lis
 enum shape {
 	SHAPE_MAPPING,	/* with the keys of .keys */
 	SHAPE_MAPPINGS, /* a list of those */
-	SHAPE_LIST,	/* of anything */
 	SHAPE_OBJECT,	/* with any keys */
 	SHAPE_VERSION,
 	SHAPE_BOOL,
@@ -116,13 +129,16 @@ enum shape {
 	SHAPE_GROUPS,
 	SHAPE_MEMBER,
 	SHAPE_MEMBERS,
+	SHAPE_WHO, /* one, or a list */
 	SHAPE_PRINCIPAL,
 	SHAPE_ACCOUNT,
 	SHAPE_ACCOUNTS,
 	SHAPE_PATTERN, /* an account, or a pattern of accounts */
 	SHAPE_PATTERNS,
+	SHAPE_WHICH, /* one, or a list */
 	SHAPE_PERMISSION,
 	SHAPE_PERMISSIONS,
+	SHAPE_ASKED, /* one, or a list */
 	SHAPE_SCOPE,
 	SHAPE_SCOPES,
 	SHAPE_DECISION, /* or a mapping with the keys of .keys */
@@ -140,8 +156,8 @@ struct field {
 	const struct field *keys; /* of the mapping that stands there; NULL: none does */
 };
 
-/* The keys of a policy (document.c), of its tests (doctest.c). */
-extern const struct field policy_fields[], test_fields[];
+/* The keys of a policy (document.c), of its tests (doctest.c) and invariants (invariants.c). */
+extern const struct field policy_fields[], test_fields[], invariant_fields[];
 
 /* fields.c: readers that all sections use. Each says what is wrong by itself and returns -1. */
 int read_fields(struct document *d, const struct yaml_node *node, const char *what, const struct field *fields,

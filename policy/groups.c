@@ -41,18 +41,12 @@ static void add_pair(struct document *d, struct pair_list *list, uint32_t key, u
 	v[list->n++] = (struct pair){ key, item };
 }
 
-static int by_number(const void *a, const void *b) {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 struct ids document_take_ids(struct document *d) {
 	struct id_list *list = &d->ids;
 	uint32_t n = 0, *v;
 
 	if (list->n)
-		qsort(list->v, list->n, sizeof(*list->v), by_number);
+		qsort(list->v, list->n, sizeof(*list->v), id_compare);
 	for (size_t i = 0; i < list->n; i++)
 		if (n == 0 || list->v[i] != list->v[n - 1])
 			list->v[n++] = list->v[i];
@@ -199,6 +193,19 @@ void read_members(struct document *d, const struct yaml_node *node, const char *
 		place++;
 	}
 	*out = document_take_entries(d, node);
+}
+
+void read_member_or_members(struct document *d, const struct yaml_node *node, const char *what, struct ids *out) {
+	uint32_t subject, group;
+
+	if (node->kind == YAML_LIST) {
+		read_members(d, node, what, out);
+		return;
+	}
+	subject = read_member(d, node, &group);
+	if (subject != NO_ID)
+		document_add_id(d, &d->ids, subject);
+	*out = document_take_ids(d);
 }
 
 /* ---- groups ---- */

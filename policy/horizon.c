@@ -42,11 +42,13 @@ struct set {
  */
 struct horizon {
 	const struct cel_program *program;
+	const struct cel_node *root; /* whose value is looked for */
 	const struct cel_activation *activation;
 	struct cel_arena *arena;
 	uint32_t slot;
-	bool open; /* attributes other than the time could be anything */
-	uint64_t changing;		      /* the time's slot, or all */
+	uint64_t open;	   /* slots that could be anything: cel_slot_bit() */
+	uint64_t changing; /* those, and the time's */
+	bool counted;	   /* what is sure must fit an evaluation's allowance, too */
 	struct cel_timestamp start, from, to; /* the query's instant; the interval, both ends in it */
 	struct cel_budget budget;	      /* of one evaluation, left */
 	uint32_t work;			      /* left */
@@ -688,26 +690,30 @@ static struct set evaluate(struct horizon *h, const struct cel_node *node) {
 		return set_of(node->constant);
 	if (is_time(node, h->slot))
 		return follow(h, node);
-	if (h->open && node->kind == CEL_N_SLOT)
+	if (node->kind == CEL_N_SLOT && h->open & cel_slot_bit(node->slot))
 		return any;
 	if (node->id < MEMO && !varies(node, h->changing, h->fixed))
 		return constant(h, node);
 	if (node->id < MEMO && node->kind == CEL_N_CALL && meet(h, node) && !cel_arena_alloc(h->arena, FAULT_BYTES))
 		h->uncounted = true;
-	h->uncounted |= !h->open && !is_priced(node);
+	h->uncounted |= h->counted && !is_priced(node);
 	if (node->id < MEMO && is_followed(node))
 		return follow(h, node);
-	h->uncounted |= !h->open;
+	h->uncounted |= h->counted;
 	return any;
 }
 
 /* --- the search */
 
-/* Whether it is surely one of these. */
-static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
+static unsigned truth_within(struct horizon *h, int64_t a, int64_t b) {
 	h->from = (struct cel_timestamp){ a, a == h->start.s ? h->start.ns : 0 };
 	h->to = (struct cel_timestamp){ b, 999999999 };
-	return !(truth_at(h, cel_program_root(h->program)) & ~wanted) && h->work && !h->uncounted;
+	return truth_at(h, h->root);
+}
+
+/* Whether it is surely one of these. */
+static bool holds(struct horizon *h, int64_t a, int64_t b, unsigned wanted) {
+	return !(truth_within(h, a, b) & ~wanted) && h->work && !h->uncounted;
 }
 
 /*
@@ -734,10 +740,12 @@ static void begin(struct horizon *h, const struct cel_program *program, const st
 	uint32_t ids = cel_program_ids(program);
 
 	h->program = program;
+	h->root = cel_program_root(program);
 	h->activation = activation;
 	h->arena = arena;
 	h->slot = time_slot;
-	h->open = false;
+	h->open = 0;
+	h->counted = true;
 	h->start = start;
 	h->changing = cel_slot_bit(time_slot);
 	h->budget = cel_program_budget(program);
@@ -796,11 +804,75 @@ bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64
 	bool r;
 
 	begin(&h, program, &nothing, time_slot, (struct cel_timestamp){ from, 0 }, arena, *work);
-	h.open = true;
-	h.changing = UINT64_MAX;
+	h.open = h.changing = UINT64_MAX;
+	h.counted = false;
 	r = holds_at_samples(&h, from, to, wanted) && first_unsure(&h, from, to, wanted) == INT64_MAX;
 	*work = h.work;
 	return r;
+}
+
+/* ---- one interval ---- */
+
+static void begin_question(struct horizon *h, const struct horizon_question *q, int64_t from, struct cel_arena *arena, uint32_t work) {
+	begin(h, q->program, q->activation, q->time_slot, (struct cel_timestamp){ from, 0 }, arena, work);
+	h->open = q->open;
+	h->changing |= q->open;
+	h->counted = q->counted;
+}
+
+unsigned horizon_within(const struct horizon_question *q, int64_t from, int64_t to, struct cel_arena *arena, uint32_t *work) {
+	struct horizon h;
+	unsigned can;
+
+	begin_question(&h, q, from, arena, *work);
+	can = truth_within(&h, from, to);
+	*work = h.work;
+	return !h.work || h.uncounted ? CAN_ALL : can;
+}
+
+static bool is_settled(unsigned can) {
+	return !(can & (can - 1));
+}
+
+/* The first part that nobody can tell the value of; NULL: there is none. Depth: cel_limits.depth. */
+static const struct cel_node *doubt(struct horizon *h, const struct cel_node *node) {
+	const struct cel_node *found = NULL;
+
+	if (is_settled(truth_at(h, node)))
+		return NULL;
+	if (node->kind != CEL_N_AND && node->kind != CEL_N_OR && node->kind != CEL_N_NOT && node->kind != CEL_N_COND)
+		return node;
+	for (uint32_t i = 0; i < node->n && !found; i++)
+		found = doubt(h, node->kids[i]);
+	return found ? found : node;
+}
+
+const struct cel_node *horizon_doubt(const struct horizon_question *q, int64_t from, int64_t to, struct cel_arena *arena, uint32_t *work) {
+	const struct cel_node *found;
+	struct horizon h;
+
+	begin_question(&h, q, from, arena, *work);
+	truth_within(&h, from, to);
+	found = doubt(&h, h.root);
+	*work = h.work;
+	return found;
+}
+
+/* ---- one node ---- */
+
+int64_t horizon_next_change(const struct cel_program *program, const struct cel_node *node, uint32_t time_slot, int64_t from,
+			    int64_t limit, struct cel_arena *arena, uint32_t *work) {
+	const struct cel_activation nothing = { 0 };
+	struct horizon h;
+	unsigned is;
+	int64_t found;
+
+	begin(&h, program, &nothing, time_slot, (struct cel_timestamp){ from, 0 }, arena, *work);
+	h.root = node;
+	is = truth_within(&h, from, from);
+	found = !is_settled(is) || from >= limit ? from + 1 : first_unsure(&h, from + 1, limit, is);
+	*work = h.work;
+	return found > limit ? INT64_MAX : found;
 }
 
 bool horizon_is_beyond(const struct cel_node *node, struct cel_timestamp now, uint32_t time_slot, int64_t limit, bool want) {

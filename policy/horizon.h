@@ -33,6 +33,25 @@ enum { HORIZON_TRUE = 1, HORIZON_FALSE = 2, HORIZON_ERROR = 4 };
 bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64_t from, int64_t to, unsigned wanted,
 		    struct cel_arena *arena, uint32_t *work);
 
+/* What is asked of one interval by itself. */
+struct horizon_question {
+	const struct cel_program *program;
+	const struct cel_activation *activation; /* the slots that are not open */
+	uint64_t open;				 /* those that could be anything, an error included: cel_slot_bit() */
+	uint32_t time_slot;
+	bool counted; /* false: an evaluation may run out of its allowance all the same, and then errs */
+};
+
+/*
+ * What the value could be from the second `from` through `to`: some of HORIZON_TRUE, …; all, where nobody can tell.
+ * *work: how many nodes may be looked at; less those that were.
+ */
+unsigned horizon_within(const struct horizon_question *question, int64_t from, int64_t to, struct cel_arena *arena, uint32_t *work);
+
+/* The first part of the program because of which that is more than one thing; NULL: it is one. */
+const struct cel_node *horizon_doubt(const struct horizon_question *question, int64_t from, int64_t to, struct cel_arena *arena,
+				     uint32_t *work);
+
 /*
  * The other way round: the first second through limit in which the value might be `wish`, for a program that is not so at
  * the instant in the slot; INT64_MAX: it surely is not through limit. An error is neither wish. *work: how many
@@ -40,6 +59,13 @@ bool horizon_surely(const struct cel_program *program, uint32_t time_slot, int64
  */
 int64_t horizon_when(const struct cel_program *program, const struct cel_activation *activation, uint32_t time_slot,
 		     int64_t limit, bool wish, struct cel_arena *arena, uint32_t *work);
+
+/*
+ * Of one node, a truth that depends on nothing but the time: the first second after `from` in which it is not surely what it is all
+ * through that second; INT64_MAX: it stays so through limit. *work: see horizon_when().
+ */
+int64_t horizon_next_change(const struct cel_program *program, const struct cel_node *node, uint32_t time_slot, int64_t from,
+			    int64_t limit, struct cel_arena *arena, uint32_t *work);
 
 /*
  * A first look, at a fraction of the price: whether a part of a program whose value at `now` is `want`, and which took

@@ -44,6 +44,8 @@ const struct policy_lint policy_lints[] = {
 				 "for a condition that IAM takes, too, use `in` with a list, or several bindings" },
 	[LINT_ID_TOKEN_LIFETIME] = { "id-token-lifetime", "Google's ID tokens live one hour, so that a shorter lifetime gives none",
 				     "set maxLifetime: 1h in a binding of its own for getOpenIdToken" },
+	[LINT_IDLE_INVARIANT] = { "idle-invariant", "this is about nobody, or about no time to come, so it holds whatever the policy says",
+				  "say whom it is about, or remove it" },
 	[LINT_LIFETIME_OVER_1H] = { "lifetime-over-1h", "Google refuses tokens of more than 1 h unless an organization policy allows them",
 				    "set iam.allowServiceAccountCredentialLifetimeExtension for the accounts, or stay at 1h" },
 	[LINT_LIFETIME_UNDER_4M] = { "lifetime-under-4m", "Google's client libraries take a token with less than 225 s left for expired, and ask anew for each call",

@@ -54,17 +54,9 @@ static bool maybe_exempt(const struct document *d, struct ids subjects, struct i
 
 /* ---- one rule over another ---- */
 
-static bool starts(struct str s, struct str prefix) {
-	return s.n >= prefix.n && !memcmp(s.p, prefix.p, prefix.n);
-}
-
-static bool ends(struct str s, struct str suffix) {
-	return s.n >= suffix.n && !memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n);
-}
-
 static bool pattern_covered(const struct rule *by, const struct pattern *pattern) {
 	for (uint32_t i = 0; i < by->n_patterns; i++)
-		if (starts(pattern->prefix, by->patterns[i].prefix) && ends(pattern->suffix, by->patterns[i].suffix))
+		if (pattern_within(pattern, &by->patterns[i]))
 			return true;
 	return false;
 }
@@ -90,14 +82,9 @@ static bool covers(const struct document *d, const struct rule *by, const struct
 }
 
 static bool scopes_covered(const struct rule *by, const struct rule *rule) {
-	for (uint32_t i = 0; i < rule->n_scopes; i++) {
-		bool found = false;
-
-		for (uint32_t k = 0; k < by->n_scopes && !found; k++)
-			found = scope_covers(by->scopes[k], rule->scopes[i]);
-		if (!found)
+	for (uint32_t i = 0; i < rule->n_scopes; i++)
+		if (!scope_is_under(by->scopes, by->n_scopes, rule->scopes[i]))
 			return false;
-	}
 	return true;
 }
 

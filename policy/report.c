@@ -141,4 +141,6 @@ void policy_report_print(const struct policy_report *report, const char *name, s
 	print_more(report->more_warnings, "warning", name, out);
 	if (report->tests_run)
 		buf_addf(out, "%zu of %zu tests passed\n", report->tests_run - report->tests_failed, report->tests_run);
+	if (report->invariants_run)
+		buf_addf(out, "%zu of %zu invariants hold\n", report->invariants_run - report->invariants_failed, report->invariants_run);
 }

@@ -110,6 +110,12 @@ int pair_compare(const void *a, const void *b) {
 	return x->item < y->item ? -1 : x->item > y->item;
 }
 
+int id_compare(const void *a, const void *b) {
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n) {
 	size_t used = 0;
 
@@ -255,6 +261,29 @@ bool pattern_matches(const struct pattern *pattern, struct str account) {
 	return account.n >= pattern->prefix.n + pattern->suffix.n &&
 	       memcmp(account.p, pattern->prefix.p, pattern->prefix.n) == 0 &&
 	       memcmp(account.p + account.n - pattern->suffix.n, pattern->suffix.p, pattern->suffix.n) == 0;
+}
+
+static bool begins(struct str s, struct str with) {
+	return s.n >= with.n && !memcmp(s.p, with.p, with.n);
+}
+
+static bool ends(struct str s, struct str with) {
+	return s.n >= with.n && !memcmp(s.p + s.n - with.n, with.p, with.n);
+}
+
+bool pattern_within(const struct pattern *inner, const struct pattern *outer) {
+	return begins(inner->prefix, outer->prefix) && ends(inner->suffix, outer->suffix);
+}
+
+bool patterns_overlap(const struct pattern *a, const struct pattern *b) {
+	return (begins(a->prefix, b->prefix) || begins(b->prefix, a->prefix)) &&
+	       (ends(a->suffix, b->suffix) || ends(b->suffix, a->suffix));
+}
+
+struct pattern pattern_common(const struct pattern *a, const struct pattern *b) {
+	return (struct pattern){ .prefix = a->prefix.n > b->prefix.n ? a->prefix : b->prefix,
+				 .suffix = a->suffix.n > b->suffix.n ? a->suffix : b->suffix,
+				 .domain = a->suffix.n > b->suffix.n ? a->domain : b->domain };
 }
 
 bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct str account) {

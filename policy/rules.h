@@ -124,6 +124,7 @@ struct pair {
 	uint32_t key, item;
 };
 int pair_compare(const void *a, const void *b); /* for qsort(): by key, then by item */
+int id_compare(const void *a, const void *b);	/* the same of numbers */
 int postings_build(struct postings *postings, uint32_t n_keys, struct pair *pairs, size_t n);
 struct ids postings_at(const struct postings *postings, uint32_t key);
 void postings_fini(struct postings *postings);
@@ -135,6 +136,10 @@ uint32_t ids_meet(struct ids a, struct ids b); /* the smallest number in both, o
 int rules_index(struct policy *policy);
 
 bool pattern_matches(const struct pattern *pattern, struct str account);
+bool pattern_within(const struct pattern *inner, const struct pattern *outer); /* outer matches all that inner does */
+bool patterns_overlap(const struct pattern *a, const struct pattern *b);
+/* What both match, if they overlap: but for accounts so short that their ends run into each other. */
+struct pattern pattern_common(const struct pattern *a, const struct pattern *b);
 bool rule_covers_account(const struct rule *rule, uint32_t account_id, struct str account);
 
 /* Who asks, as lists of subjects: the principal's own, its domain's, everybody's. Borrows the policy. */

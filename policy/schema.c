@@ -13,6 +13,7 @@
 #define ONE_PRINCIPAL "(user|serviceAccount):" ADDRESS "|principal:\\\\S+"
 #define LIST_OF(what, least) "{\"type\": \"array\", \"minItems\": " least ", \"items\": " what "}"
 #define REFERENCE(name) "{\"$ref\": \"#/$defs/" name "\"}"
+#define ONE_OR_LIST(one, list) "{\"anyOf\": [" REFERENCE(one) ", " REFERENCE(list) "]}"
 
 static json_t *permission_schema(void) {
 	json_t *names = json_array();
@@ -36,7 +37,6 @@ static const struct {
 	const char *name, *schema;
 	json_t *(*build)(void); /* where the program has a list of its own */
 } shapes[N_SHAPES] = {
-	[SHAPE_LIST] = { "list", "{\"type\": \"array\"}", NULL },
 	[SHAPE_OBJECT] = { "object", "{\"type\": \"object\"}", NULL },
 	[SHAPE_VERSION] = { "version", "{\"const\": 1}", NULL },
 	[SHAPE_BOOL] = { "bool", "{\"type\": \"boolean\"}", NULL },
@@ -55,6 +55,9 @@ static const struct {
 	[SHAPE_ACCOUNTS] = { "accounts", LIST_OF(REFERENCE("account"), "1"), NULL },
 	[SHAPE_PATTERN] = { "pattern", "{\"type\": \"string\", \"pattern\": \"^([^\\\\s@:*]*[*]?[^\\\\s@:*]*@[^\\\\s@*]+|[*])$\"}", NULL },
 	[SHAPE_PATTERNS] = { "patterns", LIST_OF(REFERENCE("pattern"), "1"), NULL },
+	[SHAPE_WHO] = { "who", ONE_OR_LIST("member", "members"), NULL },
+	[SHAPE_WHICH] = { "which", ONE_OR_LIST("pattern", "patterns"), NULL },
+	[SHAPE_ASKED] = { "asked", ONE_OR_LIST("permission", "permissions"), NULL },
 	[SHAPE_PERMISSION] = { "permission", NULL, permission_schema },
 	[SHAPE_PERMISSIONS] = { "permissions", LIST_OF(REFERENCE("permission"), "1"), NULL },
 	[SHAPE_SCOPE] = { "scope", "{\"type\": \"string\", \"pattern\": \"^(https://\\\\S+|openid|email|profile)$\"}", NULL },

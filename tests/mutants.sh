@@ -91,13 +91,23 @@ P2-getters-seen-at-one-end | policy/horizon.c | s/out.hi = v > out.hi ? v : out.
 P2-members-seen-at-one-end | policy/horizon.c | s/can .= has(list, .*/can = has(list, cel_of_int(x.lo)) ? CAN_TRUE : CAN_FALSE;/ | policy/test_horizon | test_P2_what_is_sure*
 P2-one-branch-believed | policy/horizon.c | s/^\tout = join(evaluate(h, node->kids\[1\]), .*/\tout = evaluate(h, node->kids[1]);/ | policy/test_horizon | test_P2_what_is_sure*
 P2-errors-of-choices-forgotten | policy/horizon.c | s/if (!(can & CAN_ERR))$/if (true)/ | policy/test_horizon | test_P2_what_is_sure*
-P2-unfollowed-parts-believed | policy/horizon.c | s/^\th->uncounted .= !h->open;$/\treturn set_of(value_once(h, node));/ | policy/test_horizon | test_P2_what_is_sure*
+P2-unfollowed-parts-believed | policy/horizon.c | s/^\th->uncounted .= h->counted;$/\treturn set_of(value_once(h, node));/ | policy/test_horizon | test_P2_what_is_sure*
 P2-numbers-of-other-kinds-equal-at-one-end | policy/horizon.c | s/cel_compare(cel_of_int(ints.hi), number)/cel_compare(cel_of_int(ints.lo), number)/ | policy/test_horizon | test_P2_what_is_sure*
 P2-conditions-without-a-horizon | policy/condition.c | s/\*until = horizon_until(.*/*until = INT64_MAX;/ | policy/test_decide_horizon | test_P2*
 P2-deny-conditions-without-a-horizon | policy/decide.c | s/tighten(v.until, v.bound_by, .*/(void)0;/ | policy/test_decide_horizon | test_P2*
 P2-clauses-with-allowances-of-their-own | policy/horizon.c | s/h->arena, \&h->budget)/h->arena, \&(struct cel_budget){ h->budget.iterations, h->budget.cost })/ | policy/test_horizon | test_P2_clauses*
 P2-bound-values-never-change | policy/horizon.c | s/^\tif (varies(value, h->changing, h->fixed)) {$/\tif (false) {/ | policy/test_horizon | test_P2_what_is_sure*
 P2-first-look-without-the-time | policy/horizon.c | s/if (varies(kid, cel_slot_bit(time_slot), 0) \&\& !horizon_is_beyond/if (false \&\& !horizon_is_beyond/ | policy/test_horizon | test_P2_what_is_sure*
+P2-invariants-of-one-instant | policy/proof_case.c | s/^\tright = cut(from, to);/\treturn INT64_MAX;/ | policy/test_invariants | test_P2_P6*
+P2-open-attributes-taken-for-absent | policy/condition.c | s/^\t\t\tq.open .= .*/\t\t\t;/ | policy/test_invariants | test_P2_P6*
+P2-strangers-by-one-name | policy/prover.c | s/\.any_principal = p->who->stands_for,/.any_principal = false,/ | policy/test_invariants | test_P2_P6*
+P2-patterns-by-one-account | policy/prover.c | s/\.any_account = !p->target.account.n,/.any_account = false,/; s/p->query.service_account = p->target.account.n ? p->target.account.p : "";/p->query.service_account = "example@p.iam.gserviceaccount.com";/ | policy/test_invariants | test_P2_P6*
+P2-deny-rules-believed-where-they-touch | policy/prover.c | s/permissions \& bit \&\& covers(p->denials/permissions \& bit \&\& touches(p, p->denials/ | policy/test_invariants | test_P2_P6*
+P2-unsure-deny-rules-believed | policy/proof_case.c | s/return !(condition_can(c, denial, from, to, work) & HORIZON_FALSE);/return condition_can(c, denial, from, to, work) \& HORIZON_TRUE;/ | policy/test_invariants | test_P2_P6*
+P2-always-without-deny-rules | policy/proof_case.c | s/condition_can(c, c->denials.i., from, to, work) != HORIZON_FALSE/false/ | policy/test_invariants | test_P2_P6*
+P2-always-where-it-may-be | policy/proof_case.c | s/condition_can(c, c->bindings.i., from, to, work) == HORIZON_TRUE/condition_can(c, c->bindings[i], from, to, work) \& HORIZON_TRUE/ | policy/test_invariants | test_P2_P6*
+P2-always-to-the-end-of-a-binding | policy/proof_case.c | s/ \&\& to < c->bindings.i.->not_after / / | policy/test_invariants | test_P2_P6*
+P2-shown-for-one-shown-for-all | policy/prover.c | s/nobody_asks_who \&\& was_shown(p, before)/before->claim == p->claim_number/ | policy/test_invariants | test_P2_P6*
 P2-parts-of-seconds-given-away | policy/decide.c | s/ - (d->q.now_ns > 0)// | policy/test_decide_random | test_P2*
 P2-deny-rules-bound-nothing | policy/decide.c | s/tighten(v.until, v.bound_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
 P2-delegates-bound-nothing | policy/decide.c | s/tighten(one.expires_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
@@ -107,7 +117,7 @@ P3-errors-grant | policy/condition.c | s/return CONDITION_ERROR;/return CONDITIO
 P3-deny-errors-pass | policy/decide.c | s/v.reason = REASON_DENY_RULE_ERROR;/v.reason = REASON_NONE;/ | scenario/test_promises | test_P3_deny_rules_win_and_errors_never_grant
 P3-unknown-member-ignored | broker/surface/ask.c | s/return ask_unknown(.*/continue;/ | scenario/test_promises | test_P3_unknown_input_is_refused_with_the_reason
 P3-second-of-two-members-wins | broker/surface/ask.c | s/JSON_REJECT_DUPLICATES/0/ | scenario/test_promises | test_P3_unknown_input_is_refused_with_the_reason
-P3-scopes-not-cut-down | policy/decide.c | s/if (scope_covers(rule->scopes.k., d->q.scopes.i.)) {/if (1) {/ | policy/test_decide_random | test_P2_P3*
+P3-scopes-not-cut-down | policy/decide.c | s/if (scope_is_under(rule->scopes, rule->n_scopes, d->q.scopes.i.))/if (1)/ | policy/test_decide_random | test_P2_P3*
 P3-exceptions-for-all | policy/rules.c | s/ !caller_is_in(c->caller, rule->exceptions)/ rule->exceptions.n == 0/ | policy/test_decide_random | test_P2_P3*
 P3-typos-dropped | policy/fields.c | s/unknown_key(d, child->key, .*/(void)child;/ | policy/test_mutants | test_P3*
 P3-default-for-every-attribute | policy/condition.c | s/node->fn == CEL_FN_GET_ATTRIBUTE \&\& node->kids/false \&\& node->kids/ | policy/test_document | test_document_says_what*
@@ -183,6 +193,8 @@ P5-first-pieces-not-wiped | broker/conn.c | s/^\t\t\twipe(conn->in + conn->in_at
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
+P6-invariants-not-shown | policy/document.c | s/^\t\tinvariants_run(d);/\t\t;/ | policy/test_invariants | test_P6_an_invariant_that_fails_refuses_the_policy
+P6-broken-invariant-comes-in-force | policy/document.c | s/^\t\tinvariants_run(d);/\t\t;/ | scenario/test_invariants | test_P6_a_policy_that_breaks_its_invariant_is_refused_and_the_last_good_one_stays
 P6-tests-not-run | policy/document.c | s/^\t\ttests_run(d);/\t\t;/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays
 P6-snapshot-not-held | broker/request.c | s/\.policy = req->snapshot->policy_sha256/.policy = req->world->snapshot->policy_sha256/ | scenario/test_promises | test_P6_a_request_in_flight_finishes_under_its_snapshot
 P6-hash-of-another-policy | broker/broker.c | s/^\tsnapshot_bury(b->requests.snapshot, b->errands);/\tmemcpy(snapshot->policy_sha256, b->requests.snapshot->policy_sha256, 65);/ | scenario/test_reload | test_P6_each_answer_agrees_with_the_policy_that_its_record_names

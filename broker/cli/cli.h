@@ -211,4 +211,5 @@ int cmd_policy_check(struct cli *cli);
 int cmd_policy_eval(struct cli *cli);
 int cmd_policy_lints(struct cli *cli);
 int cmd_policy_schema(struct cli *cli);
+int cmd_policy_test(struct cli *cli);
 int cmd_log(struct cli *cli);

@@ -105,6 +105,11 @@ const struct command commands[] = {
 	  "accepts the finding.", NULL },
 	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
 	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
+	{ "policy test", "FILE …", "run the tests and invariants of policy files", 1, CLI_MAX_ARGS, false, cmd_policy_test, { OPT_VERBOSE }, 1,
+	  "Runs what a policy says of itself, without a broker: each test is decided, each invariant shown for every instant from now on, as at "
+	  "every load. What fails is told with what was got, or with a request that breaks the invariant. At the end come the bindings and deny rules that no "
+	  "test was decided by. On a terminal, and with -v, each line has its time. Exits with 0 when all hold, else 78.",
+	  COMPLETE_FILE },
 	{ "log", "", "print the record", 0, 0, false, cmd_log,
 	  { OPT_DIR, OPT_FOLLOW, OPT_WHO, OPT_TARGET, OPT_RESULT, OPT_LINES }, 6,
 	  "Reads the audit directory itself, checking each frame's hash and chain on the way; who may read the directory may read the "
@@ -129,7 +134,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 /* Commands whose names are two words, this one first. */
 const struct command_group command_groups[] = {
-	{ "policy", "check policy files, evaluate expressions, tell what may stand in them" },
+	{ "policy", "check and test policy files, evaluate expressions, tell what may stand in them" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
 

@@ -61,6 +61,8 @@ static void print_result(const struct cli *cli, const char *path, struct str tex
 	print_count(", ", stats.deny_rules, "deny rule");
 	print_count(", ", stats.groups, "group");
 	print_count(", ", stats.tests, "passed test");
+	if (stats.invariants)
+		print_count(", ", stats.invariants, "invariant");
 	print_count(", ", count_warnings(report), "warning");
 	putchar('\n');
 }

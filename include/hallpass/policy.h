@@ -52,6 +52,7 @@ struct policy_report {
 	size_t n, n_errors, n_warnings;	 /* in the list */
 	size_t more_errors, more_warnings; /* which are not in it */
 	size_t tests_run, tests_failed;
+	size_t invariants_run, invariants_failed, invariants_skipped; /* skipped: there are errors enough, or no work left */
 };
 
 /* What lint looks for. A finding's message may say more than the sentence. */
@@ -73,13 +74,35 @@ void policy_report_print(const struct policy_report *report, const char *name, s
 struct policy;
 
 /*
- * Parses (YAML or JSON), checks, compiles every condition and runs the document's own tests.
- * Gives one reference in *out. now: Unix seconds, for lint alone ("already over").
+ * Parses (YAML or JSON), checks, compiles every condition, runs the document's own tests and shows its invariants.
+ * Gives one reference in *out. now: Unix seconds, for lint ("already over") and for invariants, which hold from then on.
  * Errors: ERR_INVALID with a one-line summary of the first finding; the report has all of them,
  * and is filled (with warnings, too) on success as well. The caller fini's the report either way.
  */
 int policy_load(const char *name, struct str text, const struct policy_host *host, int64_t now, struct policy **out,
 		struct policy_report *report, struct error *err);
+
+/* A test or an invariant of a document, as it runs. All borrowed. */
+struct policy_check {
+	enum { POLICY_CHECK_TEST, POLICY_CHECK_INVARIANT } kind;
+	const char *name;
+	unsigned line, column;
+	bool good;
+	const char *id, *message, *fix; /* of one that is not good: as in its finding, but without its name; fix may be NULL */
+	const json_t *counterexample;	/* the request that breaks an invariant, or of which nobody can tell; or NULL */
+};
+
+/* Who sees them run one by one, to time and to show them. Called while the document is loaded. */
+struct policy_watch {
+	void (*begins)(void *arg, const struct policy_check *check);
+	void (*ended)(void *arg, const struct policy_check *check);
+	/* After the last test: what none of them was decided by. kind: "binding" or "deny rule". */
+	void (*untouched)(void *arg, const char *kind, const char *name, unsigned line, unsigned column);
+	void *arg;
+};
+
+int policy_load_watched(const char *name, struct str text, const struct policy_host *host, int64_t now,
+			const struct policy_watch *watch, struct policy **out, struct policy_report *report, struct error *err);
 
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* takes NULL; safe from any thread */
@@ -220,7 +243,7 @@ json_t *policy_schema(void);
 
 /* Counts for status and logs. */
 struct policy_stats {
-	size_t bindings, deny_rules, groups, tests;
+	size_t bindings, deny_rules, groups, tests, invariants;
 };
 void policy_stats(const struct policy *policy, struct policy_stats *out);
 

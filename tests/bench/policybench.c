@@ -270,7 +270,9 @@ static struct policy *policy_of(unsigned n, const char *condition) {
 	for (unsigned i = 2; i < n; i++)
 		buf_addf(&text, "- {name: b%u, members: [user:u%u@e.example], serviceAccounts: [s%u@p.example]}\n", i, i, i);
 	buf_adds(&text, "tests:\n- {name: t, request: {principal: \"user:bench@example.com\", serviceAccount: " ACCOUNT
-			", time: 2026-11-24T15:04:05Z}, expect: ALLOW}\n");
+			", time: 2026-11-24T15:04:05Z}, expect: ALLOW}\n"
+			"invariants:\n- {name: nobody signs, never: {principal: allAuthenticated, serviceAccount: \"*\", permission: [signBlob, signJwt]}}\n"
+			"- {name: strangers, never: {principal: \"user:nobody@elsewhere.example\", serviceAccount: \"*\"}}\n");
 	if (!buf_ok(&text) || policy_load("bench", (struct str){ text.data, text.len }, &host, NOW, &policy, &report, &err) < 0)
 		die(err.message);
 	policy_report_fini(&report);
@@ -409,7 +411,7 @@ static void bench_decisions(void) {
 	large = callers_of(100000);
 	row = (struct row){ .ours = (cpu_ns() - before) / 1e6, .yardstick = 3000 };
 	row.ratio = row.min = row.max = row.ours / row.yardstick;
-	print_row("100,000 bindings: load, check and test, ms vs 3 s", &row, row.ratio, 1, "");
+	print_row("100,000 bindings: load, check, test, show, ms vs 3 s", &row, row.ratio, 1, "");
 	row = in_turns((struct thing){ run_callers, middle }, (struct thing){ run_callers, small }, 50000);
 	print_row("a decision among 1,000 bindings: ns vs among 10", &row, row.ratio, 5, "");
 	row = in_turns((struct thing){ run_callers, large }, (struct thing){ run_callers, small }, 50000);

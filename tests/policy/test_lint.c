@@ -56,6 +56,7 @@ static const struct {
 	{ ACCOUNTS("gcp-sa-x@acme.iam.gserviceaccount.com"), "" },
 	{ ACCOUNTS("ml@acme.example.com"), "5:21 strange-account" },
 	{ BINDING("  notAfter: 2026-01-01T00:00:00Z\n"), "6:13 already-over" },
+	{ "version: 1\ngroups: {g: []}\ninvariants:\n- {name: i, never: {principal: 'group:g', serviceAccount: '*'}}\n", "2:13 empty-group, 4:3 idle-invariant" },
 	/* lifetimes */
 	{ BINDING("  maxLifetime: 1h1s\n"), "6:16 lifetime-over-1h" },
 	{ BINDING("  maxLifetime: 224s\n"), "6:16 lifetime-under-4m" },

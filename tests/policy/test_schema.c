@@ -19,6 +19,7 @@
 #define ACCOUNT(account) "version: 1\nbindings: [{name: a, members: [user:a@b.de], serviceAccounts: [" account "]}]\n"
 #define ENTITLED(more) "version: 1\nentitlements: [{name: e, eligibleUsers: [user:a@b.de], serviceAccounts: [" SA "], maxRequestDuration: 2h" more "}]\n"
 #define TESTED(request, expect) RULE("") "tests: [{name: t, request: {principal: user:a@b.de, serviceAccount: " SA ", time: 2026-01-01T00:00:00Z" request "}, expect: " expect "}]\n"
+#define INVARIANT(what) "version: 1\ngroups: {g: []}\nbindings: [{name: b, members: [user:a@b.de], serviceAccounts: [" SA "]}]\ninvariants: [{name: i, " what "}]\n"
 
 static const struct {
 	const char *text;
@@ -81,6 +82,20 @@ static const struct {
 	{ ENTITLED(", approvalWorkflow: {approvers: [user:b@b.de], approvalsNeeded: -1}"), false },
 	{ ENTITLED(", approvalWorkflow: {approvers: [user:b@b.de], steps: 1}"), false },
 	{ "version: 1\nentitlements: [{name: e, eligibleUsers: [user:a@b.de], serviceAccounts: [" SA "]}]\n", false },
+	{ INVARIANT("never: {principal: 'group:g', exceptionPrincipals: [user:a@b.de], serviceAccount: '*', permission: signBlob, surface: native, method: peer, time: {notBefore: 2027-01-01T00:00:00Z}}"), true },
+	{ INVARIANT("never: {principal: ['group:g', allAuthenticated], serviceAccount: ['*', " SA "], permission: [signBlob, getAccessToken], scopes: ['https://www.googleapis.com/auth/drive']}"), true },
+	{ INVARIANT("never: {principal: 'group:g'}"), false },
+	{ INVARIANT("never: {principal: g, serviceAccount: '*'}"), false },
+	{ INVARIANT("never: {principal: [], serviceAccount: '*'}"), false },
+	{ INVARIANT("never: {principal: 'group:g', serviceAccount: '**'}"), false },
+	{ INVARIANT("never: {principal: 'group:g', serviceAccount: '*', justification: x}"), false },
+	{ INVARIANT("never: {principal: 'group:g', serviceAccount: '*', permission: sign}"), false },
+	{ INVARIANT("never: {principal: 'group:g', serviceAccount: '*', time: 2027-01-01T00:00:00Z}"), false },
+	{ INVARIANT("always: {principal: user:a@b.de, serviceAccount: " SA ", permission: getAccessToken, scopes: [openid], lifetime: 5m, justification: x, surface: native, method: peer, "
+		    "claims: {a: 1}, accessLevels: [l], peer: {uid: 5}, ip: 10.0.0.1, port: 80}"), true },
+	{ INVARIANT("always: {principal: user:a@b.de, serviceAccount: " SA ", lifetime: 5}"), false },
+	{ INVARIANT("always: {principal: user:a@b.de, serviceAccount: " SA "}"), true },
+	{ "version: 1\ninvariants: {}\n", false },
 	{ TESTED("", "ALLOW"), true },
 	{ TESTED(", scopes: ['https://www.googleapis.com/auth/drive'], lifetime: 5m, permission: getAccessToken, justification: x, surface: native, method: peer, claims: {a: [1]}, accessLevels: [l], peer: {uid: 5, exe: /bin/x}, ip: 10.0.0.1, port: 80",
 		 "{decision: DENY, reason: SCOPE}"), true },

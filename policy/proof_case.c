@@ -1,0 +1,104 @@
+/* See proof_case.h. */
+
+#include "hallpass/cleanup.h"
+#include "policy/horizon.h"
+#include "policy/proof_case.h"
+
+#define DOUBT_WORK 100000 /* nodes looked at to name one */
+
+/* ---- rules over an interval ---- */
+
+static bool clip(const struct rule *rule, int64_t *from, int64_t *to) {
+	*from = *from < rule->not_before ? rule->not_before : *from;
+	*to = *to >= rule->not_after ? rule->not_after - 1 : *to;
+	return *from <= *to;
+}
+
+static unsigned condition_can(const struct proof_case *c, const struct rule *rule, int64_t from, int64_t to, uint32_t *work) {
+	return rule->condition ? condition_within(rule->condition, &c->view, from, to, work) : HORIZON_TRUE;
+}
+
+/* An error denies, too. Where both have one condition, it denies whenever the binding would allow. */
+static bool surely_denies(const struct proof_case *c, const struct rule *denial, const struct rule *binding, int64_t from, int64_t to,
+			  uint32_t *work) {
+	if (denial->condition && binding->condition &&
+	    condition_program(denial->condition) == condition_program(binding->condition))
+		return true;
+	return !(condition_can(c, denial, from, to, work) & HORIZON_FALSE);
+}
+
+static bool never_within(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work) {
+	const struct rule *binding = c->bindings[0];
+
+	if (!clip(binding, &from, &to) || !(condition_can(c, binding, from, to, work) & HORIZON_TRUE))
+		return true;
+	for (size_t i = 0; i < c->n_denials; i++)
+		if (surely_denies(c, c->denials[i], binding, from, to, work))
+			return true;
+	return false;
+}
+
+static bool always_within(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work) {
+	for (size_t i = 0; i < c->n_denials; i++)
+		if (condition_can(c, c->denials[i], from, to, work) != HORIZON_FALSE)
+			return false;
+	for (size_t i = 0; i < c->n_bindings; i++)
+		if (from >= c->bindings[i]->not_before && to < c->bindings[i]->not_after &&
+		    condition_can(c, c->bindings[i], from, to, work) == HORIZON_TRUE)
+			return true;
+	return false;
+}
+
+/* ---- the search ---- */
+
+/*
+ * What a calendar gives changes at full days, hours and minutes, and in most zones at those of UTC: an interval that is cut
+ * there needs no more cuts. from < to; the first second of the right part.
+ */
+static int64_t cut(int64_t from, int64_t to) {
+	static const int64_t units[] = { 86400, 3600, 60 };
+	int64_t middle = from + (to - from) / 2 + 1, round;
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		round = middle - (middle % units[i] + units[i]) % units[i];
+		if (round > from)
+			return round;
+		if (round + units[i] <= to)
+			return round + units[i];
+	}
+	return middle;
+}
+
+/* The left part always goes first; hardly deeper than there are bits in the interval. */
+int64_t proof_case_first_unshown(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work) {
+	int64_t right, found;
+
+	if (!*work)
+		return from;
+	--*work;
+	if (c->never ? never_within(c, from, to, work) : always_within(c, from, to, work))
+		return INT64_MAX;
+	if (from == to)
+		return from;
+	right = cut(from, to);
+	found = proof_case_first_unshown(c, from, right - 1, work);
+	return found != INT64_MAX ? found : proof_case_first_unshown(c, right, to, work);
+}
+
+const struct rule *proof_case_doubt(const struct proof_case *c, int64_t at, struct str *part) {
+	const struct rule *const *lists[] = { c->never ? c->bindings : c->denials, c->never ? c->denials : c->bindings };
+	const size_t n[] = { c->never ? c->n_bindings : c->n_denials, c->never ? c->n_denials : c->n_bindings };
+	uint32_t work = DOUBT_WORK;
+
+	for (int l = 0; l < 2; l++)
+		for (size_t i = 0; i < n[l]; i++) {
+			const struct rule *rule = lists[l][i];
+
+			if (!rule->condition || at < rule->not_before || at >= rule->not_after)
+				continue;
+			*part = condition_doubt(rule->condition, &c->view, at, at, &work);
+			if (part->p)
+				return rule;
+		}
+	return NULL;
+}
