@@ -166,7 +166,7 @@ fuzz:
 		CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=function,vptr -fno-sanitize-recover=all' fuzz-run
 fuzz-run: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
 	@tests/fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZERS)
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CXX) $(CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BROKER) $(LIBS_POLICY)
 
@@ -249,11 +249,15 @@ $(BUILD)/share/%.service: contrib/systemd/%.service FORCE
 FORCE:
 pages: $(PAGES) $(UNITS)
 
+# The names by which other programs start hallpass; check-docs compares them with its own.
+LINKS = docker-credential-hallpass git-credential-hallpass hallpass-gcp-executable hallpass-kubectl-credential
+
 install: all pages
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/man/man1 share/man/man5 share/man/man8 \
 		share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d \
 		share/doc/hallpass/examples share/hallpass lib/systemd/system lib/systemd/user lib/sysusers.d)
 	install -m 755 $(BUILD)/hallpass $(BUILD)/hallpassd $(DESTDIR)$(PREFIX)/bin/
+	for link in $(LINKS); do ln -sf hallpass $(DESTDIR)$(PREFIX)/bin/$$link; done
 	install -m 644 $(BUILD)/share/hallpass.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(BUILD)/share/hallpassd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 $(BUILD)/share/hallpassd.8 $(DESTDIR)$(PREFIX)/share/man/man8/

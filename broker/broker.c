@@ -558,12 +558,28 @@ static json_t *status_connections(struct broker *b) {
 			 (json_int_t)c.requests, "refused", (json_int_t)c.refused);
 }
 
+/* The configuration's TCP listeners: where, and whose tokens they give. */
+static json_t *status_doors(struct broker *b) {
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n_doors; i++) {
+		const struct door *door = b->doors[i];
+		json_t *accounts = json_array();
+
+		for (size_t k = 0; k < door->n_accounts; k++)
+			json_array_append_new(accounts, json_string(door->accounts[k]));
+		json_array_append_new(list, json_pack("{s:s, s:i, s:o}", "address", door->at.family == AF_INET6 ? "[::1]" : "127.0.0.1", "port",
+						      (int)door->at.port, "serviceAccounts", accounts));
+	}
+	return list;
+}
+
 json_t *broker_status(struct broker *b) {
-	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:{s:s, s:s, s:s?, s:s}, s:o, s:o, s:o, s:i}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:{s:s, s:s, s:s?, s:s}, s:o, s:o, s:o, s:i, s:o}", "version",
 			 HALLPASS_VERSION, "pid", (int)getpid(), "uptime", (json_int_t)(clock_now().s - b->started_at),
 			 "config", b->config_path, "policy", status_policy(b), "credential", "kind",
 			 source_kind(b->source), "description", source_describe(b->source), "identity",
 			 source_email(b->source), "universe", source_universe(b->source), "audit", status_audit(b),
 			 "tokens", status_mint(b), "connections", status_connections(b), "sessions",
-			 (int)sessions_count(b->sessions));
+			 (int)sessions_count(b->sessions), "listeners", status_doors(b));
 }

@@ -19,7 +19,7 @@ struct past {
 struct past_wait {
 	struct errand errand;
 	struct past *past;
-	char hash[SHA256_HEX];
+	struct version version;
 	struct policy *policy;
 	struct error err;
 	past_done_fn *done; /* NULL: nobody listens any more */
@@ -40,10 +40,12 @@ static void load(void *arg) {
 	char *text = NULL;
 	size_t len;
 
-	if (wait->policy || version_read(wait->past->dir, wait->hash, &text, &len, &wait->err) < 0)
+	if (wait->policy || version_read(wait->past->dir, wait->version.hash, &text, &len, &wait->err) < 0)
 		return;
-	if (policy_load(wait->hash, (struct str){ text, len }, &zonefile_host, 0, &wait->policy, &report, &wait->err) < 0)
-		error_wrap(&wait->err, "the policy with SHA-256 %.12s… is not one that this hallpassd can read", wait->hash);
+	/* Its invariants were shown from when it came in force on. */
+	if (policy_load(wait->version.hash, (struct str){ text, len }, &zonefile_host, wait->version.since, &wait->policy, &report,
+			&wait->err) < 0)
+		error_wrap(&wait->err, "the policy with SHA-256 %.12s… is not one that this hallpassd can read", wait->version.hash);
 	policy_report_fini(&report);
 	free(text);
 }
@@ -63,7 +65,7 @@ static void remember(struct past *past, struct past_wait *wait) {
 
 	past->policy = wait->policy;
 	wait->policy = before;
-	memcpy(past->hash, wait->hash, SHA256_HEX);
+	memcpy(past->hash, wait->version.hash, SHA256_HEX);
 }
 
 static void loaded(void *arg) {
@@ -102,13 +104,13 @@ void past_free(struct past *past) {
 		past_release(past);
 }
 
-struct past_wait *past_start(struct past *past, const char *hash, past_done_fn *done, void *arg) {
+struct past_wait *past_start(struct past *past, const struct version *version, past_done_fn *done, void *arg) {
 	struct past_wait *wait = calloc(1, sizeof(*wait));
 
 	assert(wait);
 	wait->past = past;
-	snprintf(wait->hash, sizeof(wait->hash), "%s", hash);
-	wait->policy = strcmp(past->hash, hash) ? NULL : policy_ref(past->policy);
+	wait->version = *version;
+	wait->policy = strcmp(past->hash, version->hash) ? NULL : policy_ref(past->policy);
 	wait->done = done;
 	wait->arg = arg;
 	wait->errand = (struct errand){ .run = load, .done = loaded, .arg = wait };

@@ -22,5 +22,5 @@ void past_free(struct past *past);
 
 /* Runs once, later, on the loop, unless cancelled. policy NULL: err says why not. */
 typedef void past_done_fn(struct policy *policy, const struct error *err, void *arg);
-struct past_wait *past_start(struct past *past, const char *hash, past_done_fn *done, void *arg);
+struct past_wait *past_start(struct past *past, const struct version *version, past_done_fn *done, void *arg);
 void past_cancel(struct past_wait *wait); /* takes NULL */

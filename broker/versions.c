@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include "broker/audit/record.h"
 #include "broker/file.h"
@@ -157,30 +156,20 @@ void versions_add(struct versions *v, int64_t since, const char *hash) {
 	snprintf(v->list[v->n++].hash, SHA256_HEX, "%s", hash);
 }
 
-/* The time of a record: its own form, UTC. */
-static bool record_time(const json_t *record, int64_t *out) {
-	const char *text = json_string_value(json_object_get(record, "time"));
-	struct tm tm = { 0 };
-
-	if (!text || !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-		return false;
-	*out = (int64_t)timegm(&tm);
-	return true;
-}
-
 void versions_add_record(struct versions *v, struct str json) {
 	struct record_head head;
-	const char *policy;
+	const char *policy, *time;
+	struct instant since;
 	json_t *record;
-	int64_t since;
 
 	record_head(json, &head);
 	if (head.type != RECORD_START && head.type != RECORD_RELOAD)
 		return;
 	record = json_loadb(json.p, json.n, JSON_REJECT_DUPLICATES, NULL);
 	policy = json_string_value(json_object_get(record, "policy"));
-	if (policy && record_time(record, &since))
-		versions_add(v, since, policy);
+	time = json_string_value(json_object_get(record, "time"));
+	if (policy && time && record_time(time, &since))
+		versions_add(v, since.s, policy);
 	json_decref(record);
 }
 

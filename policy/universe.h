@@ -51,6 +51,9 @@ DEFINE_FREEP(struct universe, universe_free)
  */
 int universe_add_instants(struct universe *universe, int64_t from, int64_t to, struct error *err);
 
+/* The same of these rules alone. */
+int universe_add_instants_of(struct universe *universe, const struct rule *const *rules, size_t n, int64_t from, int64_t to,
+			     struct error *err);
 /* An account that a pattern matches, made up: another one for each attempt. False: none that is well-formed. */
 #define UNIVERSE_ATTEMPTS 6
 bool universe_account(const struct pattern *pattern, unsigned attempt, char email[MAX_EMAIL]);

@@ -99,9 +99,13 @@ static int visit(struct look *l, const struct cel_node *node) {
 	return 0;
 }
 
+static int visit_bounds(struct look *l, const struct rule *rule) {
+	return add(l, rule->not_before) < 0 || add(l, rule->not_after) < 0 ? -1 : 0;
+}
+
 static int visit_rules(struct look *l, const struct rule_set *set) {
 	for (uint32_t i = 0; i < set->n; i++)
-		if (add(l, set->rules[i].not_before) < 0 || add(l, set->rules[i].not_after) < 0)
+		if (visit_bounds(l, &set->rules[i]) < 0)
 			return -1;
 	return 0;
 }
@@ -137,6 +141,24 @@ int universe_add_instants(struct universe *u, int64_t from, int64_t to, struct e
 
 	for (size_t i = 0; i < u->n_policies && r == 0; i++)
 		r = visit_policy(&l, u->policies[i]);
+	if (r < 0)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	sort_once(u);
+	return 0;
+}
+
+int universe_add_instants_of(struct universe *u, const struct rule *const *rules, size_t n, int64_t from, int64_t to,
+			     struct error *err) {
+	struct look l = { .u = u, .from = from, .to = to, .work = WORK };
+	int r = add(&l, from);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = visit_bounds(&l, rules[i]);
+		if (r < 0 || !rules[i]->condition)
+			continue;
+		l.program = condition_program(rules[i]->condition);
+		r = visit(&l, cel_program_root(l.program));
+	}
 	if (r < 0)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	sort_once(u);

@@ -12,7 +12,7 @@ done < <("$build/hallpassd" --help-config=markdown)
 # And so are its commands: each row stands in `hallpass help`.
 while IFS='|' read -r _ command sentence _; do
 	name=$(sed -E 's/.*`hallpass ([a-z-]+( [a-z]+)?).*/\1/' <<<"$command")
-	"$build/hallpass" help | grep -qF -- "$(printf '  %-13s %s' "$name" "$(sed 's/^ *//; s/ *$//' <<<"$sentence")")" ||
+	"$build/hallpass" help | grep -qF -- "$(printf '  %-19s %s' "$name" "$(sed 's/^ *//; s/ *$//' <<<"$sentence")")" ||
 		missing "README.md and \`hallpass help\` differ on the command $name"
 done < <(grep -E '^\| `hallpass [a-z]' README.md)
 while IFS= read -r name; do
@@ -40,6 +40,10 @@ for p in P1 P2 P3 P4 P5 P6 P7; do
 	grep -q "\*\*$p" README.md || missing "README.md does not tell of promise $p"
 	grep -rqiE "test_${p}_" tests/scenario tests/broker tests/policy || missing "no test is named after promise $p"
 done
+# The links that are installed are the names that hallpass goes by.
+links=$(sed -n 's/^LINKS = //p' Makefile | tr ' ' '\n' | sort)
+[ "$links" = "$("$build/hallpass" help --json | grep -oE '"link": ?"[^"]*"' | sed 's/.*"\(.*\)"/\1/' | sort)" ] ||
+	missing "the Makefile's LINKS are not the names in \`hallpass help --json\`"
 # Manual pages are well-formed.
 if command -v mandoc >/dev/null; then
 	for page in "$build"/share/*.[158]; do

@@ -190,6 +190,10 @@ P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(base
 P5-tokens-of-gcloud-left | broker/cli/private.c | s/stays ? forget(base_fd, name, fd)/stays ? (void)0/ | scenario/test_logins | test_P5_run_leaves_no_tokens_of_gclouds_behind
 P5-questions-not-wiped | broker/surface/sts.c | s/^\t\twipe((char .)body.p, body.n);/\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
 P5-first-pieces-not-wiped | broker/conn.c | s/^\t\t\twipe(conn->in + conn->in_at, left);/\t\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
+P5-tokens-for-any-host | broker/cli/helper.c | s/if ((hosts\[i\].uses & use) && host_is(&hosts\[i\], host, n))/if (hosts[i].uses \& use)/ | scenario/test_helpers | test_P5_helpers_give_tokens_to_googles_hosts_alone
+P5-tokens-for-lookalikes | broker/cli/helper.c | s/ && host\[n - k - 1\] == '.'// | scenario/test_helpers | test_P5_helpers_give_tokens_to_googles_hosts_alone
+P5-tokens-over-http | broker/cli/helper_git.c | s/if (strcmp(q->protocol, "https")) {/if (0) {/ | scenario/test_helpers | test_P5_git_gets_tokens_for_https_alone
+P5-tokens-kept-by-git | broker/cli/helper_git.c | s/^\tif (!strcmp(cli->args\[0\], "get")) {/\tif (strcmp(cli->args[0], "get"))\n\t\tputs(input);\n\telse {/ | scenario/test_helpers | test_P5_helpers_keep_no_token
 P5-open-to-its-own-user | broker/main.c | s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_process_of_the_same_user_cannot_look_inside
 P5-cores-allowed | broker/main.c | s/^\tsetrlimit(RLIMIT_CORE, &none);/\t(void)none;/; s/^\tprctl(PR_SET_DUMPABLE, .*/\t;/ | scenario/test_forget | test_P5_a_crash_leaves_no_core
 P6-bad-policy-taken | policy/document.c | s/if (report->findings\[i\].severity == POLICY_ERROR)/if (false)/; s/if (r == 0 || err->code == ERR_INVALID)/if (true)/ | scenario/test_promises | test_P6_a_bad_policy_is_refused_and_the_last_good_one_stays

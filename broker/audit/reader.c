@@ -74,3 +74,22 @@ int audit_reader_check_end(struct audit_reader *reader, struct error *err) {
 
 	return scan_tail(reader->scan, &torn, err) < 0 ? -1 : scan_check_rest(reader->scan, err);
 }
+
+int audit_reader_each(struct audit_reader *reader, audit_reader_fn *one, void *arg, struct error *err) {
+	struct str record;
+	uint64_t index;
+	int r;
+
+	while ((r = audit_reader_next(reader, &record, &index, err)) > 0)
+		one(record, index, arg);
+	return r;
+}
+
+int audit_reader_whole(struct audit_reader *reader, audit_reader_fn *one, void *arg, struct error *err) {
+	int r = audit_reader_each(reader, one, arg, err);
+
+	if (r < 0 || audit_reader_check_end(reader, err) == 0)
+		return r;
+	r = audit_reader_each(reader, one, arg, err);
+	return r < 0 ? r : audit_reader_check_end(reader, err);
+}

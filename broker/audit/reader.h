@@ -30,3 +30,9 @@ int audit_reader_next(struct audit_reader *reader, struct str *record, uint64_t 
  * it. Reads the rest of the segment, so not for each turn of a follower.
  */
 int audit_reader_check_end(struct audit_reader *reader, struct error *err);
+
+typedef void audit_reader_fn(struct str record, uint64_t index, void *arg);
+/* Gives all there is for now. */
+int audit_reader_each(struct audit_reader *reader, audit_reader_fn *one, void *arg, struct error *err);
+/* The same, and makes sure that it was all, with a second look where somebody may have been writing. */
+int audit_reader_whole(struct audit_reader *reader, audit_reader_fn *one, void *arg, struct error *err);

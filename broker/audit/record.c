@@ -1,6 +1,7 @@
 /* See record.h. */
 
 #include <stdio.h>
+#include <time.h>
 #include "broker/audit/record.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/utf8.h"
@@ -126,15 +127,28 @@ static void add_indices(struct writing *w, const uint64_t *indices, size_t n) {
 	w->cut |= n > INDICES_MAX;
 }
 
-static void add_time(struct writing *w, struct instant time) {
-	unsigned ms = time.ns / 1000000;
-	char fraction[] = { '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z' };
+/* digits: of the fraction, at most 9; the rest is cut off. */
+static void add_time(struct writing *w, struct instant time, unsigned digits) {
+	char fraction[9];
 
+	for (size_t i = sizeof(fraction); i > 0; i--, time.ns /= 10)
+		fraction[i - 1] = (char)('0' + time.ns % 10);
 	buf_addc(w->out, '"');
 	buf_add_time(w->out, time.s);
 	w->out->len--; /* the Z */
-	buf_add(w->out, fraction, sizeof(fraction));
-	buf_addc(w->out, '"');
+	buf_addc(w->out, '.');
+	buf_add(w->out, fraction, digits);
+	buf_adds(w->out, "Z\"");
+}
+
+/* An address and a port as URLs have them: what of it is a port is always plain. */
+static void write_from(struct writing *w, const struct audit_record *r) {
+	char text[64];
+
+	if (!r->ip)
+		return;
+	snprintf(text, sizeof(text), strchr(r->ip, ':') ? "[%.45s]:%d" : "%.45s:%d", r->ip, r->ip_port);
+	add_string(w, KEY("from"), text);
 }
 
 static void write_who(struct writing *w, const struct audit_record *r) {
@@ -148,8 +162,13 @@ static void write_who(struct writing *w, const struct audit_record *r) {
 		add_number_unless_0(w, KEY("pid"), r->pid);
 		add_string(w, KEY("exe"), r->exe);
 	}
+	write_from(w, r);
 	add_string(w, KEY("session"), r->session);
 	add_string(w, KEY("surface"), r->surface);
+	if (r->asked_at.s) {
+		buf_adds(w->out, ",\"askedAt\":");
+		add_time(w, r->asked_at, 9);
+	}
 }
 
 static void write_asked(struct writing *w, const struct audit_record *r) {
@@ -174,6 +193,8 @@ static void write_decided(struct writing *w, const struct audit_record *r) {
 	add_string(w, KEY("binding"), r->binding);
 	add_string(w, KEY("policy"), r->policy);
 	add_string(w, KEY("boundBy"), r->bound_by);
+	add_number_unless_0(w, KEY("ceiling"), r->ceiling_s);
+	add_number_unless_0(w, KEY("allowance"), r->allowance_s);
 	add_number_unless_0(w, KEY("lifetime"), r->lifetime_s);
 	if (r->expires_at) {
 		buf_adds(w->out, ",\"expires\":\"");
@@ -207,7 +228,7 @@ void record_write(const struct audit_record *record, struct buf *out) {
 	buf_adds(out, "{\"type\":\"");
 	buf_adds(out, record_type_name(record->type));
 	buf_adds(out, "\",\"time\":");
-	add_time(&w, record->time);
+	add_time(&w, record->time, 3);
 	add_string(&w, KEY("flight"), record->flight);
 	write_who(&w, record);
 	write_asked(&w, record);
@@ -222,6 +243,19 @@ const char *record_type_name(enum record_type type) {
 	if ((size_t)type >= ARRAY_SIZE(record_names) || !record_names[type])
 		return "?";
 	return record_names[type];
+}
+
+bool record_time(const char *text, struct instant *out) {
+	struct tm tm = { 0 };
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint32_t unit = 100000000;
+
+	if (!end)
+		return false;
+	*out = (struct instant){ .s = (int64_t)timegm(&tm) };
+	for (end += *end == '.'; *end >= '0' && *end <= '9'; end++, unit /= 10)
+		out->ns += (uint32_t)(*end - '0') * unit;
+	return !strcmp(end, "Z");
 }
 
 static bool eat(struct str *s, const char *text) {

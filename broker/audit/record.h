@@ -14,8 +14,10 @@
  *   principal      who: "user:alice@example.com"
  *   auth           how that is known: "SO_PEERCRED", ...
  *   uid gid pid exe   the peer by the kernel's word
+ *   from           "127.0.0.1:40000": where a TCP connection came from
  *   session        id of the session through whose port it was asked, or that was opened or closed
  *   surface        "native", "metadata", "iamCredentials", "sts"
+ *   askedAt        RFC 3339 UTC with nanoseconds: when the request came, the instant it was decided at
  *   permission     "iam.serviceAccounts.getAccessToken", ...
  *   target         email of the service account
  *   askedScopes scopes   asked and granted
@@ -27,6 +29,7 @@
  *   binding        name of the binding or deny rule that decided
  *   policy         SHA-256 of the policy document in force, hex
  *   boundBy        what bound the lifetime: bound_by_name()
+ *   ceiling allowance   seconds: limits.maxLifetime and limits.clockAllowance of the configuration it was decided with
  *   lifetime       seconds, granted
  *   expires        RFC 3339 UTC, whole seconds: the token's end
  *   token          SHA-256 of the token, hex; of a signed JWT likewise, and of the bytes of a blob's signature
@@ -77,8 +80,11 @@ struct audit_record {
 	bool peer_known;
 	int64_t uid, gid, pid; /* gid -1, pid 0: not known */
 	const char *exe;
+	const char *ip; /* NULL: no TCP */
+	int ip_port;
 	const char *session;
 	const char *surface, *permission, *target;
+	struct instant asked_at;
 	const char *const *also;
 	size_t n_also;
 	int port;
@@ -95,6 +101,7 @@ struct audit_record {
 	const char *audience, *justification;
 	const char *payload_sha256;
 	const char *decision, *reason, *binding, *policy, *bound_by;
+	int64_t ceiling_s, allowance_s;
 	int64_t lifetime_s, expires_at;
 	const char *token_sha256;
 	bool cached;
@@ -107,6 +114,9 @@ struct audit_record {
 	const uint64_t *indices;
 	size_t n_indices;
 };
+
+/* A time as a record has it. False: it is none. */
+bool record_time(const char *text, struct instant *out);
 
 /* Room that is always enough; a record is never longer than AUDIT_MAX_ENTRY. */
 #define RECORD_BUF BUF_INIT(65535)

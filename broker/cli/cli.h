@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include "broker/sha256.h"
 #include "hallpass/api.h"
 #include "hallpass/buf.h"
 #include "hallpass/error.h"
@@ -28,6 +29,7 @@ enum opt {
 	OPT_HELP,
 	OPT_VERSION,
 	OPT_AS,
+	OPT_DEFAULT_AS,
 	OPT_SCOPES,
 	OPT_LIFETIME,
 	OPT_REASON,
@@ -54,8 +56,16 @@ enum opt {
 	OPT_PORTABLE,
 	OPT_PRINCIPAL,
 	OPT_SET,
+	OPT_LOG,
+	OPT_SINCE,
+	OPT_FROM,
+	OPT_UNTIL,
+	OPT_EXIT_CODE,
 	OPT_LISTEN,
 	OPT_UID,
+	OPT_YES,
+	OPT_DRY_RUN,
+	OPT_REMOVE,
 	N_OPTS
 };
 
@@ -84,7 +94,7 @@ struct command {
 	enum opt opts[12];
 	size_t n_opts;
 	const char *text;     /* more, for the man page */
-	const char *operands; /* for completion, like opt_def's values */
+	const char *operands; /* for completion, like opt_def's values; COMPLETE_ACCOUNT: an operand is the account meant */
 };
 
 struct command_group {
@@ -96,6 +106,8 @@ extern const struct command commands[];
 extern const size_t n_commands;
 extern const struct command_group command_groups[];
 extern const size_t n_command_groups;
+/* The name by which another program starts a command, a symbolic link to us; NULL: it has none. */
+const char *command_link(const struct command *command);
 
 struct cli {
 	const struct command *command;
@@ -110,6 +122,7 @@ struct cli {
 	char **rest; /* `run`: the command, NULL-terminated */
 	bool json, color, color_err;
 	bool spinner;	/* while waiting for the broker: only where a person looks at standard error */
+	int deadline_ms; /* for an answer of the broker; 0: a minute */
 	rlim_t core;	/* what the limit of core files was; ours is none, since tokens pass through us */
 };
 
@@ -145,6 +158,9 @@ int client_send(int fd, const char *path, const json_t *body, bool keep, struct 
 int client_error(int status, const json_t *reply, struct error *err);
 /* Of an answer on a connection that stays: its status once it is whole; 0: not yet; -1: it is none. in ends in a NUL. */
 int client_whole_answer(const struct buf *in, const char **body);
+/* What kind of failure it is, in a word or two ("denied"), and what it is to the shell; for those who tell in their own way. */
+const char *client_kind(const struct error *err);
+int client_exit(const struct error *err);
 /* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
 int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 
@@ -158,6 +174,8 @@ int out_json(const json_t *json); /* pretty on a terminal, a line else; EX_OK */
 void out_span(int64_t seconds, struct buf *out); /* "14m", "1h 30m", "45s" */
 /* Local time, as short as it is clear: "17:50", "Fri 17:50", "2027-01-04 00:00"; seconds where it is near. */
 void out_when(int64_t at, int64_t now, struct buf *out);
+void out_number(int64_t n, struct buf *out);						     /* "3,412" */
+void out_count(int64_t n, const char *one, const char *many, struct buf *out); /* "1 binding", "3,412 bindings" */
 size_t out_width(int fd); /* columns of the terminal; 0: it is none, and nothing is folded */
 void out_folded(FILE *f, int indent, const char *text); /* by words, for a terminal; ends the line */
 enum mark { MARK_GOOD, MARK_BAD, MARK_NEUTRAL };
@@ -179,16 +197,32 @@ void table_init(struct table *table, const struct cli *cli, const char *const *h
 void table_add(struct table *table, enum color color, const char *text); /* one cell; rows fill from the left */
 void table_print(struct table *table); /* and forgets */
 
+/*
+ * log.c: the audit directory, as named; else the running broker says where it is; else where it would be. An exit code: not
+ * API_EXIT_OK: told already.
+ */
+int log_find_dir(struct cli *cli, const char *named, char *dir, size_t size);
+/* Tells that the record cannot be read; named_by: the option that would name another. The exit code. */
+int log_failed(struct cli *cli, enum opt named_by, const struct error *err);
+
+/* query.c: what a rule says of a request, in words: "condition is false" for CONDITION_FALSE. */
+const char *query_words(const char *result);
+
+/* policy.c: a policy from its file, and the SHA-256 of its text. NULL: told already, with what is wrong with it. */
+struct policy *policy_of_file(struct cli *cli, const char *path, char sha256[static SHA256_HEX]);
+
 /* token.c: the body of a token request from the options. A new reference, NULL: told already. */
 json_t *cli_token_body(struct cli *cli);
 
 /* environment.c: each variable that `run` and `env` set, or take away. */
 void environment_describe(void (*one)(const char *name, const char *sentence));
 
-/* span.c: "15m", "900s", "1h30m" -> seconds; -1: no duration. */
+/* span.c: "15m", "900s", "1h30m", "90d" -> seconds; -1: no duration. */
 int64_t cli_parse_span(const char *text);
 /* RFC 3339, or what people say: "now", "+2h", "-30m", "15:04" (today, local time). -1: no time. */
 int64_t cli_parse_time(const char *text, int64_t now);
+/* The time that an option gives, in *out; it stays as it is where the option does not stand. An exit code, or -1: it is good. */
+int cli_take_time(const struct cli *cli, enum opt opt, int64_t *out);
 
 /* policy.c: a report's errors and warnings, for programs. A new reference. */
 #define POLICY_MAX_BYTES (64 << 20)
@@ -201,6 +235,11 @@ int cmd_run(struct cli *cli);
 int cmd_env(struct cli *cli);
 int cmd_relay(struct cli *cli);
 int cmd_doctor(struct cli *cli);
+int cmd_kubectl_credential(struct cli *cli);
+int cmd_docker_credential(struct cli *cli);
+int cmd_git_credential(struct cli *cli);
+int cmd_gcp_executable(struct cli *cli);
+int cmd_setup(struct cli *cli);
 int cmd_list(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_whoami(struct cli *cli);
@@ -211,5 +250,7 @@ int cmd_policy_check(struct cli *cli);
 int cmd_policy_eval(struct cli *cli);
 int cmd_policy_lints(struct cli *cli);
 int cmd_policy_schema(struct cli *cli);
+int cmd_policy_replay(struct cli *cli);
+int cmd_policy_diff(struct cli *cli);
 int cmd_policy_test(struct cli *cli);
 int cmd_log(struct cli *cli);

@@ -21,6 +21,10 @@
 #define OWN_SOCKET "/hallpass/hallpass.sock" /* below XDG_RUNTIME_DIR */
 #define SYSTEM_SOCKET "/run/hallpass/hallpass.sock"
 
+static int deadline_ms(const struct cli *cli) {
+	return cli->deadline_ms ? cli->deadline_ms : DEADLINE_MS;
+}
+
 static int64_t now_ms(void) {
 	struct timespec ts;
 
@@ -61,6 +65,8 @@ static int place_find(const struct cli *cli, struct place *place, struct error *
 static int no_broker(const struct place *place, int why, struct error *err) {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
+	if (why == EAGAIN)
+		return error_set(err, ERR_TIMEOUT, "the broker at %s takes nobody in", place->un.sun_path);
 	if (why == EACCES)
 		return error_set(err, ERR_UNAUTHENTICATED, "the permissions of %s keep you out", place->un.sun_path);
 	if (place->guessed && !strcmp(place->un.sun_path, SYSTEM_SOCKET) && runtime)
@@ -93,6 +99,7 @@ static int server_check(int fd, const char *path, struct error *err) {
 
 int client_dial(const struct cli *cli, struct error *err) {
 	struct place place = { 0 };
+	struct timeval patience;
 	int fd;
 
 	if (place_find(cli, &place, err) < 0)
@@ -100,6 +107,9 @@ int client_dial(const struct cli *cli, struct error *err) {
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set(err, ERR_UNAVAILABLE, "no socket: %s", strerror(errno));
+	/* A broker that accepts nobody is waited for no longer than one that does not answer. */
+	patience = (struct timeval){ .tv_sec = deadline_ms(cli) / 1000, .tv_usec = deadline_ms(cli) % 1000 * 1000 };
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&place.un, sizeof(place.un)) < 0) {
 		no_broker(&place, errno, err);
 		close(fd);
@@ -176,8 +186,8 @@ static int read_answer(const struct cli *cli, int fd, struct buf *in, struct err
 		char *at;
 		ssize_t n;
 
-		if (waited > DEADLINE_MS) {
-			r = error_set(err, ERR_TIMEOUT, "the broker did not answer within %d s", DEADLINE_MS / 1000);
+		if (waited > deadline_ms(cli)) {
+			r = error_set(err, ERR_TIMEOUT, "the broker did not answer within %d s", deadline_ms(cli) / 1000);
 			break;
 		}
 		if (poll(&p, 1, 100) <= 0) {
@@ -299,6 +309,14 @@ static const struct told *told_of(enum error_code code, const json_t *reply) {
 	while (i + 1 < ARRAY_SIZE(tolds) && tolds[i].code != code)
 		i++;
 	return &tolds[i];
+}
+
+const char *client_kind(const struct error *err) {
+	return told_of(err->code, NULL)->kind;
+}
+
+int client_exit(const struct error *err) {
+	return (int)told_of(err->code, NULL)->exit;
 }
 
 static const char *denied_hint(const struct cli *cli, char *text, size_t size) {

@@ -15,6 +15,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_HELP] = { "help", 'h', NULL, "print help", NULL },
 	[OPT_VERSION] = { "version", 0, NULL, "print the version", NULL },
 	[OPT_AS] = { "as", 'a', "ACCOUNT", "the service account to be", COMPLETE_ACCOUNT },
+	[OPT_DEFAULT_AS] = { "default-as", 0, "ACCOUNT", "the service account to be where neither --as nor HALLPASS_AS says so", COMPLETE_ACCOUNT },
 	[OPT_SCOPES] = { "scopes", 's', "LIST", "OAuth scopes, comma-separated; a bare name is one of Google's",
 			 "cloud-platform devstorage.read_only devstorage.read_write bigquery logging.read openid" },
 	[OPT_LIFETIME] = { "lifetime", 'l', "SPAN", "how long the token should live: 900s, 15m, 1h", "5m 15m 30m 1h" },
@@ -44,11 +45,28 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
 	[OPT_PORTABLE] = { "portable", 0, NULL, "warn also of what IAM's own conditions would not take", NULL },
 	[OPT_SET] = { "set", 0, "NAME=VALUE", "give a name a value: a literal of CEL, or else a text; may be repeated", NULL },
+	[OPT_LOG] = { "log", 0, "DIR", "the audit directory; else the running broker's", COMPLETE_DIR },
+	[OPT_SINCE] = { "since", 0, "TIME", "only from then on: -90d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_FROM] = { "from", 0, "TIME", "begin there instead of now: -1d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_UNTIL] = { "until", 0, "TIME", "end there: -1d, +90d, 17:50 (today), or RFC 3339", NULL },
+	[OPT_EXIT_CODE] = { "exit-code", 0, NULL, "exit with 1 where anything would be decided otherwise", NULL },
 	[OPT_LISTEN] = { "listen", 0, "ADDRESS", "where to listen: 127.0.0.1:PORT or [::1]:PORT", NULL },
 	[OPT_UID] = { "uid", 0, "UIDS", "whose connections to take, comma-separated, or any; else one's own alone", "any" },
+	[OPT_YES] = { "yes", 'y', NULL, "do not ask, write", NULL },
+	[OPT_DRY_RUN] = { "dry-run", 0, NULL, "show what would be written, and write nothing", NULL },
+	[OPT_REMOVE] = { "remove", 0, NULL, "undo what setup has written", NULL },
 	[OPT_COMPLETION] = { "completion", 0, "SHELL", "print completion for bash, zsh or fish", "bash zsh fish" },
 };
 
+/* For texts below. */
+#define WHICH_ACCOUNT "The account is that of --as, else of HALLPASS_AS, which `hallpass run` and `hallpass env` set, else of --default-as."
+#define WHICH_ACCOUNT_HOST                                                                                              \
+	"The account is that of --as, else of HALLPASS_AS, which `hallpass run` and `hallpass env` set, else of --default-as, else the one that " \
+	"setup was given for the host."
+#define SETUP_TEXT                                                                                                      \
+	"Shows the change first, as a diff, and asks (--yes does not). Whatever else the file says stays as it is, byte for byte; " \
+	"--remove undoes what setup did, and no more."
+#define SETUP_OPTS OPT_YES, OPT_DRY_RUN, OPT_REMOVE
 #define TOKEN_OPTS OPT_AS, OPT_SCOPES, OPT_LIFETIME, OPT_REASON, OPT_DELEGATE
 
 const struct command commands[] = {
@@ -81,6 +99,24 @@ const struct command commands[] = {
 	  "socket; there it is this user's, by the kernel's word. Whoever has that uid in this network may connect, nobody else, "
 	  "unless --uid names others: they get what this user gets. --uid any asks the kernel nothing, for where it cannot say. Programs find it by GCE_METADATA_HOST, "
 	  "GCE_METADATA_IP and GCE_METADATA_ROOT. The session ends with the relay; when the broker is started anew, so is the session.", NULL },
+	{ "setup docker", "[REGISTRY …]", "let docker log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Names hallpass in docker's config.json for registries (gcr.io and its regions, where none is named; a host of *.pkg.dev), and keeps the "
+	  "account of --as for each. " SETUP_TEXT, "gcr.io us.gcr.io eu.gcr.io asia.gcr.io" },
+	{ "setup gcloud", "", "let gcloud work without hallpass run", 0, 0, false, cmd_setup, { OPT_AS, OPT_PROJECT, SETUP_OPTS }, 5,
+	  "Within `hallpass run` gcloud needs no setup. This is for a gcloud without it, and needs a TCP listener of the broker's for the account: writes a configuration of "
+	  "gcloud's, by the name of hallpass, that gets its tokens there, and leaves all others alone. " SETUP_TEXT, NULL },
+	{ "setup git", "[HOST …]", "let git log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Makes hallpass the one credential helper, in your own git configuration, for https://source.developers.google.com (or the hosts named): no other "
+	  "helper then sees, or keeps, a token. " SETUP_TEXT, "source.developers.google.com" },
+	{ "setup kubectl", "[CONTEXT …]", "let kubectl log in by hallpass", 0, CLI_MAX_ARGS, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Adds a user to the kubeconfig whose credentials hallpass gives, and makes the contexts named (the current one, where none is) be that user. "
+	  SETUP_TEXT, NULL },
+	{ "setup shell", "[SHELL]", "completion, a prompt and `become` for your shell", 0, 1, false, cmd_setup, { SETUP_OPTS }, 3,
+	  "Writes into the start-up file of bash, zsh or fish ($SHELL's kind, where none is named): completion; `become ACCOUNT`, which makes the shell work as "
+	  "a service account, and `become` alone, which ends that; and the account's name in the prompt for as long. " SETUP_TEXT, "bash zsh fish" },
+	{ "setup terraform", "[SHELL]", "let terraform work without hallpass run", 0, 1, false, cmd_setup, { OPT_AS, SETUP_OPTS }, 4,
+	  "Terraform takes Google's credentials from the environment: this writes a function into the start-up file of bash, zsh or fish that runs it, and OpenTofu, in a "
+	  "session of its own, unless the shell has one. " SETUP_TEXT, "bash zsh fish" },
 	{ "list", "", "show what you may be, until when, for how long", 0, 0, false, cmd_list, { OPT_NAMES }, 1,
 	  "One line for each account or pattern of accounts that a binding of the policy gives you. It looks ahead 31 days.", NULL },
 	{ "why", "[ACCOUNT]", "explain a decision", 0, 1, false, cmd_why,
@@ -103,6 +139,20 @@ const struct command commands[] = {
 	{ "policy lints", "", "list what policy check warns of", 0, 0, false, cmd_policy_lints, { 0 }, 0,
 	  "Prints each id, what it means and what to do. A comment `# hallpass: ignore=ID` on a finding's line, or right above it, "
 	  "accepts the finding.", NULL },
+	{ "policy diff", "OLD NEW", "tell what two policies decide differently", 2, 2, false, cmd_policy_diff,
+	  { OPT_FROM, OPT_UNTIL, OPT_EXIT_CODE, OPT_VERBOSE }, 4,
+	  "Decides under both policies, for each principal and account that they name, one that stands for each domain and pattern and for everybody else, each "
+	  "permission, and each instant of the next 31 days at which an answer may change, and around what begins or ends for good after that (not with --until): who gains, who loses, which accounts, in "
+	  "which hours, which lifetimes and scopes. What conditions ask of a request is tried: justifications, lifetimes, surfaces and scopes. Equal "
+	  "changes are one sentence; -v adds an instant at which each can be seen. Rules that were only moved or renamed change nothing. The last lines say what was looked at, and what "
+	  "was not. Needs no broker. Exits with 0; with --exit-code with 1 where anything is decided differently.", COMPLETE_FILE },
+	{ "policy replay", "NEW", "decide recorded requests again, under another policy", 1, 1, false, cmd_policy_replay,
+	  { OPT_LOG, OPT_SINCE, OPT_UNTIL, OPT_EXIT_CODE, OPT_VERBOSE }, 5,
+	  "Reads the record, as `hallpass log` does, and decides each request in it again under the policy in the file NEW: which issuances would now be denied "
+	  "or live shorter, which refusals would now be allowed, for whom, by which binding, how often, when first and last. -v also "
+	  "shows each one. Each request is first decided again under the policy that was in force, which is kept beside the record: "
+	  "those that do not come out as they were recorded are counted and left aside. Asks Google nothing, needs no broker, "
+	  "issues nothing. Exits with 0; with --exit-code with 1 where anything would be decided otherwise.", COMPLETE_FILE },
 	{ "policy schema", "", "print the policy's JSON Schema, for editors", 0, 0, false, cmd_policy_schema, { 0 }, 0,
 	  "Prints the form of a policy file as JSON Schema 2020-12, from the tables that the file is read by.", NULL },
 	{ "policy test", "FILE …", "run the tests and invariants of policy files", 1, CLI_MAX_ARGS, false, cmd_policy_test, { OPT_VERBOSE }, 1,
@@ -126,6 +176,21 @@ const struct command commands[] = {
 	  COMPLETE_ACCOUNT },
 	{ "reload", "", "take up policy and configuration anew", 0, 0, false, cmd_reload, { 0 }, 0,
 	  "Whole or not at all: a file that fails its checks is refused, and the last good one stays in force.", NULL },
+	{ "kubectl-credential", "", "be kubectl's credential plugin", 0, 0, false, cmd_kubectl_credential, { TOKEN_OPTS, OPT_DEFAULT_AS }, 6,
+	  "Answers kubectl with an ExecCredential of the version that it asks for, and when it ends. kubectl starts it, by an `exec` entry that "
+	  "`hallpass setup kubectl` writes. " WHICH_ACCOUNT, NULL },
+	{ "docker-credential", "OPERATION", "be docker's credential helper", 1, 1, false, cmd_docker_credential, { TOKEN_OPTS, OPT_DEFAULT_AS }, 6,
+	  "Answers docker's get for gcr.io and *.pkg.dev, and for no other registry; store and erase change nothing, list is empty. docker starts it as "
+	  "docker-credential-hallpass, for the registries that `hallpass setup docker` names. " WHICH_ACCOUNT_HOST, "get store erase list version" },
+	{ "git-credential", "OPERATION", "be git's credential helper", 1, 1, false, cmd_git_credential, { TOKEN_OPTS, OPT_DEFAULT_AS }, 6,
+	  "Answers git's get for Google's hosts of git repositories and *.pkg.dev, over https alone; of others it says nothing, and store and erase "
+	  "change nothing. git starts it as git-credential-hallpass, where `hallpass setup git` says so. " WHICH_ACCOUNT_HOST, "get store erase" },
+	{ "gcp-executable", "", "be the executable of an external_account file", 0, 0, false, cmd_gcp_executable,
+	  { OPT_AS, OPT_DEFAULT_AS, OPT_REASON, OPT_DELEGATE }, 4,
+	  "Gives Google's client libraries a subject token, as the executable source of an external_account file: with the audience "
+	  "//hallpass.invalid/… the session's handle, inside `hallpass run` and `hallpass env`; with any other audience an ID token for it, signed by "
+	  "Google, for a workload identity pool that takes them. What goes wrong is an answer, too, and told by the library. "
+	  "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE is never written: a token lies on no disk. " WHICH_ACCOUNT, NULL },
 	{ "version", "", "print the version", 0, 0, false, cmd_version, { 0 }, 0, "Prints the version of hallpass.", NULL },
 	{ "help", "[COMMAND …]", "print help", 0, 2, false, cmd_help, { OPT_MAN, OPT_COMPLETION }, 2,
 	  "Prints help on a command, or on all; the manual page and shell completion come from the same table.", COMPLETE_COMMAND },
@@ -135,8 +200,37 @@ const size_t n_commands = ARRAY_SIZE(commands);
 /* Commands whose names are two words, this one first. */
 const struct command_group command_groups[] = {
 	{ "policy", "check and test policy files, evaluate expressions, tell what may stand in them" },
+	{ "setup", "make docker, gcloud, git, kubectl, terraform or your shell use hallpass, and undo it" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
+
+/* Programs find their helpers by these names; `make install` makes them. */
+static const struct link {
+	const char *name;
+	int (*run)(struct cli *cli);
+} links[] = {
+	{ "docker-credential-hallpass", cmd_docker_credential },
+	{ "git-credential-hallpass", cmd_git_credential },
+	{ "hallpass-gcp-executable", cmd_gcp_executable },
+	{ "hallpass-kubectl-credential", cmd_kubectl_credential },
+};
+
+const char *command_link(const struct command *command) {
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		if (links[i].run == command->run)
+			return links[i].name;
+	return NULL;
+}
+
+/* The command that we were started as; NULL: as hallpass. */
+static const struct command *command_of_link(const char *path) {
+	const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
+
+	for (size_t i = 0; name && i < n_commands; i++)
+		if (command_link(&commands[i]) && !strcmp(command_link(&commands[i]), name))
+			return &commands[i];
+	return NULL;
+}
 
 /* --- names of one word and of two */
 
@@ -282,6 +376,7 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	bool options = true;
 	int i, r;
 
+	cli->command = command_of_link(argv[0]);
 	for (i = 1; i < argc; i++) {
 		if (options && !strcmp(argv[i], "--")) {
 			if (cli->command && cli->command->rest) {

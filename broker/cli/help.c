@@ -10,7 +10,7 @@
 const enum opt help_global_opts[] = { OPT_SOCKET, OPT_JSON, OPT_COLOR, OPT_HELP, OPT_VERSION };
 const size_t help_n_global_opts = ARRAY_SIZE(help_global_opts);
 
-#define EXIT_CODES "0 ok, 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad configuration"
+#define EXIT_CODES "0 ok, 1 differs (asked for with --exit-code), 64 usage, 69 no broker, 70 failed, 75 try again, 77 denied, 78 bad configuration"
 
 int help_usage_error(const struct command *command, const char *fmt, ...) {
 	va_list ap;
@@ -58,7 +58,7 @@ static void help_list(const struct topic *topic) {
 	       topic->group ? " " : "");
 	for (size_t i = 0; i < n_commands; i++)
 		if (topic_has(topic, &commands[i]))
-			printf("  %-13s %s\n", commands[i].name, commands[i].sentence);
+			printf("  %-19s %s\n", commands[i].name, commands[i].sentence);
 	putchar('\n');
 	out_folded(stdout, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
 }
@@ -78,8 +78,8 @@ static json_t *command_json(const struct command *c) {
 		json_array_append_new(opts, opt_json(c->opts[i]));
 	for (size_t i = 0; i < help_n_global_opts; i++)
 		json_array_append_new(opts, opt_json(help_global_opts[i]));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", c->name, "args", c->args, "sentence", c->sentence, "text",
-			 c->text, "options", opts);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:o}", "name", c->name, "args", c->args, "sentence", c->sentence, "text",
+			 c->text, "link", command_link(c), "options", opts);
 }
 
 static int help_json(const struct topic *topic) {
@@ -178,7 +178,7 @@ static void man_page(void) {
 	puts(".El\n.Pp\nThe commands:\n.Bl -tag -width Ds");
 	for (size_t i = 0; i < n_commands; i++)
 		man_command(&commands[i]);
-	puts(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_SOCKET\nThe broker's socket.\nWithout it:\n.Pa "
+	puts(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev HALLPASS_AS\nThe account of a helper that was given none; the session's, in a session.\n.It Ev HALLPASS_SOCKET\nThe broker's socket.\nWithout it:\n.Pa "
 	     "$XDG_RUNTIME_DIR/hallpass/hallpass.sock ,\nthen\n.Pa /run/hallpass/hallpass.sock .\n.It Ev NO_COLOR\nNo "
 	     "colours and no spinner.\n.El\n.Pp\nWhat\n.Nm Cm run\ngives its command, and\n.Nm Cm env\na shell:\n.Bl -tag -width Ds");
 	environment_describe(man_variable);
@@ -395,7 +395,8 @@ static void complete_zsh(void) {
 	for (size_t i = 0; i < n_command_groups; i++)
 		zsh_group(&command_groups[i]);
 	zsh_commands(NULL);
-	puts("    esac\n  fi\n}\n_hallpass \"$@\"");
+	/* Autoloaded it is its own first call; sourced it only says what it is for. */
+	puts("    esac\n  fi\n}\nif [[ $funcstack[1] == _hallpass ]]; then _hallpass \"$@\"; else compdef _hallpass hallpass; fi");
 }
 
 static void fish_text(const char *s) {

@@ -171,9 +171,11 @@ static void show(struct view *v, const json_t *record) {
 	free(text);
 }
 
-static void consider(struct view *v, struct str text) {
+static void consider(struct str text, uint64_t index, void *arg) {
 	json_t *record = json_loadb(text.p, text.n, 0, NULL);
+	struct view *v = arg;
 
+	(void)index;
 	if (record && wanted(v->cli, record)) {
 		if (v->lines) {
 			json_array_append(v->last, record);
@@ -184,26 +186,6 @@ static void consider(struct view *v, struct str text) {
 		}
 	}
 	json_decref(record);
-}
-
-static int read_all(struct view *v, struct audit_reader *reader, struct error *err) {
-	struct str record;
-	uint64_t index;
-	int r;
-
-	while ((r = audit_reader_next(reader, &record, &index, err)) > 0)
-		consider(v, record);
-	return r;
-}
-
-/* What looks damaged may be a frame that was being written: it is whole by the second look. */
-static int read_to_the_end(struct view *v, struct audit_reader *reader, struct error *err) {
-	int r = read_all(v, reader, err);
-
-	if (r < 0 || audit_reader_check_end(reader, err) == 0)
-		return r;
-	r = read_all(v, reader, err);
-	return r < 0 ? r : audit_reader_check_end(reader, err);
 }
 
 static void flush(struct view *v) {
@@ -230,14 +212,13 @@ static bool default_dir(char *dir, size_t size) {
 	return access(dir, R_OK) == 0;
 }
 
-/* As named; else the running broker says where; else where it would be. */
-static int find_dir(struct cli *cli, char *dir, size_t size) {
+int log_find_dir(struct cli *cli, const char *named, char *dir, size_t size) {
 	struct error err = { 0 };
 	json_t *reply = NULL;
 	int r = API_EXIT_OK;
 
-	if (cli->values[OPT_DIR])
-		snprintf(dir, size, "%s", cli->values[OPT_DIR]);
+	if (named)
+		snprintf(dir, size, "%s", named);
 	else if (client_try(cli, API_PATH_STATUS, NULL, &reply, &err) == 0)
 		snprintf(dir, size, "%s", text_of(json_object_get(reply, "audit"), "directory"));
 	else if (err.code != ERR_NOT_FOUND || !default_dir(dir, size))
@@ -246,11 +227,12 @@ static int find_dir(struct cli *cli, char *dir, size_t size) {
 	return r;
 }
 
-static int fail(struct cli *cli, const struct error *err) {
+int log_failed(struct cli *cli, enum opt named_by, const struct error *err) {
 	bool corrupt = err->code == ERR_INVALID;
+	char hint[128];
 
-	out_error(cli, err->code, corrupt ? "corrupt" : "failed", err->message,
-		  corrupt ? NULL : "--dir DIR names the audit directory; who may read it may read the record");
+	snprintf(hint, sizeof(hint), "--%s DIR names the audit directory; who may read it may read the record", opt_defs[named_by].name);
+	out_error(cli, err->code, corrupt ? "corrupt" : "failed", err->message, corrupt ? NULL : hint);
 	return corrupt ? API_EXIT_FAILED : API_EXIT_UNREACHABLE;
 }
 
@@ -275,22 +257,22 @@ int cmd_log(struct cli *cli) {
 	char dir[1024];
 	int r = options_check(cli, &v.lines);
 
-	if (r >= 0 || (r = find_dir(cli, dir, sizeof(dir))) != API_EXIT_OK)
+	if (r >= 0 || (r = log_find_dir(cli, cli->values[OPT_DIR], dir, sizeof(dir))) != API_EXIT_OK)
 		return r;
 	if (audit_reader_open(dir, &reader, &err) < 0)
-		return fail(cli, &err);
+		return log_failed(cli, OPT_DIR, &err);
 	v.cli = cli;
 	v.last = json_array();
 	if (!cli->json)
 		table_init(&v.table, cli, heads, ARRAY_SIZE(heads));
-	r = read_to_the_end(&v, reader, &err);
+	r = audit_reader_whole(reader, consider, &v, &err);
 	flush(&v);
 	while (r == 0 && cli->values[OPT_FOLLOW]) {
 		nanosleep(&(struct timespec){ 0, FOLLOW_MS * 1000000 }, NULL);
-		r = read_all(&v, reader, &err);
+		r = audit_reader_each(reader, consider, &v, &err);
 		flush(&v);
 	}
 	audit_reader_free(reader);
 	json_decref(v.last);
-	return r < 0 ? fail(cli, &err) : API_EXIT_OK;
+	return r < 0 ? log_failed(cli, OPT_DIR, &err) : API_EXIT_OK;
 }

@@ -90,6 +90,22 @@ void out_when(int64_t at, int64_t now, struct buf *out) {
 		buf_adds(out, text);
 }
 
+/* --- numbers */
+
+void out_number(int64_t n, struct buf *out) {
+	if (n >= 1000) {
+		out_number(n / 1000, out);
+		buf_addf(out, ",%03d", (int)(n % 1000));
+	} else {
+		buf_addi(out, n);
+	}
+}
+
+void out_count(int64_t n, const char *one, const char *many, struct buf *out) {
+	out_number(n, out);
+	buf_addf(out, " %s", n == 1 ? one : many);
+}
+
 /* --- the terminal */
 
 size_t out_width(int fd) {

@@ -67,6 +67,31 @@ static void print_result(const struct cli *cli, const char *path, struct str tex
 	putchar('\n');
 }
 
+struct policy *policy_of_file(struct cli *cli, const char *path, char sha256[static SHA256_HEX]) {
+	struct policy_report report = { 0 };
+	struct buf findings = BUF_INIT(1 << 20);
+	struct policy *policy = NULL;
+	struct error err = { 0 };
+	char *text = NULL;
+	size_t len = 0;
+
+	if (file_read(path, POLICY_MAX_BYTES, &text, &len, &err) < 0) {
+		out_error(cli, err.code, "failed", err.message, NULL);
+		return NULL;
+	}
+	sha256_hex(text, len, sha256);
+	if (policy_load(path, (struct str){ text, len }, &zonefile_host, (int64_t)time(NULL), &policy, &report, &err) < 0) {
+		policy_report_print(&report, path, (struct str){ text, len }, cli->color_err, &findings);
+		if (findings.data && !cli->json)
+			fputs(findings.data, stderr);
+		out_error(cli, ERR_INVALID, "refused", err.message, "a policy that hallpassd would refuse cannot be compared");
+	}
+	buf_fini(&findings);
+	policy_report_fini(&report);
+	free(text);
+	return policy;
+}
+
 static int check_file(struct cli *cli, const char *path) {
 	struct policy_report report = { 0 };
 	struct policy *policy = NULL;

@@ -71,6 +71,10 @@ static const struct verdict_words {
 	{ "EXCEPTED", MARK_NEUTRAL, "excepts you", UNCONCERNED },
 	{ "SERVICE_ACCOUNT", MARK_NEUTRAL, "is about other accounts", UNCONCERNED },
 	{ "PERMISSION", MARK_NEUTRAL, "is about other permissions", UNCONCERNED },
+	{ "NO_BINDING", MARK_BAD, "no binding for it", CONCERNED },
+	{ "JWT_OUTLIVES_PERMISSION", MARK_BAD, "the JWT would outlive what is allowed", CONCERNED },
+	{ "DENIED", MARK_BAD, "it allows less than the hour that Google's ID tokens live", CONCERNED },
+	{ "INVALID", MARK_BAD, "it cannot be decided", CONCERNED },
 };
 
 static struct verdict_words words_of(const char *result) {
@@ -78,6 +82,10 @@ static struct verdict_words words_of(const char *result) {
 		if (!strcmp(verdict_words[i].result, result))
 			return verdict_words[i];
 	return (struct verdict_words){ result, MARK_BAD, result, CONCERNED }; /* of a newer broker */
+}
+
+const char *query_words(const char *result) {
+	return words_of(result).words;
 }
 
 /* --- list */
@@ -321,14 +329,11 @@ static json_t *why_body(struct cli *cli) {
 		json_object_set_new(body, API_PRINCIPAL, json_string(cli->values[OPT_PRINCIPAL]));
 	if (!body || !cli->values[OPT_TIME])
 		return body;
-	at = cli_parse_time(cli->values[OPT_TIME], (int64_t)time(NULL));
-	if (at >= 0) {
+	if (cli_take_time(cli, OPT_TIME, &at) < 0) {
 		json_object_set_new(body, API_TIME, json_integer(at));
 		return body;
 	}
 	json_decref(body);
-	help_usage_error(cli->command, "--at is a time like 17:50, +2h, -30m or 2026-03-02T08:00:00+01:00, not \"%s\"",
-			 cli->values[OPT_TIME]);
 	return NULL;
 }
 
@@ -374,11 +379,6 @@ static long long number(const json_t *object, const char *key) {
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/* "1 binding", "3 bindings" */
-static void add_count(struct buf *out, long long n, const char *one, const char *many) {
-	buf_addf(out, "%lld %s", n, n == 1 ? one : many);
-}
-
 static void say_broker(const json_t *s, struct buf *out) {
 	buf_addf(out, "hallpassd %s, pid %lld, up ", text_of(s, "version"), number(s, "pid"));
 	out_span(number(s, "uptime"), out);
@@ -389,8 +389,8 @@ static void say_policy(const json_t *s, struct buf *out) {
 	int64_t now = (int64_t)time(NULL), at = cli_parse_time(text_of(policy, "loadedAt"), now);
 
 	buf_addf(out, "%s  %.12s…  ", text_of(policy, "file"), text_of(policy, "sha256"));
-	add_count(out, number(policy, "bindings"), "binding, ", "bindings, ");
-	add_count(out, number(policy, "denyRules"), "deny rule, loaded ", "deny rules, loaded ");
+	out_count(number(policy, "bindings"), "binding, ", "bindings, ", out);
+	out_count(number(policy, "denyRules"), "deny rule, loaded ", "deny rules, loaded ", out);
 	out_when(at, now, out);
 }
 
@@ -403,7 +403,7 @@ static void say_record(const json_t *s, struct buf *out) {
 
 	buf_addf(out, "%s  %s, ", text_of(audit, "directory"),
 		 json_is_true(json_object_get(audit, "healthy")) ? "healthy" : "NOT HEALTHY");
-	add_count(out, number(audit, "nextIndex"), "record, ", "records, ");
+	out_count(number(audit, "nextIndex"), "record, ", "records, ", out);
 	buf_addf(out, "%lld MiB free", number(audit, "freeBytes") >> 20);
 	if (*text_of(audit, "problem"))
 		buf_addf(out, ": %s", text_of(audit, "problem"));
@@ -413,9 +413,9 @@ static void say_tokens(const json_t *s, struct buf *out) {
 	const json_t *tokens = json_object_get(s, "tokens");
 
 	buf_addf(out, "%lld cached; ", number(tokens, "cached"));
-	add_count(out, number(tokens, "hits"), "hit, ", "hits, ");
-	add_count(out, number(tokens, "misses"), "miss, ", "misses, ");
-	add_count(out, number(tokens, "calls"), "call to Google, ", "calls to Google, ");
+	out_count(number(tokens, "hits"), "hit, ", "hits, ", out);
+	out_count(number(tokens, "misses"), "miss, ", "misses, ", out);
+	out_count(number(tokens, "calls"), "call to Google, ", "calls to Google, ", out);
 	buf_addf(out, "%lld failed", number(tokens, "failures"));
 }
 
@@ -423,7 +423,7 @@ static void say_connections(const json_t *s, struct buf *out) {
 	const json_t *conns = json_object_get(s, "connections");
 
 	buf_addf(out, "%lld open, ", number(conns, "open"));
-	add_count(out, number(conns, "requests"), "request, ", "requests, ");
+	out_count(number(conns, "requests"), "request, ", "requests, ", out);
 	buf_addf(out, "%lld refused", number(conns, "refused"));
 }
 

@@ -5,12 +5,13 @@
 #include <string.h>
 #include <time.h>
 #include "broker/cli/cli.h"
+#include "hallpass/cleanup.h"
 
 int64_t cli_parse_span(const char *text) {
 	static const struct {
 		char unit;
 		int64_t seconds;
-	} units[] = { { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+	} units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
 	int64_t total = 0;
 	size_t next = 0;
 
@@ -24,9 +25,9 @@ int64_t cli_parse_span(const char *text) {
 			return -1;
 		for (; *text >= '0' && *text <= '9' && v < 1000000; text++)
 			v = v * 10 + (*text - '0');
-		while (u < 3 && units[u].unit != *text)
+		while (u < ARRAY_SIZE(units) && units[u].unit != *text)
 			u++;
-		if (u == 3)
+		if (u == ARRAY_SIZE(units))
 			return -1;
 		total += v * units[u].seconds;
 		next = u + 1;
@@ -110,4 +111,14 @@ int64_t cli_parse_time(const char *text, int64_t now) {
 		return span < 0 ? -1 : *text == '+' ? now + span : now - span;
 	}
 	return strlen(text) == 5 ? parse_clock(text, now) : parse_rfc3339(text);
+}
+
+int cli_take_time(const struct cli *cli, enum opt opt, int64_t *out) {
+	if (!cli->values[opt])
+		return -1;
+	*out = cli_parse_time(cli->values[opt], (int64_t)time(NULL));
+	if (*out >= 0)
+		return -1;
+	return help_usage_error(cli->command, "--%s is a time like 17:50, +2h, -90d or 2026-03-02T08:00:00+01:00, not \"%s\"", opt_defs[opt].name,
+				cli->values[opt]);
 }

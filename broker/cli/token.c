@@ -37,7 +37,7 @@ static int add_lifetime(struct cli *cli, json_t *body) {
 const char *cli_account(const struct cli *cli) {
 	const char *as = cli->values[OPT_AS] ? cli->values[OPT_AS] : "";
 
-	return cli->n_args && cli->command->max_args == 1 ? cli->args[0] : as;
+	return cli->n_args && cli->command->operands && !strcmp(cli->command->operands, COMPLETE_ACCOUNT) ? cli->args[0] : as;
 }
 
 json_t *cli_token_body(struct cli *cli) {

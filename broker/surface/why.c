@@ -239,7 +239,7 @@ void why_start(struct request_world *world, const struct why_asker *asker, const
 		why_answer(why, why->snapshot->policy);
 		return;
 	}
-	why->wait = past_start(world->past, why->version.hash, on_loaded, why);
+	why->wait = past_start(world->past, &why->version, on_loaded, why);
 	*out = why;
 }
 

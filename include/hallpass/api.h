@@ -15,7 +15,8 @@
  *                        policy {sha256, since, past}. Without anything but time and principal: about the last request of the
  *                        principal that the policy refused. A time of the past is told by the policy that was in force then.
  *                        principal: another than the caller, for operators
- *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions}
+ *   GET  /v1/status   -> {version, pid, uptime, config?, policy, credential, audit, tokens, connections, sessions,
+ *                     listeners: [{address, port, serviceAccounts}] (TCP)}
  *   POST /v1/reload   -> {policySha256, findings, warnings}; operators only
  *                     (root and the broker's own uid may ask for status and reload even where `peers:` makes them nobody)
  *   POST /v1/doctor   {serviceAccounts? (up to 16)}
@@ -100,6 +101,7 @@
 /* What `hallpass` exits with; `hallpass run` exits with the command's own code. Source: sysexits.h. */
 enum api_exit {
 	API_EXIT_OK = 0,
+	API_EXIT_DIFFERS = 1, /* asked for with --exit-code */
 	API_EXIT_USAGE = 64,
 	API_EXIT_UNREACHABLE = 69, /* no broker */
 	API_EXIT_FAILED = 70,	   /* and trying again is of no use */

@@ -238,6 +238,18 @@ int policy_listing_new(const struct policy *policy, const struct policy_query *q
 int policy_listing_next(struct policy_listing *listing, json_t **out);
 void policy_listing_free(struct policy_listing *listing); /* takes NULL */
 
+/*
+ * What two policies decide differently from `from` on (Unix seconds): computed, by policy_decide()'s own code, for every principal and
+ * account that they name, one that stands for each domain and pattern and for everybody else, every permission, and every instant
+ * before `to` at which an answer may change; beyond: and around what begins or ends for good after that.
+ *
+ * {"changes": [{"change": "gains", "loses", "hours", "lifetime" or "scopes", "sentence", "who" (one name for all of them), "principals",
+ * "serviceAccounts", "permissions", "with" (asked in these ways alone), "was", "now", "when", "differs": [[from, to], …], "bindingsWas",
+ * "bindingsNow", "witness": {"principal", "serviceAccount", "permission", "time", …}}, …], "rules": {"renamed", "added", "removed", "changed",
+ * "groups"}, "looked": what was looked at, and what was not}. A new reference; NULL: err, memory.
+ */
+json_t *policy_diff(const struct policy *was, const struct policy *now, int64_t from, int64_t to, bool beyond, struct error *err);
+
 /* The document's form as JSON Schema 2020-12, for editors. A new reference; NULL: memory. */
 json_t *policy_schema(void);
 

@@ -51,8 +51,8 @@ static void test_record_writes_every_key_in_order(void **state) {
 	assert_writes(
 		&(struct audit_record){
 			.type = RECORD_ISSUED, .time = noon, .flight = "f-1", .request = "r-1", .principal = "user:a@example.com",
-			.auth = "SO_PEERCRED", .peer_known = true, .uid = 0, .gid = 0, .pid = 77, .exe = "/usr/bin/python3",
-			.surface = "native", .permission = "iam.serviceAccounts.getAccessToken", .target = "sa@p.iam.gserviceaccount.com",
+			.auth = "SO_PEERCRED", .peer_known = true, .uid = 0, .gid = 0, .pid = 77, .exe = "/usr/bin/python3", .ip = "127.0.0.1", .ip_port = 40001, .asked_at = { 1774007999, 12345678 },
+			.ceiling_s = 3600, .allowance_s = 5, .surface = "native", .permission = "iam.serviceAccounts.getAccessToken", .target = "sa@p.iam.gserviceaccount.com",
 			.asked_scopes = scopes, .n_asked_scopes = 2, .scopes = scopes, .n_scopes = 1, .asked_lifetime_s = 3600,
 			.delegates = delegates, .n_delegates = 1, .audience = "https://x", .justification = "INC-7", .decision = "ALLOW",
 			.reason = "ALLOWED", .binding = "dev", .policy = "ab", .bound_by = "maxLifetime", .lifetime_s = 900,
@@ -60,13 +60,14 @@ static void test_record_writes_every_key_in_order(void **state) {
 			.upstream_status = 200, .error = "none", .file = "000001.j", .bytes = 5, .refused = 6, .indices = indices,
 			.n_indices = 2 },
 		"{\"type\":\"issued\"" AT_NOON ",\"flight\":\"f-1\",\"request\":\"r-1\",\"principal\":\"user:a@example.com\","
-		"\"auth\":\"SO_PEERCRED\",\"uid\":0,\"gid\":0,\"pid\":77,\"exe\":\"/usr/bin/python3\",\"surface\":\"native\","
+		"\"auth\":\"SO_PEERCRED\",\"uid\":0,\"gid\":0,\"pid\":77,\"exe\":\"/usr/bin/python3\",\"from\":\"127.0.0.1:40001\","
+		"\"surface\":\"native\",\"askedAt\":\"2026-03-20T11:59:59.012345678Z\","
 		"\"permission\":\"iam.serviceAccounts.getAccessToken\",\"target\":\"sa@p.iam.gserviceaccount.com\","
 		"\"askedScopes\":[\"https://www.googleapis.com/auth/cloud-platform\",\"openid\"],"
 		"\"scopes\":[\"https://www.googleapis.com/auth/cloud-platform\"],\"askedLifetime\":3600,"
 		"\"delegates\":[\"a@p.iam.gserviceaccount.com\"],\"audience\":\"https://x\",\"justification\":\"INC-7\","
 		"\"decision\":\"ALLOW\",\"reason\":\"ALLOWED\",\"binding\":\"dev\",\"policy\":\"ab\",\"boundBy\":\"maxLifetime\","
-		"\"lifetime\":900,\"expires\":\"2026-03-20T12:15:00Z\",\"token\":\"cd\",\"cached\":true,\"delivered\":false,"
+		"\"ceiling\":3600,\"allowance\":5,\"lifetime\":900,\"expires\":\"2026-03-20T12:15:00Z\",\"token\":\"cd\",\"cached\":true,\"delivered\":false,"
 		"\"upstreamMs\":12,\"upstreamStatus\":200,\"error\":\"none\",\"file\":\"000001.j\",\"bytes\":5,\"refused\":6,"
 		"\"indices\":[3,9223372036854775807]}");
 }
@@ -80,6 +81,7 @@ static void test_record_of_each_type_says_only_what_there_is(void **state) {
 		{ { .type = RECORD_ISSUED, .token_sha256 = "ab" }, "{\"type\":\"issued\"" AT_NOON ",\"token\":\"ab\"}" },
 		{ { .type = RECORD_DENIED, .peer_known = true, .uid = 4294967294, .gid = 7 },
 		  "{\"type\":\"denied\"" AT_NOON ",\"uid\":4294967294,\"gid\":7}" },
+		{ { .type = RECORD_DENIED, .ip = "::1", .ip_port = 7 }, "{\"type\":\"denied\"" AT_NOON ",\"from\":\"[::1]:7\"}" },
 		{ { .type = RECORD_FAILED, .upstream_status = 503 }, "{\"type\":\"failed\"" AT_NOON ",\"upstreamStatus\":503}" },
 		{ { .type = RECORD_ABANDONED }, "{\"type\":\"abandoned\"" AT_NOON "}" },
 		{ { .type = RECORD_UNKNOWN, .flight = "f" }, "{\"type\":\"unknown\"" AT_NOON ",\"flight\":\"f\"}" },
@@ -165,7 +167,8 @@ static void fill(struct audit_record *r, const char *s, const char *const *list,
 	*r = (struct audit_record){
 		.type = RECORD_RECOVERED, .time = { INT64_C(253402300799), 999999999 },
 		.flight = s, .request = s, .principal = s, .auth = s, .peer_known = true, .uid = INT64_MIN, .gid = INT64_MAX,
-		.pid = INT64_MIN, .exe = s, .session = s, .surface = s, .permission = s, .target = s, .also = list, .n_also = n, .port = INT32_MIN, .asked_scopes = list, .n_asked_scopes = n,
+		.pid = INT64_MIN, .exe = s, .ip = s, .ip_port = INT32_MIN, .asked_at = { INT64_C(253402300799), 999999999 },
+		.ceiling_s = INT64_MIN, .allowance_s = INT64_MIN, .session = s, .surface = s, .permission = s, .target = s, .also = list, .n_also = n, .port = INT32_MIN, .asked_scopes = list, .n_asked_scopes = n,
 		.scopes = list, .n_scopes = n, .asked_lifetime_s = INT64_MIN, .delegates = list, .n_delegates = n, .audience = s, .payload_sha256 = s,
 		.justification = s, .decision = s, .reason = s, .binding = s, .policy = s, .bound_by = s, .lifetime_s = INT64_MIN,
 		.expires_at = INT64_C(253402300799), .token_sha256 = s, .cached = true, .undelivered = true,
@@ -301,6 +304,28 @@ static void test_record_head_finds_type_and_flight_without_parsing(void **state)
 	assert_head("{\"type\":\"denied\"" AT_NOON ",\"request\":\"\\\",\\\"flight\\\":\\\"f\"}", RECORD_DENIED, "");
 }
 
+static void test_record_time_reads_what_records_say(void **state) {
+	static const struct {
+		const char *text;
+		struct instant at;
+	} cases[] = {
+		{ "2026-03-20T12:00:00.007Z", { 1774008000, 7000000 } },
+		{ "2026-03-20T11:59:59.012345678Z", { 1774007999, 12345678 } },
+		{ "2026-03-20T12:00:00Z", { 1774008000, 0 } },
+	};
+	static const char *const bad[] = { "", "today", "2026-03-20", "2026-03-20T12:00:00", "2026-03-20T12:00:00.5", "2026-03-20T12:00:00Zulu" };
+	struct instant at;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_true(record_time(cases[i].text, &at));
+		assert_int_equal(at.s, cases[i].at.s);
+		assert_int_equal(at.ns, cases[i].at.ns);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(record_time(bad[i], &at));
+}
+
 static void test_record_without_memory_is_not_ok(void **state) {
 	struct buf b = BUF_INIT(60);
 	struct audit_record record = { .type = RECORD_DENIED, .time = noon, .justification = "long enough not to fit" };
@@ -320,6 +345,7 @@ int main(void) {
 		cmocka_unit_test(test_record_cuts_at_a_character_and_says_so),
 		cmocka_unit_test(test_record_of_random_bytes_is_one_line_of_json),
 		cmocka_unit_test(test_record_head_finds_type_and_flight_without_parsing),
+		cmocka_unit_test(test_record_time_reads_what_records_say),
 		cmocka_unit_test(test_record_without_memory_is_not_ok),
 	};
 

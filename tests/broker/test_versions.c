@@ -216,6 +216,13 @@ static void on_loaded(struct policy *policy, const struct error *err, void *arg)
 	asked->err = *err;
 }
 
+static struct past_wait *start(struct past *past, const char *of, past_done_fn *done, void *arg) {
+	struct version version = { .since = 1774008000 };
+
+	snprintf(version.hash, sizeof(version.hash), "%s", of);
+	return past_start(past, &version, done, arg);
+}
+
 static void test_past_loads_what_is_kept(void **state) {
 	struct event_base *base = event_base_new();
 	struct asked asked = { 0 }, cancelled = { 0 };
@@ -227,21 +234,21 @@ static void test_past_loads_what_is_kept(void **state) {
 	assert_int_equal(errands_new(base, &errands, &err), 0);
 	assert_int_equal(past_new(errands, dir, &past, &err), 0);
 	assert_int_equal(version_keep(dir, hash, STR(TEXT), &err), 0);
-	past_start(past, hash, on_loaded, &asked);
-	past_cancel(past_start(past, hash, on_loaded, &cancelled));
+	start(past, hash, on_loaded, &asked);
+	past_cancel(start(past, hash, on_loaded, &cancelled));
 	assert_int_equal(asked.n, 0); /* never from inside */
 	assert_true(errands_finish(errands, 20000));
 	assert_true(asked.n == 1 && asked.loaded);
 	assert_int_equal(cancelled.n, 0);
 	unlink(file_of(hash)); /* the last one is remembered */
-	past_start(past, hash, on_loaded, &asked);
+	start(past, hash, on_loaded, &asked);
 	assert_true(errands_finish(errands, 20000));
 	assert_true(asked.n == 2 && asked.loaded);
-	past_start(past, other, on_loaded, &asked);
+	start(past, other, on_loaded, &asked);
 	assert_true(errands_finish(errands, 20000));
 	assert_true(asked.n == 3 && !asked.loaded);
 	assert_int_equal(asked.err.code, ERR_NOT_FOUND);
-	past_cancel(past_start(past, hash, on_loaded, &cancelled));
+	past_cancel(start(past, hash, on_loaded, &cancelled));
 	past_free(past);
 	errands_free(errands);
 	event_base_free(base);
@@ -261,7 +268,7 @@ static void test_past_says_when_it_cannot_read_one(void **state) {
 	assert_int_equal(errands_new(base, &errands, &err), 0);
 	assert_int_equal(past_new(errands, dir, &past, &err), 0);
 	assert_int_equal(version_keep(dir, bad, STR("version: 7\n"), &err), 0);
-	past_start(past, bad, on_loaded, &asked);
+	start(past, bad, on_loaded, &asked);
 	assert_true(errands_finish(errands, 20000));
 	assert_false(asked.loaded);
 	assert_non_null(strstr(asked.err.message, "is not one that this hallpassd can read: "));

@@ -132,11 +132,33 @@ void world_end(struct world *w) {
 	memset(w, 0, sizeof(*w));
 }
 
+/*
+ * Each request of the scenario, read back from its record and decided again under the policy that decided it, comes out as it
+ * did. A policy.yaml that is none, or a record that was damaged on purpose, cannot be asked about.
+ */
+static int replays_faithfully(const struct world *w) {
+	static char out[65536];
+	char policy[128], audit[128], faithful[] = "\"unfaithful\":0,";
+
+	snprintf(policy, sizeof(policy), "%s/policy.yaml", w->dir);
+	snprintf(audit, sizeof(audit), "%s/audit", w->dir);
+	if (access(audit, R_OK) < 0 || run_cli(w, out, sizeof(out), NULL, 0, "policy", "replay", policy, "--log", audit, "--json", NULL) != 0)
+		return 0;
+	if (strstr(out, faithful))
+		return 0;
+	print_error("not all records can be decided again as they were: %.2000s\n", out);
+	run_cli(w, out, sizeof(out), NULL, 0, "policy", "replay", policy, "--log", audit, "-v", NULL);
+	print_error("%.2000s\n", out);
+	return 1;
+}
+
 int world_end_well(struct world *w) {
 	int status = w->daemon > 0 ? world_stop(w, SIGTERM) : 0;
 
 	if (status)
 		world_log_tail(w);
+	else
+		status = replays_faithfully(w);
 	world_end(w);
 	return status;
 }

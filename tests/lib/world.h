@@ -50,7 +50,10 @@ struct answer {
 /* Makes the directory and starts the stand-in. Skips the test, in words, where the programs are not built. */
 void world_start(struct world *w);
 void world_end(struct world *w); /* kills what runs, removes the directory; NULL-safe in all parts */
-/* The same when the daemon ends well: whatever was done to it, exit 0 and no complaint of a sanitizer. Its wait status. */
+/*
+ * The same when the daemon ends well: whatever was done to it, exit 0 and no complaint of a sanitizer. Its wait status. And
+ * what is in the record can be replayed: else 1.
+ */
 int world_end_well(struct world *w);
 
 void world_policy(struct world *w, const char *yaml);

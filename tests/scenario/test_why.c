@@ -339,6 +339,27 @@ static void test_why_a_kept_policy_that_was_changed_is_not_believed(void **state
 	assert_under(began, 1.5, 1, false); /* the same again: it is in force, and was then */
 }
 
+/* What an invariant forbids was allowed once, long before the policy came in force; then and now it is a good one. */
+static void test_why_then_is_told_by_a_policy_with_invariants(void **state) {
+	int64_t began = now_s();
+	struct answer a;
+
+	(void)state;
+	world_clock(&w, 0);
+	world_policy(&w, POLICY(BINDING("over", ME, SA_DEV, ", notAfter: 2020-01-01T00:00:00Z"))
+			 "invariants:\n  - {name: nobody is dev, never: {principal: allAuthenticated, serviceAccount: " SA_DEV "}}\n");
+	world_daemon(&w);
+	world_clock(&w, HOUR);
+	world_policy(&w, versions[0]);
+	reload(200);
+	why_at(began, 0.5, &a);
+	if (a.status != 200)
+		fail_msg("%s", a.text);
+	assert_string_equal(answer_text(&a, "rule"), "over");
+	assert_true(says(&a, "\"past\":true"));
+	answer_fini(&a);
+}
+
 /* A client that leaves while a policy of the past is read hurts nobody. */
 static void test_why_may_be_asked_and_left(void **state) {
 	int64_t began = two_reloads();
@@ -401,6 +422,7 @@ int main(void) {
 		SCENARIO(test_why_others_and_their_rules_are_for_operators),
 		SCENARIO(test_why_then_is_told_by_the_policy_of_then),
 		SCENARIO(test_why_a_kept_policy_that_was_changed_is_not_believed),
+		SCENARIO(test_why_then_is_told_by_a_policy_with_invariants),
 		SCENARIO(test_why_may_be_asked_and_left),
 		SCENARIO(test_P6_a_policy_that_cannot_be_kept_does_not_come_in_force),
 	};
