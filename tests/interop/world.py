@@ -127,6 +127,7 @@ credential: {file: google/broker-key.json}
 policy: policy.yaml
 audit: {directory: audit, segmentSize: 4MiB, lowWater: 0}
 endpoints: {iamCredentials: "%s"}
+limits: {requestsPerMinute: 100000, burst: 10000}
 """ % (os.geteuid(), self.url))
         p = self.start("hallpassd", self.build + "/hallpassd", "--config", config)
         self.wait_for(self.path("hp.sock"), p)
