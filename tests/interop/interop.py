@@ -111,7 +111,7 @@ class Report:
                 continue
             marks = [{True: "yes", False: "**no**", None: ""}[self.cells.get((c.name, s))] for s in used]
             if c.note:
-                marks[0] += " *"
+                marks = [m + " *" if m and s in ("run", "R") else m for m, s in zip(marks, used)]
                 notes.append(f"\\* {c.note}.")
             rows.append(f"| {c.name} | {self.versions[c.name]} | " + " | ".join(marks) + " |")
         return "\n".join(rows + [""] * bool(notes) + notes) + "\n"
