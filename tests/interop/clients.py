@@ -54,12 +54,17 @@ export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$PWD/executable.json
 }
 
 
+METADATA = ["--metadata"]
+NOTE = ("with `hallpass run --metadata`: Java's library takes no `token_url` without TLS, and gcloud and Node.js get ID tokens from the "
+        "metadata server alone")
+
+
 class Client:
-    def __init__(self, name, version, body, cells, tells=True, note=""):
+    def __init__(self, name, version, body, cells, tells=True, options=()):
         """version: a shell command that prints it, and fails where there is none. cells: what comes before the body on each surface.
         tells: the client prints whose token it was; where it cannot, the API's word alone counts, by the owner of what was asked for.
-        note: what its users have to know of it where it runs under `hallpass run`."""
-        self.name, self.command, self.body, self.cells, self.tells, self.note = name, version, body, cells, tells, note
+        options: of `hallpass run`, in the columns that are about it."""
+        self.name, self.command, self.body, self.cells, self.tells, self.options = name, version, body, cells, tells, options
         self.missing = "not installed"
 
     def version(self, world):
@@ -159,15 +164,14 @@ terraform state show terraform_data.note
     Client("google-auth-library-oauth2-http (Java)", JAR_VERSION % "google-auth-library-oauth2-http", r"""
 trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
 java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
-""", {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "R": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
-           note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` "
-                "without TLS"),
+""", same("run", "R", "A"), options=METADATA),
     Client("gcloud, ID token", GCLOUD_VERSION, r"""
 token=$(gcloud auth print-identity-token --audiences=https://service.hallpass.test $more)
 curl -sSf --cacert $SSL_CERT_FILE -H "Authorization: Bearer $token" https://service.hallpass.test/service/of-$NAME
-""", {"A": ONLY["A"] + "more=--token-format=full\n", "B": ONLY["B"] + "more=\"--impersonate-service-account=$SA --include-email\"\n"}),
-    Client("google-auth, ID token (Python)", PIP_VERSION % "google-auth", PYTHON + " $CLIENTS/id_token.py\n", same("A")),
+""", {"run": "more=--token-format=full\n", "A": ONLY["A"] + "more=--token-format=full\n",
+          "B": ONLY["B"] + "more=\"--impersonate-service-account=$SA --include-email\"\n"}, options=METADATA),
+    Client("google-auth, ID token (Python)", PIP_VERSION % "google-auth", PYTHON + " $CLIENTS/id_token.py\n", same("run", "A")),
     Client("google-auth-library, ID token (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
-           {"A": ONLY["A"] + "export ID_TOKEN=1\n"}),
+           {"run": "export ID_TOKEN=1\n", "A": ONLY["A"] + "export ID_TOKEN=1\n"}, options=METADATA),
     Client("google.golang.org/api/idtoken (Go)", GO_VERSION % "google.golang.org/api", "$CACHE/go/who idtoken\n", same("A")),
 ]

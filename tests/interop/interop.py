@@ -27,14 +27,15 @@ import transcript
 from world import DEV, OTHER, PROD, World, name_of
 
 SECONDS = 180  # the longest that a cell may take
+UNDER_RUN = ("run", "R")  # where a client's own options of `hallpass run` count
 
 
-def run_pair(world, snippet, container=False):
+def run_pair(world, snippet, container=False, options=()):
     """The snippet in two sessions at the same time; a list of (target, exit code, output)."""
     targets = (DEV, PROD)
     world.forget()
     with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
-        runs = [pool.submit(world.run_as, target, snippet, SECONDS, container) for target in targets]
+        runs = [pool.submit(world.run_as, target, snippet, SECONDS, container, options) for target in targets]
         return [(target, *run.result()) for target, run in zip(targets, runs)]
 
 
@@ -60,7 +61,7 @@ def complaints(world, client, results, surface):
 
 def run_cell(world, client, surface, cell):
     began = time.monotonic()
-    results = run_pair(world, client.snippet(cell), surface == "R")
+    results = run_pair(world, client.snippet(cell), surface == "R", client.options if surface in UNDER_RUN else ())
     found = complaints(world, client, results, surface)
     return found, results, time.monotonic() - began
 
@@ -78,12 +79,13 @@ class Report:
     def cell(self, client, version, surface, found, results, seconds, n):
         self.versions[client.name] = version
         self.cells[client.name, surface] = not found
+        what = " ".join([f"{client.name} {version}, {clients.SURFACES[surface]}", *(client.options if surface in UNDER_RUN else ())])
         if not found:
             self.passed += 1
-            self.line("ok", f"{client.name} {version}, {clients.SURFACES[surface]}: 2 targets at once, {n} requests ({seconds:.0f} s)")
+            self.line("ok", f"{what}: 2 targets at once, {n} requests ({seconds:.0f} s)")
             return
         self.failed += 1
-        self.line("FAILED", f"{client.name} {version}, {clients.SURFACES[surface]} ({seconds:.0f} s)")
+        self.line("FAILED", f"{what} ({seconds:.0f} s)")
         for text in dict.fromkeys(found):
             print("    " + text)
         for target, code, output in results:
@@ -105,16 +107,14 @@ class Report:
     def table(self):
         used = [s for s in clients.SURFACES if any((c.name, s) in self.cells for c in clients.CLIENTS)]
         rows = ["| client | version | " + " | ".join(clients.HEADINGS[s] for s in used) + " |", "| --- " * (len(used) + 2) + "|"]
-        notes = []
         for c in clients.CLIENTS:
             if c.name not in self.versions:
                 continue
             marks = [{True: "yes", False: "**no**", None: ""}[self.cells.get((c.name, s))] for s in used]
-            if c.note:
-                marks = [m + " *" if m and s in ("run", "R") else m for m, s in zip(marks, used)]
-                notes.append(f"\\* {c.note}.")
+            if c.options:
+                marks = [m + " *" if m and s in UNDER_RUN else m for m, s in zip(marks, used)]
             rows.append(f"| {c.name} | {self.versions[c.name]} | " + " | ".join(marks) + " |")
-        return "\n".join(rows + [""] * bool(notes) + notes) + "\n"
+        return "\n".join(rows + ["", f"\\* {clients.NOTE}."]) + "\n"
 
     def write(self, build):
         """The table, and what `make check` counts; the last line is a test runner's."""

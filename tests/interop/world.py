@@ -178,14 +178,14 @@ limits: {requestsPerMinute: 100000, burst: 10000}
             **more,
         }
 
-    def run_as(self, target, snippet, seconds, container=False):
+    def run_as(self, target, snippet, seconds, container=False, options=()):
         """In a session of its own, in a directory of its own; exit code and output. container: in a network of its own, too, which
         reaches the broker by its Unix socket alone."""
         place = tempfile.mkdtemp(prefix=name_of(target) + ".", dir=self.dir)
         env = self.environment(NAME=name_of(target), SA=target, BUCKET="of-" + name_of(target), WRONG_TOKEN=self.token_of(OTHER[target]))
         try:
             wrap = ["unshare", "--net", "python3", "-B", os.path.join(self.here, "bridge.py"), self.dir] if container else []
-            p = subprocess.run(wrap + [self.build + "/hallpass", "run", "--as", target, "--", "sh", "-ec", snippet], cwd=place, env=env,
+            p = subprocess.run(wrap + [self.build + "/hallpass", "run", "--as", target, *options, "--", "sh", "-ec", snippet], cwd=place, env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
         except subprocess.TimeoutExpired as e:
             return 124, (e.stdout or b"").decode(errors="replace") + "\n(it took more than %d s)" % seconds
