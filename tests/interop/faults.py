@@ -53,4 +53,4 @@ def run(world, report, run_pair, complaints, quick):
         else:
             said = [line.strip() for _, _, output in results for line in output.splitlines()]
             caught = [text for text in found + said if word in text] if found else []
-            report.fault("seen to fail: " + name, bool(caught), "%s: %s" % (client_name, caught[0] if caught else "NOT NOTICED"))
+            report.fault("seen to fail: " + name, bool(caught), "%s: %s" % (client_name, caught[0][:100] if caught else "NOT NOTICED"))

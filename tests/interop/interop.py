@@ -165,7 +165,7 @@ def main():
                     continue
                 found, results, seconds = run_cell(world, client, surface, cell)
                 report.cell(client, version, surface, found, results, seconds, len(world.seen()))
-        if not o.no_faults:
+        if not (o.no_faults or o.only or o.surface):
             faults.run(world, report, run_pair, complaints, o.quick)
     report.write(o.build)
     if o.readme:
