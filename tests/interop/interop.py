@@ -17,6 +17,7 @@ import argparse
 import concurrent.futures
 import os
 import re
+import signal
 import sys
 import time
 
@@ -148,6 +149,9 @@ def main():
     options.add_argument("--transcript", action="store_true", help="record two terminals instead")
     options.add_argument("--keep", action="store_true", help="leave the directory")
     o = options.parse_args()
+    if o.readme and (o.only or o.surface or o.quick):
+        options.error("--readme takes the whole table")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, the directory removed
     report = Report()
     with World(os.path.abspath(o.build), os.path.abspath(o.cache), o.keep) as world:
         if o.transcript:
