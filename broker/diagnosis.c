@@ -182,6 +182,8 @@ static void remedy_credential(struct finding *finding, const struct patient *pat
 	if (source_login_is_over(patient->source)) {
 		add_login(&login, patient);
 		finding_remedy(finding, "%s", login.data ? login.data : "");
+	} else if (source_trouble_passes(patient->source)) {
+		finding_remedy(finding, "wait: the broker tries again by itself within a minute (hallpass reload: at once)");
 	} else if (patient->for_operator) {
 		finding_remedy(finding, "see to the credential (`credential.file` in hallpassd.yaml, GOOGLE_APPLICATION_CREDENTIALS of the broker), then hallpass reload");
 	} else {

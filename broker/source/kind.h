@@ -75,6 +75,7 @@ struct source {
 	struct error error;
 	unsigned failures;   /* in a row */
 	int64_t not_before;  /* no refresh earlier than this; INT64_MAX: never again */
+	bool trouble_passes; /* the last one failed for what may be over by then: no connection, a busy server */
 
 	TAILQ_HEAD(, source_wait) waiting;
 	unsigned n_waiting;

@@ -72,6 +72,7 @@ static void source_failed(struct source *source, const struct error *err, bool f
 
 	source->failures++;
 	source->error = *err;
+	source->trouble_passes = false;
 	source->not_before = for_ever ? INT64_MAX : now + (backoff < MAX_BACKOFF ? backoff : MAX_BACKOFF);
 	if (source_good(source, now))
 		log_warning(source->log, "credential-refresh-failed", "token_left_s=%lld error=%s",
@@ -197,12 +198,13 @@ static void source_refused(struct source *source, const struct fetch_result *res
 	google_error_read(result->body, result->body_len, source->sent, SOURCE_MAX_SENT, &said);
 	/* A person has to act: asking again with the same refresh token is of no use, whatever the pause. */
 	login_over = source->kind == &source_authorized_user && !strcmp(said.code, "invalid_grant");
-	error_set(&err, ERR_UPSTREAM, "credential %s: %s: HTTP %d: %s%s", source->describe, source->calling,
+	error_set(&err, login_over ? ERR_REFUSED : ERR_UPSTREAM, "credential %s: %s: HTTP %d: %s%s", source->describe, source->calling,
 		  result->status, said.words,
 		  login_over ? "; the login must be renewed: run `gcloud auth application-default login`, then "
 			       "`hallpass reload`"
 			     : "");
 	source_failed(source, &err, login_over);
+	source->trouble_passes = busy;
 	source_pause(source, result->retry_after_s);
 }
 
@@ -213,8 +215,10 @@ static void on_fetched(const struct fetch_result *result, void *arg) {
 
 	source->fetch = NULL;
 	if (result->error.code != ERR_NONE) {
-		if (!result->transient || !source_try_again(source, -1))
-			source_fail(source, result->error.code, "%s: %s", source->calling, result->error.message);
+		if (result->transient && source_try_again(source, -1))
+			return;
+		source_fail(source, result->error.code, "%s: %s", source->calling, result->error.message);
+		source->trouble_passes = result->transient;
 		return;
 	}
 	if (result->status != 200 && !source->step_is_optional)
@@ -609,6 +613,12 @@ void source_unref(struct source *source) {
 
 bool source_login_is_over(const struct source *source) {
 	while (source && source->not_before != INT64_MAX)
+		source = source->inner;
+	return source != NULL;
+}
+
+bool source_trouble_passes(const struct source *source) {
+	while (source && !source->trouble_passes)
 		source = source->inner;
 	return source != NULL;
 }

@@ -54,6 +54,8 @@ void source_invalidate(struct source *source, int64_t expires_at);
 bool source_login_is_over(const struct source *source);
 /* Why the last refresh failed; ERR_NONE where it did not. Borrowed. */
 const struct error *source_trouble(const struct source *source);
+/* That may be over the next time; it is tried again without anybody's doing. */
+bool source_trouble_passes(const struct source *source);
 const char *source_file(const struct source *source); /* its path, or NULL */
 
 const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */

@@ -236,6 +236,24 @@ static void test_diagnosis_of_credentials(void **state) {
 	free(file);
 }
 
+/* Nobody is sent to look at a credential that is good. */
+static void test_diagnosis_of_trouble_that_passes(void **state) {
+	struct bed *b = *state;
+	char *file = bed_write(b, "login.json", "{\"type\":\"authorized_user\",\"client_id\":\"c\",\"client_secret\":\"s\",\"refresh_token\":\"r\","
+						"\"token_uri\":\"$URL/token\"}");
+	struct patient patient = { .way = "through no proxy", .for_operator = true };
+
+	bed_reply(b, "POST /token", 503, NULL, "busy");
+	if (!bed_open(b, (struct source_options){ .file = file }))
+		fail_msg("%s", b->error.message);
+	bed_ask(b);
+	patient.source = b->source;
+	free(file);
+	finding_init(&f, "credential", NULL);
+	diagnose_credential(&f, &patient, 0, BED_NOW, &b->error);
+	assert_finding(HEALTH_FAIL, "/token: HTTP 503: ", "wait: the broker tries again by itself within a minute (hallpass reload: at once)");
+}
+
 static void test_diagnosis_names_each_kind_of_credential(void **state) {
 	static const struct {
 		const char *file, *member;
@@ -276,6 +294,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_diagnosis_is_json_whatever_is_in_it, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_the_way, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_credentials, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_diagnosis_of_trouble_that_passes, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_names_each_kind_of_credential, bed_setup, bed_teardown),
 	};
 

@@ -283,12 +283,12 @@ static void test_doctor_tells_callers_what_is_theirs(void **state) {
 	assert_int_equal(google_calls(&w, "testIamPermissions"), 1);
 	answer_fini(&a);
 	/* Trouble is theirs to know, and its file is not. */
-	google_script(&w, "{\"endpoint\": \"token\", \"status\": 503}");
+	google_script(&w, "{\"endpoint\": \"token\", \"status\": 403}");
 	assert_int_equal(world_stop(&w, SIGTERM), 0);
 	world_daemon(&w);
 	assert_int_equal(chmod(w.socket, 0666), 0);
 	ask_as_uid(&w, STRANGER, "POST", "/v1/doctor", body, &a);
-	assert_non_null(strstr(a.text, "HTTP 503"));
+	assert_non_null(strstr(a.text, "HTTP 403"));
 	assert_non_null(strstr(a.text, "tell whoever runs the broker"));
 	assert_null(strstr(a.text, w.dir));
 }

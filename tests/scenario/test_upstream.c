@@ -261,10 +261,10 @@ static void test_upstream_says_what_a_person_has_to_do(void **state) {
 	write_filled("file.json", "{\"type\":\"authorized_user\",\"client_id\":\"standin-client\",\"client_secret\":\"standin-secret\",\"refresh_token\":\"rapt\"}");
 	use_upstream("credential: {file: file.json}\nendpoints: {iamCredentials: \"$URL\", token: \"$URL/token\"}\n");
 	world_daemon(&w);
-	token(SA_DEV, "", 502, "invalid_grant: reauth related error (invalid_rapt); the login must be renewed: run `gcloud auth "
+	token(SA_DEV, "", 403, "invalid_grant: reauth related error (invalid_rapt); the login must be renewed: run `gcloud auth "
 			       "application-default login`, then `hallpass reload`");
 	assert_non_null(strstr(answer_text(&a, "error.message"), "/file.json"));
-	token(SA_DEV, "", 502, "invalid_rapt");
+	token(SA_DEV, "", 403, "invalid_rapt"); /* nothing that passes: clients would try it again and again */
 	assert_int_equal(google_calls(&w, "token"), 1);
 	write_filled("file.json", USER);
 	reload();
