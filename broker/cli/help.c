@@ -60,6 +60,9 @@ static void help_list(const struct topic *topic) {
 		if (topic_has(topic, &commands[i]))
 			printf("  %-19s %s\n", commands[i].name, commands[i].sentence);
 	putchar('\n');
+	if (!topic->group)
+		out_folded(stdout, 0, "Begin with `hallpass list`, go on with `hallpass run --as ACCOUNT -- gcloud storage ls`; where it does not work, "
+				      "`hallpass doctor` says what to do.");
 	out_folded(stdout, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
 }
 
