@@ -201,6 +201,10 @@ interop: all $(BUILD)/google-standin
 interop-quick: all $(BUILD)/google-standin
 	@HALLPASS_INTEROP_OFFLINE=1 tests/interop/run.sh $(BUILD) --quick
 
+# Web pages against our ports, in a real Chromium: the one that is installed, else Debian's, unpacked.
+browser: all $(BUILD)/google-standin $(BUILD)/tests/scenario/test_browser
+	@tests/browser.sh $(BUILD)
+
 # --- set-up
 
 deps:
@@ -278,10 +282,10 @@ help:
 	@echo 'make coverage    line coverage                    make bench      side by side with the yardsticks'
 	@echo 'make soak        the long crash tests, minutes    make mutants    tests of the tests'
 	@echo 'make conformance the CEL conformance suite        make interop    Google'"'"'s real clients, minutes'
-	@echo 'make install     PREFIX, DESTDIR'
+	@echo 'make install     PREFIX, DESTDIR                  make browser    web pages in a real Chromium'
 
 .SECONDARY:
-.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance interop interop-quick deps deps-check demo run bench bench-policy pages install clean help FORCE
+.PHONY: all check test soak mutants asan valgrind fuzz fuzz-run coverage check-docs check-layers conformance interop interop-quick browser deps deps-check demo run bench bench-policy pages install clean help FORCE
 SHELL = /bin/bash
 clean:
 	rm -rf build build-*
