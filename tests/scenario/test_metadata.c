@@ -177,6 +177,21 @@ static void test_metadata_says_503_while_google_is_down(void **state) {
 	assert_int_equal(get(TOKEN), 200);
 }
 
+/* gcloud asks for an ID token with each access token, and crashes at a 503; others try again at one. */
+static void test_metadata_identity_trouble_is_no_trouble_of_gclouds(void **state) {
+	(void)state;
+	world_policy(&w, POLICY_HOUR);
+	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 300ms}\n");
+	world_daemon(&w);
+	session_begin(&w, DEV, &s);
+	google_script(&w, "{\"endpoint\": \"generateIdToken\", \"status\": 503}");
+	assert_int_equal(get(ACCOUNTS "default/identity?audience=32555940559.apps.googleusercontent.com&format=standard&licenses=FALSE"), 404);
+	assert_int_equal(get(ACCOUNTS "default/identity?audience=https://x.example"), 503);
+	assert_int_equal(get(TOKEN), 200);
+	google_reset(&w);
+	assert_int_equal(get(ACCOUNTS "default/identity?audience=32555940559.apps.googleusercontent.com&format=standard&licenses=FALSE"), 200);
+}
+
 /* A client that hangs up after its three seconds finds the token when it comes again. */
 static void test_metadata_goes_on_when_a_client_hangs_up(void **state) {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -487,6 +502,7 @@ int main(void) {
 		SCENARIO(test_metadata_identity_with_audience_format_and_licenses),
 		SCENARIO(test_metadata_refuses_as_clients_take_it),
 		SCENARIO(test_metadata_says_503_while_google_is_down),
+		SCENARIO(test_metadata_identity_trouble_is_no_trouble_of_gclouds),
 		SCENARIO(test_metadata_goes_on_when_a_client_hangs_up),
 		SCENARIO(test_metadata_serves_no_token_that_is_about_to_expire),
 		SCENARIO(test_metadata_waits_for_a_change),
