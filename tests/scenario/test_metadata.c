@@ -28,6 +28,7 @@ static struct world w;
 static struct session_of_test s;
 static struct http_answer h;
 static struct answer a;
+static char fading[512]; /* a token, see begin_fading() */
 
 static int setup(void **state) {
 	(void)state;
@@ -229,6 +230,82 @@ static void test_metadata_serves_no_token_that_is_about_to_expire(void **state) 
 	assert_int_equal(get(TOKEN), 200);
 	assert_int_equal(get(TOKEN), 200);
 	assert_true(http_answer_int(&h, "expires_in") <= 200);
+}
+
+/* All clocks. */
+static void clocks(int64_t offset_s) {
+	world_clock(&w, offset_s);
+	google_clock(&w, offset_s);
+}
+
+/* The same token again, so near its end that clients ask for another. */
+static void assert_fading(void) {
+	assert_int_equal(get(TOKEN), 200);
+	assert_string_equal(http_answer_text(&h, "access_token"), fading);
+	assert_in_range(http_answer_int(&h, "expires_in"), 150, 200);
+}
+
+static void begin_fading(const char *more) {
+	world_clock(&w, 0);
+	begin(more);
+	assert_int_equal(get(TOKEN), 200); /* 30 minutes */
+	snprintf(fading, sizeof(fading), "%s", http_answer_text(&h, "access_token"));
+	clocks(1800 - 200);
+}
+
+/* Whose token ends soon asks for the next one: while Google has none he keeps what he has, and asks at the cost of a local call. */
+static void test_P7_a_token_that_ends_soon_outlasts_trouble_of_googles(void **state) {
+	char why[256];
+	json_t *records;
+	int64_t calls;
+
+	(void)state;
+	begin_fading("upstream: {timeout: 300ms}\n");
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
+	assert_fading();
+	calls = google_calls(&w, "generateAccessToken");
+	assert_true(calls >= 2); /* it was tried */
+	for (int i = 0; i < 5; i++)
+		assert_fading();
+	assert_int_equal(google_calls(&w, "generateAccessToken"), calls);
+	records = world_records(&w, why, sizeof(why));
+	assert_non_null(records);
+	assert_int_equal(records_count(records, "issued"), 7);
+	assert_true(json_is_true(json_object_get(records_last(records, "issued"), "cached")));
+	assert_int_equal(records_count(records, "failed"), 1); /* Google's trouble stands there, too */
+	json_decref(records);
+	google_reset(&w);
+	clocks(1800 - 190); /* it is tried again */
+	assert_int_equal(get(TOKEN), 200);
+	assert_true(http_answer_int(&h, "expires_in") > 1700);
+}
+
+/* Clients hang up after three seconds, and whoever has a token need not wait so long. */
+static void test_P7_a_token_that_ends_soon_waits_for_no_slow_google(void **state) {
+	(void)state;
+	begin_fading("");
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"latency_ms\": 6000}");
+	assert_fading();
+	assert_fading();
+	do /* the mint goes on, and is found */
+		assert_int_equal(get(TOKEN), 200);
+	while (http_answer_int(&h, "expires_in") < 1700 && poll(NULL, 0, 50) == 0);
+	assert_int_equal(google_calls(&w, "generateAccessToken"), 2);
+}
+
+/* A no is a no, however much is left of a token. */
+static void test_metadata_keeps_no_token_against_a_refusal(void **state) {
+	(void)state;
+	begin_fading("upstream: {timeout: 300ms}\n");
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
+	assert_int_equal(get(TOKEN), 403);
+	google_reset(&w);
+	google_clock(&w, 1800 - 200);
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
+	assert_fading();
+	world_policy(&w, "version: 1\n");
+	ask(&w, "POST", "/v1/reload", "{}", &a);
+	assert_int_equal(get(TOKEN), 403);
 }
 
 static void test_metadata_waits_for_a_change(void **state) {
@@ -505,6 +582,9 @@ int main(void) {
 		SCENARIO(test_metadata_identity_trouble_is_no_trouble_of_gclouds),
 		SCENARIO(test_metadata_goes_on_when_a_client_hangs_up),
 		SCENARIO(test_metadata_serves_no_token_that_is_about_to_expire),
+		SCENARIO(test_P7_a_token_that_ends_soon_outlasts_trouble_of_googles),
+		SCENARIO(test_P7_a_token_that_ends_soon_waits_for_no_slow_google),
+		SCENARIO(test_metadata_keeps_no_token_against_a_refusal),
 		SCENARIO(test_metadata_waits_for_a_change),
 		SCENARIO(test_metadata_moves_and_misses),
 		SCENARIO(test_P4_metadata_gives_nothing_to_pages_and_proxies),
