@@ -12,6 +12,8 @@
 #include "hallpass/cleanup.h"
 
 #define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record */
+#define CLIENTS_WANT_S 330 /* of a token, and some seconds for the way; with less they ask again before each of their calls */
+#define LOCAL_CALL_SAVES 900 /* thousandths of a request, where that is what they do */
 #define PATIENCE_MS 2000 /* for a successor, where there is a token to fall back on: clients hang up after 3 s */
 #define JWT_DEFAULT_LIFE 3600 /* seconds, or fewer, for claims without an exp: a JWT that never ends is not made */
 
@@ -275,7 +277,7 @@ static void request_mint_spec(const struct request *req, struct mint_spec *spec)
  * where the window itself is that short, half of it must do.
  */
 static int64_t request_min_left(const struct request *req) {
-	return req->decision.lifetime_s > 660 ? 330 : req->decision.lifetime_s / 2;
+	return req->decision.lifetime_s > 2 * CLIENTS_WANT_S ? CLIENTS_WANT_S : req->decision.lifetime_s / 2;
 }
 
 bool request_clock_is_back(const struct audit *audit, int64_t now_s) {
@@ -294,6 +296,9 @@ int request_check_clock(const struct audit *audit, int64_t now_s, struct error *
 static void request_cached(struct request *req) {
 	req->cached = true;
 	memcpy(req->flight, req->token->flight, sizeof(req->flight));
+	if (req->token->expires_at - req->now.s < CLIENTS_WANT_S)
+		limiter_give_back(req->world->limiter, req->caller.principal, clock_boottime_ms(), LOCAL_CALL_SAVES,
+				  (unsigned)req->snapshot->config->burst);
 }
 
 /*

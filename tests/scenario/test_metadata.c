@@ -293,6 +293,22 @@ static void test_P7_a_token_that_ends_soon_waits_for_no_slow_google(void **state
 	assert_int_equal(google_calls(&w, "generateAccessToken"), 2);
 }
 
+/* Clients that find less than 300 s left ask before each of their calls, and are not to be told that they ask too often. */
+static void test_metadata_short_windows_cost_a_local_call_each(void **state) {
+	(void)state;
+	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 1, burst: 8}\n");
+	world_daemon(&w);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\", \"lifetime\": \"200s\"}", &s);
+	for (int i = 0; i < 12; i++)
+		assert_int_equal(get(TOKEN), 200);
+	assert_int_equal(google_calls(&w, "generateAccessToken"), 1);
+	session_leave(&s);
+	session_begin(&w, DEV, &s); /* half an hour: whoever asks again does so by himself */
+	for (int i = 0; i < 4; i++)
+		get(TOKEN);
+	assert_int_equal(h.status, 429);
+}
+
 /* A no is a no, however much is left of a token. */
 static void test_metadata_keeps_no_token_against_a_refusal(void **state) {
 	(void)state;
@@ -584,6 +600,7 @@ int main(void) {
 		SCENARIO(test_metadata_serves_no_token_that_is_about_to_expire),
 		SCENARIO(test_P7_a_token_that_ends_soon_outlasts_trouble_of_googles),
 		SCENARIO(test_P7_a_token_that_ends_soon_waits_for_no_slow_google),
+		SCENARIO(test_metadata_short_windows_cost_a_local_call_each),
 		SCENARIO(test_metadata_keeps_no_token_against_a_refusal),
 		SCENARIO(test_metadata_waits_for_a_change),
 		SCENARIO(test_metadata_moves_and_misses),
