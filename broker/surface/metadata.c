@@ -443,7 +443,7 @@ static bool takes(struct str path) {
 	return str_eq(path, STR("/")) || (path.n >= sizeof(root) - 1 && !memcmp(path.p, root, sizeof(root) - 1));
 }
 
-const struct surface surface_metadata = { .name = "metadata", .takes = takes, .serve = serve, .gone = on_gone };
+const struct surface surface_metadata = { .name = "metadata", .takes = takes, .serve = serve, .gone = on_gone, .fields = FLAVOR };
 
 /* --- who waits */
 

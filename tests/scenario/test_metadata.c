@@ -166,7 +166,7 @@ static void test_metadata_refuses_as_clients_take_it(void **state) {
 
 static void test_metadata_says_503_while_google_is_down(void **state) {
 	(void)state;
-	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 300ms}\n");
+	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 1s}\n");
 	world_daemon(&w);
 	session_begin(&w, DEV, &s);
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
@@ -182,7 +182,7 @@ static void test_metadata_says_503_while_google_is_down(void **state) {
 static void test_metadata_identity_trouble_is_no_trouble_of_gclouds(void **state) {
 	(void)state;
 	world_policy(&w, POLICY_HOUR);
-	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 300ms}\n");
+	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 1s}\n");
 	world_daemon(&w);
 	session_begin(&w, DEV, &s);
 	google_script(&w, "{\"endpoint\": \"generateIdToken\", \"status\": 503}");
@@ -260,7 +260,7 @@ static void test_P7_a_token_that_ends_soon_outlasts_trouble_of_googles(void **st
 	int64_t calls;
 
 	(void)state;
-	begin_fading("upstream: {timeout: 300ms}\n");
+	begin_fading("upstream: {timeout: 1s}\n");
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
 	assert_fading();
 	calls = google_calls(&w, "generateAccessToken");
@@ -312,7 +312,7 @@ static void test_metadata_short_windows_cost_a_local_call_each(void **state) {
 /* A no is a no, however much is left of a token. */
 static void test_metadata_keeps_no_token_against_a_refusal(void **state) {
 	(void)state;
-	begin_fading("upstream: {timeout: 300ms}\n");
+	begin_fading("upstream: {timeout: 1s}\n");
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
 	assert_int_equal(get(TOKEN), 403);
 	google_reset(&w);
@@ -428,6 +428,7 @@ static void test_P4_metadata_gives_nothing_to_pages_and_proxies(void **state) {
 		assert_int_equal(raw("GET", "/computeMetadata/v1/" TOKEN, headers), 403);
 		assert_string_equal(http_answer_text(&h, "error.details.0.reason"), "FOREIGN_REQUEST");
 		assert_null(strcasestr(h.text, "Access-Control"));
+		assert_non_null(strstr(h.text, "\r\nMetadata-Flavor: Google\r\n")); /* as each of the real one's answers */
 	}
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
