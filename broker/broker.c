@@ -187,6 +187,7 @@ static int build_requests(struct broker *b, struct error *err) {
 		return error_set(err, ERR_INTERNAL, "no random numbers");
 	snprintf(b->requests.id_prefix, sizeof(b->requests.id_prefix), "%02x%02x%02x%02x%02x", random[0], random[1],
 		 random[2], random[3], random[4]);
+	b->requests.base = b->base;
 	b->requests.next_id = 1;
 	b->requests.record = RECORD_BUF;
 	b->requests.log = b->log;

@@ -18,6 +18,7 @@ struct slot {
 	struct token *tokens[CACHE_TOKENS_PER_SLOT];
 	unsigned n;
 	int64_t refresh_admitted; /* Unix seconds; INT64_MIN: never */
+	int64_t trouble_at;	  /* the same */
 };
 
 struct cache {
@@ -196,6 +197,7 @@ static struct slot *slot_new(struct cache *cache, const struct mint_spec *spec) 
 	}
 	slot->hash = mint_spec_hash(spec, cache->seed);
 	slot->refresh_admitted = INT64_MIN;
+	slot->trouble_at = INT64_MIN;
 	LIST_INSERT_HEAD(&cache->buckets[slot->hash & cache->mask], slot, same_bucket);
 	TAILQ_INSERT_HEAD(&cache->slots, slot, by_age);
 	return slot;
@@ -318,6 +320,7 @@ void cache_add(struct cache *cache, const struct mint_spec *spec, struct token *
 		slot_drop_first_to_end(cache, slot);
 	slot_touch(cache, slot);
 	slot->tokens[slot->n++] = token_ref(token);
+	slot->trouble_at = INT64_MIN;
 	cache->count++;
 	while (cache->count > cache->max) {
 		struct slot *oldest = TAILQ_LAST(&cache->slots, slots);
@@ -336,6 +339,19 @@ bool cache_admit_refresh(struct cache *cache, const struct mint_spec *spec, int6
 		return false;
 	slot->refresh_admitted = now;
 	return true;
+}
+
+void cache_note_trouble(struct cache *cache, const struct mint_spec *spec, int64_t now) {
+	struct slot *slot = slot_find(cache, spec);
+
+	if (slot)
+		slot->trouble_at = now;
+}
+
+bool cache_had_trouble(struct cache *cache, const struct mint_spec *spec, int64_t now, int64_t within_s) {
+	const struct slot *slot = slot_find(cache, spec);
+
+	return slot && slot->trouble_at <= now && slot->trouble_at > now - within_s;
 }
 
 unsigned cache_count(const struct cache *cache) {

@@ -31,6 +31,9 @@ struct token *cache_find(struct cache *cache, const struct mint_spec *spec, int6
 void cache_add(struct cache *cache, const struct mint_spec *spec, struct token *token, int64_t now);
 /* One refresh per spec in a while: true when none was admitted since now - pause_s. False for what is not cached. */
 bool cache_admit_refresh(struct cache *cache, const struct mint_spec *spec, int64_t now, int64_t pause_s);
+/* No successor was to be had just now. It is remembered with what is cached, until a token is added. */
+void cache_note_trouble(struct cache *cache, const struct mint_spec *spec, int64_t now);
+bool cache_had_trouble(struct cache *cache, const struct mint_spec *spec, int64_t now, int64_t within_s);
 unsigned cache_count(const struct cache *cache); /* tokens */
 
 /* --- specs as keys; flights use them, too */

@@ -57,12 +57,25 @@ static int door_admit(void *arg, const struct peer *peer, struct error *err) {
 
 /* --- what is asked */
 
+static const struct surface *surface_of(struct str path) {
+	for (size_t i = 0; i < ARRAY_SIZE(surfaces); i++)
+		if (surfaces[i]->takes(path))
+			return surfaces[i];
+	return NULL;
+}
+
+static const char *fields_of(const struct http_request *request) {
+	const struct surface *surface = surface_of(request->path);
+
+	return surface ? surface->fields : NULL;
+}
+
 /* As a surface of its own, whose every answer is no. */
 static void refuse_foreign(struct exchange *x, const struct http_request *request) {
 	struct error err;
 
 	foreign_field_error(foreign_field(request), &err);
-	exchange_refuse(x, 403, err.code, "FOREIGN_REQUEST", err.message);
+	exchange_refuse(x, 403, err.code, "FOREIGN_REQUEST", err.message, fields_of(request));
 }
 
 static void refuse_host(struct exchange *x, const struct http_request *request) {
@@ -71,7 +84,7 @@ static void refuse_host(struct exchange *x, const struct http_request *request) 
 	snprintf(message, sizeof(message), "this port is not \"%.*s\": a Host is 127.0.0.1:%u, localhost:%u or [::1]:%u here",
 		 (int)(request->host.n > 60 ? 60 : request->host.n), request->host.p ? request->host.p : "", x->door->at.port,
 		 x->door->at.port, x->door->at.port);
-	exchange_refuse(x, 421, ERR_INVALID, "MISDIRECTED_REQUEST", message);
+	exchange_refuse(x, 421, ERR_INVALID, "MISDIRECTED_REQUEST", message, fields_of(request));
 }
 
 static void refuse_path(struct exchange *x, const struct http_request *request) {
@@ -79,21 +92,19 @@ static void refuse_path(struct exchange *x, const struct http_request *request) 
 
 	snprintf(message, sizeof(message), "no such path: %.*s", (int)(request->path.n > 100 ? 100 : request->path.n),
 		 request->path.p);
-	exchange_refuse(x, 404, ERR_NOT_FOUND, NULL, message);
+	exchange_refuse(x, 404, ERR_NOT_FOUND, NULL, message, NULL);
 }
 
 static const struct surface *surface_for(const struct door *door, const struct http_request *request) {
 	static const struct surface foreign = { .serve = refuse_foreign }, host = { .serve = refuse_host },
 				    path = { .serve = refuse_path };
+	const struct surface *found = surface_of(request->path);
 
 	if (foreign_field(request).n)
 		return &foreign;
 	if (!host_is_ours(request->host, door->at.port))
 		return &host;
-	for (size_t i = 0; i < ARRAY_SIZE(surfaces); i++)
-		if (surfaces[i]->takes(request->path))
-			return surfaces[i];
-	return &path;
+	return found ? found : &path;
 }
 
 static void on_request(void *arg, struct conn *conn, const struct http_request *request) {

@@ -74,3 +74,10 @@ enum limit_verdict limiter_admit(struct limiter *limiter, const char *principal,
 	b->told_ms = now_ms;
 	return LIMIT_EXCEEDED;
 }
+
+void limiter_give_back(struct limiter *limiter, const char *principal, int64_t now_ms, unsigned milli, unsigned burst) {
+	int64_t full = (int64_t)burst * 1000;
+	struct bucket *b = limiter_find(limiter, limiter_hash(principal), now_ms, full);
+
+	b->milli = b->milli + milli > full ? full : b->milli + milli;
+}

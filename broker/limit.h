@@ -23,3 +23,5 @@ enum limit_verdict {
 /* now_ms: any clock that does not step. per_minute: refill; burst: depth, both at least 1. */
 enum limit_verdict limiter_admit(struct limiter *limiter, const char *principal, int64_t now_ms, unsigned per_minute,
 				 unsigned burst);
+/* What was admitted a moment ago was less than a whole request, by so many thousandths. */
+void limiter_give_back(struct limiter *limiter, const char *principal, int64_t now_ms, unsigned milli, unsigned burst);

@@ -26,6 +26,7 @@
 #define FIRST_PAUSE_MS 100
 #define MAX_PAUSE_MS 2000
 #define REFRESH_PAUSE_S 5 /* between two refreshes of one spec */
+#define FADING_LEAST_S 10 /* with less a client could not do much any more */
 #define MAX_DELEGATES 16
 #define ID_TOKEN_LIFE 3600 /* seconds, whatever is asked */
 #define MAX_TEXT 2048	   /* bytes of one scope, account, audience */
@@ -220,6 +221,8 @@ static void flight_finish(struct flight *flight, struct token *token, const stru
 	event_del(flight->timer);
 	if (token && !mint_signs(flight->spec->permission))
 		cache_add(minter->cache, flight->spec, token, minter_now(minter));
+	if (!token)
+		cache_note_trouble(minter->cache, flight->spec, minter_now(minter));
 	minter->counters.failures += token == NULL;
 	flight_tell(flight, token, err);
 	token_unref(token);
@@ -691,6 +694,16 @@ struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, i
 	return token_ref(token);
 }
 
+struct token *mint_fading(struct minter *minter, const struct mint_spec *spec, int64_t now) {
+	struct token *token = cache_find(minter->cache, spec, now, FADING_LEAST_S);
+
+	return token ? token_ref(token) : NULL;
+}
+
+bool mint_had_trouble(struct minter *minter, const struct mint_spec *spec, int64_t now) {
+	return cache_had_trouble(minter->cache, spec, now, REFRESH_PAUSE_S);
+}
+
 struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec, void *context, mint_done_fn *done,
 			     void *arg, struct error *err) {
 	struct mint_wait *wait;
@@ -725,6 +738,13 @@ void mint_cancel(struct mint_wait *wait) {
 		return;
 	TAILQ_REMOVE(&wait->flight->waiting, wait, link);
 	free(wait);
+}
+
+void mint_give_up(struct mint_wait *wait) {
+	struct flight *flight = wait->flight;
+
+	cache_note_trouble(flight->minter->cache, flight->spec, minter_now(flight->minter));
+	mint_cancel(wait);
 }
 
 void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *context) {

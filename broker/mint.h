@@ -111,6 +111,13 @@ bool mint_should_refresh(const struct token *token, int64_t now, int64_t min_lef
 /* A cached token whose expiry fits the spec and that has at least min_left_s to live; a new reference, or NULL. */
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s);
 /*
+ * A cached token that has too little left to be given out gladly, and enough to be used: what there is while Google gives no
+ * successor. A new reference, or NULL.
+ */
+struct token *mint_fading(struct minter *minter, const struct mint_spec *spec, int64_t now);
+/* No successor was to be had in the last seconds: another try would only keep the client waiting. */
+bool mint_had_trouble(struct minter *minter, const struct mint_spec *spec, int64_t now);
+/*
  * Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend.
  * ERR_DENIED: an ID token, which lives an hour, where less than that is allowed.
  */
@@ -119,6 +126,8 @@ struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec
 /* The id of the flight that it waits for, as the outcome will name it. Borrowed. */
 const char *mint_wait_flight(const struct mint_wait *wait);
 void mint_cancel(struct mint_wait *wait); /* takes NULL; never for a wait whose done() has run */
+/* It takes too long: mint_cancel(), and trouble. */
+void mint_give_up(struct mint_wait *wait);
 /* A token in use nears its expiry: begin a flight for its successor with nobody waiting (unless one is under way). */
 void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *context);
 

@@ -1,6 +1,7 @@
 /* See request.h. The table of steps below is the architecture: read it first. */
 
 #include <assert.h>
+#include <event2/event.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include "broker/audit/record.h"
@@ -11,6 +12,9 @@
 #include "hallpass/cleanup.h"
 
 #define CLOCK_BACK_SECONDS 60 /* realtime may be so far behind the last record */
+#define CLIENTS_WANT_S 330 /* of a token, and some seconds for the way; with less they ask again before each of their calls */
+#define LOCAL_CALL_SAVES 900 /* thousandths of a request, where that is what they do */
+#define PATIENCE_MS 2000 /* for a successor, where there is a token to fall back on: clients hang up after 3 s */
 #define JWT_DEFAULT_LIFE 3600 /* seconds, or fewer, for claims without an exp: a JWT that never ends is not made */
 
 struct request {
@@ -20,6 +24,8 @@ struct request {
 	struct instant now; /* when it began: what it is decided at */
 
 	struct token *token;
+	struct token *fading; /* to fall back on, while its successor is asked for */
+	struct event *patience; /* with it */
 	char *claims; /* a JWT's with the end that they got here; NULL: as asked */
 	bool cached, abandoned;
 	bool quiet; /* an earlier record stands for this one (rate limit) */
@@ -271,7 +277,7 @@ static void request_mint_spec(const struct request *req, struct mint_spec *spec)
  * where the window itself is that short, half of it must do.
  */
 static int64_t request_min_left(const struct request *req) {
-	return req->decision.lifetime_s > 660 ? 330 : req->decision.lifetime_s / 2;
+	return req->decision.lifetime_s > 2 * CLIENTS_WANT_S ? CLIENTS_WANT_S : req->decision.lifetime_s / 2;
 }
 
 bool request_clock_is_back(const struct audit *audit, int64_t now_s) {
@@ -287,6 +293,31 @@ int request_check_clock(const struct audit *audit, int64_t now_s, struct error *
 			 (long long)(audit_last_time(audit) - now_s));
 }
 
+static void request_cached(struct request *req) {
+	req->cached = true;
+	memcpy(req->flight, req->token->flight, sizeof(req->flight));
+	if (req->token->expires_at - req->now.s < CLIENTS_WANT_S)
+		limiter_give_back(req->world->limiter, req->caller.principal, clock_boottime_ms(), LOCAL_CALL_SAVES,
+				  (unsigned)req->snapshot->config->burst);
+}
+
+/*
+ * A token that fades is better than none: whoever holds it is not to hear of trouble that passes before it ends. While that
+ * lasts each of his calls may bring him here again, so he is answered at once.
+ */
+static enum next request_fall_back(struct request *req) {
+	req->token = take(&req->fading);
+	request_cached(req);
+	log_debug(req->world->log, "fading", "request=%s target=%s left=%lld", req->id, req->ask.target,
+		  (long long)(req->token->expires_at - req->now.s));
+	return SETTLE;
+}
+
+static enum next request_find_fading(struct request *req, const struct mint_spec *spec) {
+	req->fading = mint_fading(req->world->minter, spec, req->now.s);
+	return req->fading && mint_had_trouble(req->world->minter, spec, req->now.s) ? request_fall_back(req) : GO_ON;
+}
+
 static enum next step_find(struct request *req) {
 	struct mint_spec spec;
 
@@ -299,15 +330,45 @@ static enum next step_find(struct request *req) {
 	request_mint_spec(req, &spec);
 	req->token = mint_cached(req->world->minter, &spec, req->now.s, request_min_left(req));
 	if (!req->token)
-		return GO_ON;
-	req->cached = true;
-	memcpy(req->flight, req->token->flight, sizeof(req->flight));
+		return request_find_fading(req, &spec);
+	request_cached(req);
 	if (mint_should_refresh(req->token, req->now.s, request_min_left(req)))
 		mint_refresh(req->world->minter, &spec, req);
 	return SETTLE;
 }
 
 /* --- mint: a durable intent, then Google; both belong to the flight (mint.h) */
+
+static void orphaned(void *arg, const char *flight_id, const struct mint_spec *spec, const struct token *token,
+		     const struct error *err);
+
+static void request_end_patience(struct request *req) {
+	if (req->patience)
+		event_free(take(&req->patience));
+}
+
+/* What may be over the next time. A no of Google's is none. */
+static bool passes(const struct error *err) {
+	return err->code == ERR_UPSTREAM || err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT;
+}
+
+/* The flight goes on, and tells the record how it ended. */
+static void on_patience(evutil_socket_t fd, short events, void *arg) {
+	struct request *req = arg;
+
+	(void)fd, (void)events;
+	request_end_patience(req);
+	mint_give_up(take(&req->mint_wait));
+	request_advance(req, request_fall_back(req));
+}
+
+static void request_be_patient(struct request *req) {
+	const struct timeval span = { PATIENCE_MS / 1000, PATIENCE_MS % 1000 * 1000 };
+
+	req->patience = evtimer_new(req->world->base, on_patience, req);
+	if (req->patience)
+		evtimer_add(req->patience, &span);
+}
 
 /* Without an intent nobody was asked: then it is the record that is not available. */
 static void request_mint_failed(struct request *req, const struct error *err, bool intended) {
@@ -318,8 +379,16 @@ static void request_mint_failed(struct request *req, const struct error *err, bo
 
 static void on_minted(const struct mint_result *result, void *arg) {
 	struct request *req = arg;
+	struct mint_spec spec;
 
 	req->mint_wait = NULL;
+	request_end_patience(req);
+	if (!result->token && req->fading && result->intended && passes(&result->error)) {
+		request_mint_spec(req, &spec);
+		orphaned(req->world, result->flight_id, &spec, NULL, &result->error); /* what this request ends with is not its end */
+		request_advance(req, request_fall_back(req));
+		return;
+	}
 	req->upstream_status = result->upstream_status;
 	if (result->intended)
 		snprintf(req->flight, sizeof(req->flight), "%s", result->flight_id);
@@ -336,8 +405,13 @@ static enum next step_mint(struct request *req) {
 
 	request_mint_spec(req, &spec);
 	req->mint_wait = mint_start(req->world->minter, &spec, req, on_minted, req, &err);
-	if (req->mint_wait)
+	if (req->mint_wait) {
+		if (req->fading)
+			request_be_patient(req);
 		return WAIT;
+	}
+	if (req->fading && err.code == ERR_LIMIT)
+		return request_fall_back(req);
 	request_mint_failed(req, &err, false);
 	return SETTLE;
 }
@@ -499,6 +573,8 @@ static const struct {
 static void request_free(struct request *req) {
 	assert(!req->account_wait && !req->mint_wait && !req->recording);
 	token_unref(req->token);
+	token_unref(req->fading);
+	request_end_patience(req);
 	snapshot_unref(req->snapshot);
 	json_decref(req->ask.body);
 	free(req->claims);
@@ -573,6 +649,7 @@ void request_abandon(struct request *req) {
 	accounts_cancel(take(&req->account_wait));
 	if (req->mint_wait)
 		snprintf(req->flight, sizeof(req->flight), "%s", mint_wait_flight(req->mint_wait));
+	request_end_patience(req);
 	mint_cancel(take(&req->mint_wait));
 	error_set(&req->error, ERR_CANCELLED, "the client left");
 	request_advance(req, SETTLE);

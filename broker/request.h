@@ -36,6 +36,7 @@ struct versions;
 
 /* What requests stand on. Built by the broker, borrowed by every request. */
 struct request_world {
+	struct event_base *base;
 	struct audit *audit;
 	struct minter *minter;
 	struct accounts *accounts;

@@ -211,6 +211,9 @@ P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\t
 P7-reloads-on-the-loop | broker/errand.c | s/e->started = pthread_create(.*/e->started = false;/ | scenario/test_reload_beside | test_P7_a_reload_keeps_nobody_waiting
 P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*
 P7-names-asked-on-the-loop | broker/authn/strangers.c | s/errands_start(errands, &s->errand);/(void)errands; look_up(s); tell(s);/ | broker/test_strangers | test_P7_strangers*
+P7-trouble-for-whoever-has-a-token | broker/request.c | s/^\treq->fading = mint_fading(.*/\treq->fading = NULL;/ | scenario/test_metadata | test_P7_a_token_that_ends_soon_outlasts*
+P7-trouble-asked-for-each-time | broker/mint.c | s/REFRESH_PAUSE_S 5/REFRESH_PAUSE_S 0/ | scenario/test_metadata | test_P7_a_token_that_ends_soon_outlasts*
+P7-slow-google-waited-for | broker/request.c | s/define PATIENCE_MS 2000/define PATIENCE_MS 60000/ | scenario/test_metadata | test_P7_a_token_that_ends_soon_waits*
 EOF
 }
 

@@ -123,6 +123,7 @@ struct cli {
 	char **rest; /* `run`: the command, NULL-terminated */
 	bool json, color, color_err;
 	bool spinner;	/* while waiting for the broker: only where a person looks at standard error */
+	bool aside;	/* a shell has the terminal: see keep_leave_terminal() */
 	int deadline_ms; /* for an answer of the broker; 0: a minute */
 	rlim_t core;	/* what the limit of core files was; ours is none, since tokens pass through us */
 };

@@ -159,7 +159,7 @@ static void holder_main(struct keeper *keeper, int shell, int ready) {
 
 	if (lock_file(&keeper->private, &err) == 0 && write(ready, "", 1) == 1) {
 		close(ready);
-		keep_leave_terminal();
+		keep_leave_terminal(keeper->cli);
 		hold(keeper, shell, signals);
 	}
 	keeper_end(keeper);
@@ -265,6 +265,8 @@ static int begin_session(struct cli *cli, environment_fn *print) {
 	struct error err;
 	int r = keeper_begin(&keeper, cli, true);
 
+	if (r == API_EXIT_OK)
+		lease_warn(&keeper.lease); /* of a window that closes soon, before anything is done in it */
 	if (r == API_EXIT_OK && (keep_before(&keeper.private, &err) < 0 || start_holder(&keeper, &err) < 0))
 		r = client_tell(cli, &err, NULL);
 	if (r != API_EXIT_OK) {

@@ -69,6 +69,7 @@ int lease_begin(struct lease *lease, const json_t *reply, struct error *err);
 int lease_fd(const struct lease *lease);
 int lease_timeout_ms(const struct lease *lease);
 void lease_turn(struct lease *lease, bool readable);
+void lease_warn(struct lease *lease); /* of a window that closes soon, once */
 void lease_end(struct lease *lease);
 
 /*
@@ -108,14 +109,14 @@ struct relayed {
 	pid_t pid;
 	int port;
 };
-/* body: of the request for a session. hidden: it leaves the terminal alone. */
+/* body: of the request for a session. hidden: keep_leave_terminal(). */
 int relay_fork(struct cli *cli, const json_t *body, const struct private *private, bool hidden, struct relayed *out, struct error *err);
 void relay_unleash(struct relayed *relayed); /* and waits for its end */
 
 /* All of it together. */
 struct keeper {
 	struct cli *cli;
-	bool hidden; /* it outlives the command: nothing of it keeps the terminal busy */
+	bool hidden; /* it outlives the command: keep_leave_terminal() */
 	struct relayed relayed;
 	json_t *body; /* of each request for a token */
 	struct private private;
@@ -125,8 +126,11 @@ struct keeper {
 };
 /* An exit code: what went wrong has been told. keeper_end() is due either way. */
 int keeper_begin(struct keeper *keeper, struct cli *cli, bool hidden);
-/* Nothing of the terminal's, which a process that stays would keep busy, and of whose signals it must hear none. */
-void keep_leave_terminal(void);
+/*
+ * For a process that stays behind a shell: it hears none of the terminal's signals, reads nothing there, keeps no pipe open, and what
+ * it tells stands there between the shell's own lines.
+ */
+void keep_leave_terminal(struct cli *cli);
 #define KEEPER_POLLS 2
 /* Fills polls, and gives the timeout. */
 int keeper_polls(const struct keeper *keeper, struct pollfd polls[KEEPER_POLLS]);

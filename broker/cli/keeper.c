@@ -20,15 +20,21 @@ int64_t keep_now_ms(void) {
 }
 
 void keep_tell(const struct cli *cli, enum color color, const char *text) {
-	fprintf(stderr, "%shallpass: %s%s\n", out_color_err(cli, color), text, out_color_err(cli, COLOR_NONE));
+	const char *line = cli->aside ? "\r\n" : "\n"; /* a shell may be reading there, and has its prompt out */
+
+	fprintf(stderr, "%s%shallpass: %s%s%s", cli->aside ? line : "", out_color_err(cli, color), text, out_color_err(cli, COLOR_NONE), line);
 }
 
-void keep_leave_terminal(void) {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+void keep_leave_terminal(struct cli *cli) {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), terminal = -1;
 
 	setsid();
+	/* Opened anew: whoever stops the terminal (Ctrl-S) does not stop us, and the shell's own is not made non-blocking. */
+	if (isatty(STDERR_FILENO))
+		terminal = open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
+		dup2(fd == STDERR_FILENO && terminal >= 0 ? terminal : null, fd);
+	cli->aside = true;
 }
 
 /* Where programs could not reach the broker's port, they get one here. */

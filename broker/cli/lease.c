@@ -132,7 +132,7 @@ static void take_news(struct lease *lease) {
 		tell_failure(lease, &news);
 }
 
-static void warn_of_closing(struct lease *lease) {
+void lease_warn(struct lease *lease) {
 	struct buf text = BUF_INIT(8192);
 	int64_t now = keep_now_s(), left = lease->closes_at - now;
 
@@ -177,7 +177,7 @@ int lease_timeout_ms(const struct lease *lease) {
 void lease_turn(struct lease *lease, bool readable) {
 	if (readable)
 		take_news(lease);
-	warn_of_closing(lease);
+	lease_warn(lease);
 	if (!lease->ended && !lease->renewer && keep_now_s() >= lease->renew_at)
 		renew(lease);
 }

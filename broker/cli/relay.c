@@ -269,7 +269,7 @@ static void serve_leashed(struct relay *relay, int leash, bool hidden) {
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	if (hidden)
-		keep_leave_terminal();
+		keep_leave_terminal(relay->cli);
 	serve(relay, leash);
 	relay_end(relay);
 	_exit(0);

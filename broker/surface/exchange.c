@@ -41,13 +41,14 @@ void exchange_reply(struct exchange *x, const struct http_reply *reply) {
 	conn_reply(conn, reply);
 }
 
-void exchange_refuse(struct exchange *x, int http, enum error_code code, const char *reason, const char *message) {
+void exchange_refuse(struct exchange *x, int http, enum error_code code, const char *reason, const char *message, const char *extra) {
 	struct buf body = BUF_INIT(4096);
 
 	status_body_http(&body, http, code, reason, message);
 	exchange_reply(x, &(struct http_reply){ .status = http,
 						.content_type = "application/json",
-						.body = { body.data ? body.data : "", body.len } });
+						.body = { body.data ? body.data : "", body.len },
+						.extra = extra });
 	buf_fini(&body);
 }
 

@@ -89,14 +89,22 @@ static void on_access_token(struct exchange *x, const struct request_outcome *o)
 	reply_token(x, "application/json", &body);
 }
 
-/* 404 for every no: at a 403 gcloud takes the whole server for concealed, and gives up on access tokens, too. */
+/*
+ * 404 for every no: at a 403 gcloud takes the whole server for concealed, and gives up on access tokens, too. It asks for an ID token
+ * of its own with each of them and does without one, but a 503, which will pass, makes it crash as well.
+ */
+static int id_token_status(const struct request_outcome *o) {
+	static const char of_gcloud[] = "32555940559.apps.googleusercontent.com"; /* its client id, the same for everybody */
+	int status = oauth_status(o);
+
+	return status == 403 || !strcmp(o->ask->audience, of_gcloud) ? 404 : status;
+}
+
 static void on_id_token(struct exchange *x, const struct request_outcome *o) {
 	struct buf body = BUF_INIT(REPLY_MAX);
-	int status;
 
 	if (!o->token) {
-		status = oauth_status(o);
-		refuse_outcome(x, o, status == 403 ? 404 : status);
+		refuse_outcome(x, o, id_token_status(o));
 		return;
 	}
 	if (buf_grow(&body, o->token->value.len + 1))
@@ -435,7 +443,7 @@ static bool takes(struct str path) {
 	return str_eq(path, STR("/")) || (path.n >= sizeof(root) - 1 && !memcmp(path.p, root, sizeof(root) - 1));
 }
 
-const struct surface surface_metadata = { .name = "metadata", .takes = takes, .serve = serve, .gone = on_gone };
+const struct surface surface_metadata = { .name = "metadata", .takes = takes, .serve = serve, .gone = on_gone, .fields = FLAVOR };
 
 /* --- who waits */
 

@@ -5,7 +5,7 @@
  *
  * Translates only. What it says of the machine is the configuration's `instance`, its accounts are the door's, and their tokens
  * are requests like any other: a denial is 403 with one sentence (404 for an ID token, without which gcloud goes on and with
- * 403 does not), what may pass 503. A client that hangs up, as most do after three seconds, leaves its mint going on, and finds
+ * 403 does not, nor with a 503: what it asks for gets a 404 for each failure), what may pass 503. A client that hangs up, as most do after three seconds, leaves its mint going on, and finds
  * the token when it comes again.
  */
 

@@ -18,6 +18,7 @@ struct surface {
 	/* request and its views are good inside this call alone. */
 	void (*serve)(struct exchange *x, const struct http_request *request);
 	void (*gone)(struct exchange *x); /* x->waiting is set; x is freed afterwards */
+	const char *fields; /* header lines of each of its answers, also of those that it never hears of; NULL: none */
 };
 
 struct exchange {
@@ -43,8 +44,8 @@ void exchange_gone(struct exchange *x);
 
 /* Replies, and frees x. */
 void exchange_reply(struct exchange *x, const struct http_reply *reply);
-/* Google's error shape, for what no protocol has words of its own for. reason NULL: the code's own. Frees x. */
-void exchange_refuse(struct exchange *x, int http, enum error_code code, const char *reason, const char *message);
+/* Google's error shape, for what no protocol has words of its own for. reason, extra NULL: the code's own, none. Frees x. */
+void exchange_refuse(struct exchange *x, int http, enum error_code code, const char *reason, const char *message, const char *extra);
 
 /*
  * A request for a token: body (door_ask(), and what the surface adds) is taken. outcome() runs once, inside or later, unless the

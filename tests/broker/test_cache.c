@@ -199,6 +199,25 @@ static void test_cache_admits_one_refresh_in_a_while(void **state) {
 	cache_free(cache);
 }
 
+static void test_cache_remembers_trouble_until_there_is_a_token(void **state) {
+	struct cache *cache = cache_new(16, seed);
+	struct mint_spec a = spec_of("user:a@x"), b = spec_of("user:b@x");
+
+	(void)state;
+	cache_note_trouble(cache, &a, NOW); /* of what is not cached nothing is remembered */
+	add(cache, &a, 100);
+	assert_false(cache_had_trouble(cache, &a, NOW, 5));
+	cache_note_trouble(cache, &a, NOW);
+	assert_true(cache_had_trouble(cache, &a, NOW, 5));
+	assert_true(cache_had_trouble(cache, &a, NOW + 4, 5));
+	assert_false(cache_had_trouble(cache, &a, NOW + 5, 5));
+	assert_false(cache_had_trouble(cache, &a, NOW - 1, 5)); /* the clock was stepped */
+	assert_false(cache_had_trouble(cache, &b, NOW, 5));
+	add(cache, &a, 200);
+	assert_false(cache_had_trouble(cache, &a, NOW, 5));
+	cache_free(cache);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cache_siphash_is_the_published_function),
@@ -210,6 +229,7 @@ int main(void) {
 		cmocka_unit_test(test_cache_drops_what_is_over_without_being_asked),
 		cmocka_unit_test(test_cache_holds_many),
 		cmocka_unit_test(test_cache_admits_one_refresh_in_a_while),
+		cmocka_unit_test(test_cache_remembers_trouble_until_there_is_a_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,10 +59,28 @@ static void test_limit_tells_once_a_second_and_forgives_a_long_pause(void **stat
 	limiter_free(NULL);
 }
 
+static void test_limit_gives_back_what_was_less_than_a_request(void **state) {
+	struct limiter *l = limiter_new();
+	int admitted = 0;
+
+	(void)state;
+	while (admitted < 100 && limiter_admit(l, "user:a", 1000, 1, 3) == LIMIT_OK) {
+		limiter_give_back(l, "user:a", 1000, 900, 3);
+		admitted++;
+	}
+	assert_int_equal(admitted, 21); /* tenths of three requests, as long as a whole one is left to begin with */
+	limiter_give_back(l, "user:a", 1000, 1000000, 3); /* never more than there was room for */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(limiter_admit(l, "user:a", 1000, 1, 3), LIMIT_OK);
+	assert_int_not_equal(limiter_admit(l, "user:a", 1000, 1, 3), LIMIT_OK);
+	limiter_free(l);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit_admits_the_burst_then_the_rate),
 		cmocka_unit_test(test_limit_tells_once_a_second_and_forgives_a_long_pause),
+		cmocka_unit_test(test_limit_gives_back_what_was_less_than_a_request),
 		cmocka_unit_test(test_limit_table_is_bounded_and_keeps_the_busy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

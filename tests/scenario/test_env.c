@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
 #include "tests/lib/running.h"
@@ -99,7 +100,7 @@ static void test_env_is_evaluated_by_a_shell(void **state) {
 	json_decref(records);
 }
 
-/* Whatever the shell ends by. In between nothing of it is the holder's: not its terminal, not its pipe. */
+/* Whatever the shell ends by. In between the holder keeps no pipe of its open. */
 static void test_env_ends_with_its_shell(void **state) {
 	static const char line[] = "eval \"$(\"$0\" env --as " SA_DEV ")\"; echo $HALLPASS_SESSION_DIR .; read wait";
 	char dir[200];
@@ -122,6 +123,51 @@ static void test_env_ends_with_its_shell(void **state) {
 			poll(NULL, 0, 5);
 		assert_int_equal(access(dir, F_OK), -1);
 	}
+}
+
+static void reload(const char *policy) {
+	struct answer a;
+
+	world_policy(&w, policy);
+	ask(&w, "POST", "/v1/reload", "{}", &a);
+	assert_int_equal(a.status, 200);
+	answer_fini(&a);
+}
+
+/* The shell is told what a command of `run` is told: by the holder, while the shell waits at its prompt. */
+static void test_env_warns_on_the_shells_terminal(void **state) {
+	static const char line[] = "eval \"$(\"$0\" env --as " SA_DEV ")\"; printf 'prompt> '; read wait; eval \"$(\"$0\" env --end)\"";
+	char policy[1024], until[32];
+	struct running r;
+	struct tm tm;
+	time_t t;
+
+	(void)state;
+	world_daemon(&w);
+	for (int span = 60; span <= 303; span += 243) { /* begun within the last five minutes, and shortly before them */
+		t = (time_t)now_s() + span;
+		strftime(until, sizeof(until), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+		snprintf(policy, sizeof(policy), "version: 1\nbindings:\n  - {name: shift, members: [\"" ME "\"], serviceAccounts: [" SA_DEV
+						 "], condition: {title: This shift, expression: 'request.time < timestamp(\"%s\")'}}\n",
+			 until);
+		reload(policy);
+		start_on_terminal(&w, &r, 200, SH(line));
+		assert_true(wait_for(&r, "(This shift)"));
+		assert_true(wait_for(&r, "prompt> "));
+		assert_int_equal(write(r.fd, "\n", 1), 1);
+		assert_int_equal(finish(&r), 0);
+		assert_int_equal(occurrences(r.text, "the window for " SA_DEV " closes in "), 1);
+	}
+	reload(POLICY_DEV);
+	start_on_terminal(&w, &r, 200, SH(line));
+	assert_true(wait_for(&r, "prompt> "));
+	world_stop(&w, SIGTERM);
+	assert_true(wait_for(&r, "hallpass: the broker is gone"));
+	assert_non_null(strstr(r.text, "prompt> \r")); /* on a line of its own */
+	world_daemon(&w);
+	assert_true(wait_for(&r, "hallpass: the broker is back, and the session goes on"));
+	assert_int_equal(write(r.fd, "\n", 1), 1);
+	assert_int_equal(finish(&r), 0);
 }
 
 /* A second `env` in the same shell takes the place of the first. */
@@ -292,6 +338,7 @@ int main(void) {
 		SCENARIO(test_env_metadata_names_no_file),
 		SCENARIO(test_env_is_evaluated_by_a_shell),
 		SCENARIO(test_env_ends_with_its_shell),
+		SCENARIO(test_env_warns_on_the_shells_terminal),
 		SCENARIO(test_env_again_is_another_session),
 		SCENARIO(test_env_end_puts_back_what_was_before),
 		SCENARIO(test_env_end_without_a_session_takes_away_what_is_ours),

@@ -28,6 +28,7 @@ static struct world w;
 static struct session_of_test s;
 static struct http_answer h;
 static struct answer a;
+static char fading[512]; /* a token, see begin_fading() */
 
 static int setup(void **state) {
 	(void)state;
@@ -165,7 +166,7 @@ static void test_metadata_refuses_as_clients_take_it(void **state) {
 
 static void test_metadata_says_503_while_google_is_down(void **state) {
 	(void)state;
-	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 300ms}\n");
+	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 1s}\n");
 	world_daemon(&w);
 	session_begin(&w, DEV, &s);
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
@@ -175,6 +176,21 @@ static void test_metadata_says_503_while_google_is_down(void **state) {
 	/* Whoever holds a good token does not notice that Google is down. */
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
 	assert_int_equal(get(TOKEN), 200);
+}
+
+/* gcloud asks for an ID token with each access token, and crashes at a 503; others try again at one. */
+static void test_metadata_identity_trouble_is_no_trouble_of_gclouds(void **state) {
+	(void)state;
+	world_policy(&w, POLICY_HOUR);
+	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 1s}\n");
+	world_daemon(&w);
+	session_begin(&w, DEV, &s);
+	google_script(&w, "{\"endpoint\": \"generateIdToken\", \"status\": 503}");
+	assert_int_equal(get(ACCOUNTS "default/identity?audience=32555940559.apps.googleusercontent.com&format=standard&licenses=FALSE"), 404);
+	assert_int_equal(get(ACCOUNTS "default/identity?audience=https://x.example"), 503);
+	assert_int_equal(get(TOKEN), 200);
+	google_reset(&w);
+	assert_int_equal(get(ACCOUNTS "default/identity?audience=32555940559.apps.googleusercontent.com&format=standard&licenses=FALSE"), 200);
 }
 
 /* A client that hangs up after its three seconds finds the token when it comes again. */
@@ -214,6 +230,98 @@ static void test_metadata_serves_no_token_that_is_about_to_expire(void **state) 
 	assert_int_equal(get(TOKEN), 200);
 	assert_int_equal(get(TOKEN), 200);
 	assert_true(http_answer_int(&h, "expires_in") <= 200);
+}
+
+/* All clocks. */
+static void clocks(int64_t offset_s) {
+	world_clock(&w, offset_s);
+	google_clock(&w, offset_s);
+}
+
+/* The same token again, so near its end that clients ask for another. */
+static void assert_fading(void) {
+	assert_int_equal(get(TOKEN), 200);
+	assert_string_equal(http_answer_text(&h, "access_token"), fading);
+	assert_in_range(http_answer_int(&h, "expires_in"), 150, 200);
+}
+
+static void begin_fading(const char *more) {
+	world_clock(&w, 0);
+	begin(more);
+	assert_int_equal(get(TOKEN), 200); /* 30 minutes */
+	snprintf(fading, sizeof(fading), "%s", http_answer_text(&h, "access_token"));
+	clocks(1800 - 200);
+}
+
+/* Whose token ends soon asks for the next one: while Google has none he keeps what he has, and asks at the cost of a local call. */
+static void test_P7_a_token_that_ends_soon_outlasts_trouble_of_googles(void **state) {
+	char why[256];
+	json_t *records;
+	int64_t calls;
+
+	(void)state;
+	begin_fading("upstream: {timeout: 1s}\n");
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
+	assert_fading();
+	calls = google_calls(&w, "generateAccessToken");
+	assert_true(calls >= 2); /* it was tried */
+	for (int i = 0; i < 5; i++)
+		assert_fading();
+	assert_int_equal(google_calls(&w, "generateAccessToken"), calls);
+	records = world_records(&w, why, sizeof(why));
+	assert_non_null(records);
+	assert_int_equal(records_count(records, "issued"), 7);
+	assert_true(json_is_true(json_object_get(records_last(records, "issued"), "cached")));
+	assert_int_equal(records_count(records, "failed"), 1); /* Google's trouble stands there, too */
+	json_decref(records);
+	google_reset(&w);
+	clocks(1800 - 190); /* it is tried again */
+	assert_int_equal(get(TOKEN), 200);
+	assert_true(http_answer_int(&h, "expires_in") > 1700);
+}
+
+/* Clients hang up after three seconds, and whoever has a token need not wait so long. */
+static void test_P7_a_token_that_ends_soon_waits_for_no_slow_google(void **state) {
+	(void)state;
+	begin_fading("");
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"latency_ms\": 6000}");
+	assert_fading();
+	assert_fading();
+	do /* the mint goes on, and is found */
+		assert_int_equal(get(TOKEN), 200);
+	while (http_answer_int(&h, "expires_in") < 1700 && poll(NULL, 0, 50) == 0);
+	assert_int_equal(google_calls(&w, "generateAccessToken"), 2);
+}
+
+/* Clients that find less than 300 s left ask before each of their calls, and are not to be told that they ask too often. */
+static void test_metadata_short_windows_cost_a_local_call_each(void **state) {
+	(void)state;
+	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 1, burst: 8}\n");
+	world_daemon(&w);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\", \"lifetime\": \"200s\"}", &s);
+	for (int i = 0; i < 12; i++)
+		assert_int_equal(get(TOKEN), 200);
+	assert_int_equal(google_calls(&w, "generateAccessToken"), 1);
+	session_leave(&s);
+	session_begin(&w, DEV, &s); /* half an hour: whoever asks again does so by himself */
+	for (int i = 0; i < 4; i++)
+		get(TOKEN);
+	assert_int_equal(h.status, 429);
+}
+
+/* A no is a no, however much is left of a token. */
+static void test_metadata_keeps_no_token_against_a_refusal(void **state) {
+	(void)state;
+	begin_fading("upstream: {timeout: 1s}\n");
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
+	assert_int_equal(get(TOKEN), 403);
+	google_reset(&w);
+	google_clock(&w, 1800 - 200);
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
+	assert_fading();
+	world_policy(&w, "version: 1\n");
+	ask(&w, "POST", "/v1/reload", "{}", &a);
+	assert_int_equal(get(TOKEN), 403);
 }
 
 static void test_metadata_waits_for_a_change(void **state) {
@@ -320,6 +428,7 @@ static void test_P4_metadata_gives_nothing_to_pages_and_proxies(void **state) {
 		assert_int_equal(raw("GET", "/computeMetadata/v1/" TOKEN, headers), 403);
 		assert_string_equal(http_answer_text(&h, "error.details.0.reason"), "FOREIGN_REQUEST");
 		assert_null(strcasestr(h.text, "Access-Control"));
+		assert_non_null(strstr(h.text, "\r\nMetadata-Flavor: Google\r\n")); /* as each of the real one's answers */
 	}
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -487,8 +596,13 @@ int main(void) {
 		SCENARIO(test_metadata_identity_with_audience_format_and_licenses),
 		SCENARIO(test_metadata_refuses_as_clients_take_it),
 		SCENARIO(test_metadata_says_503_while_google_is_down),
+		SCENARIO(test_metadata_identity_trouble_is_no_trouble_of_gclouds),
 		SCENARIO(test_metadata_goes_on_when_a_client_hangs_up),
 		SCENARIO(test_metadata_serves_no_token_that_is_about_to_expire),
+		SCENARIO(test_P7_a_token_that_ends_soon_outlasts_trouble_of_googles),
+		SCENARIO(test_P7_a_token_that_ends_soon_waits_for_no_slow_google),
+		SCENARIO(test_metadata_short_windows_cost_a_local_call_each),
+		SCENARIO(test_metadata_keeps_no_token_against_a_refusal),
 		SCENARIO(test_metadata_waits_for_a_change),
 		SCENARIO(test_metadata_moves_and_misses),
 		SCENARIO(test_P4_metadata_gives_nothing_to_pages_and_proxies),
