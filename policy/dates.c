@@ -34,10 +34,15 @@ static bool is_year(const struct cel_node *node) {
 }
 
 /* Both ends of it. */
-static void visit_year(const struct dates_visitor *v, int64_t year) {
-	for (int64_t y = year; y <= year + 1; y++)
-		if (y >= 1 && y <= 9999)
-			v->date(v->arg, (cel_days_from_civil(y, 1, 1) - 1) * DAY);
+static void visit_year(const struct dates_visitor *v, int64_t year, struct zone_ref zone) {
+	int64_t begin;
+
+	for (int64_t y = year; y <= year + 1; y++) {
+		if (y < 1 || y > 9999)
+			continue;
+		begin = cel_days_from_civil(y, 1, 1) * DAY;
+		v->date(v->arg, begin - zone_ref_offset(zone, begin));
+	}
 }
 
 static unsigned bits_of(enum cel_fn getter) {
@@ -45,18 +50,21 @@ static unsigned bits_of(enum cel_fn getter) {
 	case CEL_FN_GET_FULL_YEAR: /* but in a comparison */
 		return DATES_HIDDEN;
 	case CEL_FN_GET_MONTH:
+		return DATES_MONTHS;
 	case CEL_FN_GET_DATE:
 	case CEL_FN_GET_DAY_OF_MONTH:
 	case CEL_FN_GET_DAY_OF_YEAR:
-		return DATES_OF_A_YEAR;
+		return DATES_DAYS;
 	default:
 		return 0;
 	}
 }
 
 static void visit_clock(const struct dates_visitor *v, const struct cel_node *getter) {
+	const struct cel_value *name = getter->n == 2 ? &getter->kids[1]->constant : NULL;
+
 	if (v->clock)
-		v->clock(v->arg, getter->zone);
+		v->clock(v->arg, name ? (struct str){ name->s, name->n } : (struct str){ 0 }, getter->zone);
 }
 
 /* Depth: cel_limits.depth. */
@@ -76,7 +84,7 @@ static unsigned visit(const struct cel_node *node, const struct dates_visitor *v
 		return visit(to, v);
 	if ((to = other_than(node, is_year)) && is_constant(to, CEL_INT)) {
 		visit_clock(v, node->kids[to == node->kids[0]]);
-		visit_year(v, to->constant.i);
+		visit_year(v, to->constant.i, node->kids[to == node->kids[0]]->zone);
 		return 0;
 	}
 	for (uint32_t i = 0; i < node->n; i++)

@@ -13,13 +13,14 @@
 
 /* What calls of a visitor do not say. */
 enum {
-	DATES_OF_A_YEAR = 1, /* it tells the days of a year apart, by months, say */
-	DATES_HIDDEN = 2,    /* it does something else with the time: other dates may come of that */
+	DATES_MONTHS = 1, /* it tells the months of a year apart, */
+	DATES_DAYS = 2,	  /* and its days */
+	DATES_HIDDEN = 4, /* it does something else with the time: other dates may come of that */
 };
 
 struct dates_visitor {
-	void (*date)(void *arg, int64_t at); /* not NULL; around years a day early, for all zones */
-	void (*clock)(void *arg, struct zone_ref zone); /* NULL: nobody wants to know; one zone more than once */
+	void (*date)(void *arg, int64_t at); /* not NULL; may be off by a change of the clocks where a year begins */
+	void (*clock)(void *arg, struct str name, struct zone_ref zone); /* NULL: nobody wants to know; one more than once; name n 0: UTC */
 	void *arg;
 };
 

@@ -379,6 +379,7 @@ static json_t *looked_json(const struct diffing *d) {
 				 (json_int_t)d->stats.decisions);
 
 	json_object_set_new(json, "truncated", json_boolean(d->truncated));
+	json_object_set_new(json, "year", json_boolean(d->stats.of_a_year));
 	json_object_set_new(json, "sampled", json_boolean(d->stats.sampled || d->u->sampled));
 	json_object_set(json, "open", d->open);
 	json_object_set_new(json, "moreOpen", json_integer((json_int_t)d->more_open));

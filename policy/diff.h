@@ -56,8 +56,9 @@ struct diff_concerned {
 	struct examples justifications, lifetimes, surfaces;
 	struct diff_variant variants[DIFF_MAX_VARIANTS];
 	size_t n_variants; /* the plain one is the first */
-	struct window_zone zones[WINDOWS_MAX_ZONES];
+	struct window_zone zones[WINDOWS_MAX_ZONES]; /* UTC last */
 	size_t n_zones;
+	bool of_a_year; /* conditions tell months or dates apart: a whole year is looked at */
 	struct era eras[DIFF_MAX_ERAS];
 	size_t n_eras;
 	bool more_eras;
@@ -85,7 +86,7 @@ void diff_cache_fini(struct diff_cache *cache);
 struct diff_stats {
 	uint64_t decisions;
 	size_t instants; /* at most, of one pair */
-	bool sampled;
+	bool sampled, of_a_year;
 };
 
 /* What stands between two instants: everywhere in it the answers are the same. */

@@ -2,11 +2,13 @@
 
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
-#include "policy/cel_ast.h"
+#include "policy/cel_time.h"
 #include "policy/condition.h"
+#include "policy/dates.h"
 #include "policy/diff.h"
 
 #define DAY 86400
+#define YEAR (366 * DAY)
 #define MAX_TIME 253402300799 /* 9999-12-31T23:59:59Z */
 #define MAX_EXAMPLES 3	      /* of each part */
 
@@ -44,17 +46,6 @@ static int take_rules(struct diff_concerned *c, const struct policy *policy, con
 		}
 	}
 	return 0;
-}
-
-static void take_zone(struct diff_concerned *c, const struct condition *condition) {
-	struct window_zone zone;
-
-	if (!condition_zone(condition, &zone.name, &zone.zone) || c->n_zones == WINDOWS_MAX_ZONES)
-		return;
-	for (size_t i = 0; i < c->n_zones; i++)
-		if (str_eq(c->zones[i].name, zone.name))
-			return;
-	c->zones[c->n_zones++] = zone;
 }
 
 /* ---- ways to ask ---- */
@@ -131,7 +122,8 @@ struct boundaries {
 };
 
 /* Keeps the earliest, in order. */
-static void add_boundary(struct boundaries *b, int64_t at) {
+static void add_boundary(void *arg, int64_t at) {
+	struct boundaries *b = arg;
 	size_t i = b->n;
 
 	if (at <= b->from || at > b->limit)
@@ -152,14 +144,6 @@ static void add_boundary(struct boundaries *b, int64_t at) {
 	b->n++;
 }
 
-/* Depth: cel_limits.depth. */
-static void constants_of(const struct cel_node *node, struct boundaries *b) {
-	if (node->kind == CEL_N_CONST && node->constant.kind == CEL_TIMESTAMP)
-		add_boundary(b, node->constant.i + (node->constant.n > 0));
-	for (uint32_t i = 0; i < node->n; i++)
-		constants_of(node->kids[i], b);
-}
-
 /* What is far away may take effect a little before it: request.time + duration("1h") < timestamp(…). */
 static void spread(struct boundaries *b, int64_t to) {
 	struct boundaries copy = *b;
@@ -169,24 +153,115 @@ static void spread(struct boundaries *b, int64_t to) {
 			add_boundary(b, copy.at[i] - DAY - 3600);
 }
 
-static void take_eras(struct diff_concerned *c, const struct diff_question *q) {
-	struct boundaries b = { .from = q->from, .limit = q->beyond ? MAX_TIME - 400 * (int64_t)DAY : q->to - 1 };
-	int64_t look = q->to - q->from, begin = q->from, end;
+/* What the conditions of a pair read: dates, clocks. */
+struct reading {
+	struct diff_concerned *c;
+	struct boundaries b;
+	unsigned bits; /* of dates.h */
+	bool utc;
+	int64_t leap_day; /* an era of its own; INT64_MAX: none */
+};
+
+static void read_date(void *arg, int64_t at) {
+	add_boundary(&((struct reading *)arg)->b, at);
+}
+
+static void read_clock(void *arg, struct str name, struct zone_ref zone) {
+	struct reading *r = arg;
+	struct diff_concerned *c = r->c;
+
+	if (!zone.zone && !zone.offset_s) {
+		r->utc = true;
+		return;
+	}
+	for (size_t i = 0; i < c->n_zones; i++)
+		if (str_eq(c->zones[i].name, name))
+			return;
+	if (c->n_zones < WINDOWS_MAX_ZONES)
+		c->zones[c->n_zones++] = (struct window_zone){ name, zone };
+}
+
+/* Where clocks are held against each other, it matters when they change. */
+static void add_changes_of_clocks(struct reading *r, int64_t until) {
+	for (size_t i = 0; i < r->c->n_zones && r->c->n_zones + r->utc > 1; i++) {
+		const struct zone *zone = r->c->zones[i].zone.zone;
+
+		for (int64_t at = r->b.from; zone && (at = zone_next_transition(zone, at)) <= until;)
+			add_boundary(&r->b, at);
+	}
+}
+
+/* A midnight where the first zone is. */
+static int64_t midnight(const struct diff_concerned *c, int64_t day) {
+	return day * DAY - (c->n_zones ? zone_ref_offset(c->zones[0].zone, day * DAY) : 0);
+}
+
+/* Of a year. In each of them what repeats by the week is told as a week. */
+static void add_months(struct reading *r) {
+	struct cel_civil date = cel_civil_from_days(r->b.from / DAY);
+
+	for (unsigned i = date.month; i < date.month + 12; i++)
+		add_boundary(&r->b, midnight(r->c, cel_days_from_civil(date.year + i / 12, i % 12 + 1, 1)));
+}
+
+/* The day that a year may miss. */
+static void add_leap_day(struct reading *r) {
+	int64_t year = cel_civil_from_days(r->b.from / DAY).year, day;
+
+	for (int64_t y = year; y <= year + 8; y++) {
+		day = cel_days_from_civil(y, 3, 1) - 1;
+		if (cel_civil_from_days(day).day != 29 || midnight(r->c, day) <= r->b.from)
+			continue;
+		r->leap_day = midnight(r->c, day);
+		add_boundary(&r->b, r->leap_day);
+		add_boundary(&r->b, r->leap_day + DAY);
+		return;
+	}
+}
+
+static void read_conditions(struct reading *r) {
+	const struct dates_visitor visitor = { read_date, read_clock, r };
+	struct diff_concerned *c = r->c;
 
 	for (size_t i = 0; i < c->n; i++) {
-		add_boundary(&b, c->rules[i]->not_before);
-		add_boundary(&b, c->rules[i]->not_after);
+		add_boundary(&r->b, c->rules[i]->not_before);
+		add_boundary(&r->b, c->rules[i]->not_after);
 		if (c->rules[i]->condition)
-			constants_of(cel_program_root(condition_program(c->rules[i]->condition)), &b);
+			r->bits |= dates_visit(c->rules[i]->condition, &visitor);
 	}
-	spread(&b, q->to);
-	c->more_eras = b.more;
-	for (size_t i = 0; i <= b.n && i < DIFF_MAX_ERAS; i++) {
-		end = q->beyond ? begin + look : q->to;
-		if (i < b.n && b.at[i] < end)
-			end = b.at[i];
+	c->of_a_year = r->bits & (DATES_MONTHS | DATES_DAYS);
+}
+
+/* What does not repeat by the week, and so would not be seen in a while. Gives how long to look. */
+static int64_t look_further(struct reading *r, int64_t look) {
+	add_changes_of_clocks(r, r->b.from + YEAR);
+	if (r->bits & DATES_DAYS) {
+		add_leap_day(r);
+		return look > YEAR ? look : YEAR;
+	}
+	if (r->bits & DATES_MONTHS)
+		add_months(r);
+	return look;
+}
+
+static void take_eras(struct diff_concerned *c, const struct diff_question *q) {
+	struct reading r = { .c = c, .leap_day = INT64_MAX, .b = { .from = q->from, .limit = q->beyond ? MAX_TIME - 400 * (int64_t)DAY : q->to - 1 } };
+	int64_t look = q->to - q->from, begin = q->from, end, of_a_year = look;
+	struct boundaries *b = &r.b;
+
+	read_conditions(&r);
+	spread(b, q->to);
+	if (q->beyond)
+		of_a_year = look_further(&r, look);
+	if (r.utc && c->n_zones && c->n_zones < WINDOWS_MAX_ZONES)
+		c->zones[c->n_zones++] = (struct window_zone){ 0 };
+	c->more_eras = b->more;
+	for (size_t i = 0; i <= b->n && i < DIFF_MAX_ERAS; i++) {
+		end = !q->beyond ? q->to : begin + (begin < r.leap_day ? of_a_year : look);
+		if (i < b->n && b->at[i] < end)
+			end = b->at[i];
 		c->eras[c->n_eras++] = (struct era){ begin, end };
-		begin = i < b.n ? b.at[i] : begin;
+		begin = i < b->n ? b->at[i] : begin;
 	}
 }
 
@@ -196,9 +271,6 @@ int diff_concern(struct diff_concerned *c, const struct diff_question *q, const 
 	for (size_t s = 0; s < 2; s++)
 		if (take_rules(c, q->policies[s], principal, account, permission) < 0)
 			return -1;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->rules[i]->condition)
-			take_zone(c, c->rules[i]->condition);
 	take_variants(c, permission);
 	take_eras(c, q);
 	return 0;
@@ -276,7 +348,7 @@ static int add_earlier(const struct diff_concerned *c, const struct condition *c
 
 	if (!condition_is_about(condition, CONDITION_LIFETIME))
 		return 0;
-	constants_of(cel_program_root(condition_program(condition)), &b);
+	dates_visit(condition, &(struct dates_visitor){ .date = add_boundary, .arg = &b });
 	for (size_t i = 0; i < b.n; i++)
 		for (size_t v = 0; v < c->n_variants; v++)
 			if (c->variants[v].lifetime_s && (add_instant(list, b.at[i] - c->variants[v].lifetime_s, era) < 0 ||
@@ -324,6 +396,7 @@ int diff_cells_find(const struct diff_concerned *c, struct diff_cache *cache, st
 	}
 	spans_fini(&list);
 	stats->sampled |= c->more_eras;
+	stats->of_a_year |= c->of_a_year;
 	stats->instants = cells->n > stats->instants ? cells->n : stats->instants;
 	return r;
 }

@@ -6,6 +6,7 @@
 #include "policy/horizon.h"
 #include "policy/proof_case.h"
 
+#define DAY 86400
 #define DOUBT_WORK 100000 /* nodes looked at to name one */
 #define FAR_WORK 20000	  /* nodes looked at beyond a generation, at first */
 #define MAX_DATES 64	  /* of all conditions of a case */
@@ -92,7 +93,7 @@ static int64_t search(const struct proof_case *c, int64_t from, int64_t to, uint
 
 /* ---- beyond a generation ---- */
 
-/* From when on calendars are to be followed once more. */
+/* From when on calendars are to be followed once more: a day before each date. */
 struct dates {
 	int64_t from, to; /* which are wanted */
 	int64_t at[MAX_DATES];
@@ -103,6 +104,7 @@ struct dates {
 static void add_date(void *arg, int64_t at) {
 	struct dates *d = arg;
 
+	at -= at > INT64_MIN + DAY ? DAY : 0;
 	if (at <= d->from || at > d->to)
 		return;
 	for (size_t i = 0; i < d->n; i++)

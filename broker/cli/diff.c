@@ -111,6 +111,7 @@ static void add_standing_for(struct buf *out, const json_t *list, const char *no
 }
 
 static void print_looked(const struct cli *cli, const json_t *looked) {
+	bool is_beyond = json_is_true(json_object_get(looked, "beyond"));
 	struct buf out = BUF_INIT(65536);
 
 	buf_adds(&out, "looked at: ");
@@ -119,8 +120,9 @@ static void print_looked(const struct cli *cli, const json_t *looked) {
 	buf_adds(&out, "; ");
 	out_count(number(looked, "serviceAccounts"), "account", "accounts", &out);
 	add_standing_for(&out, json_object_get(looked, "examples"), "");
-	buf_addf(&out, "; all permissions; %s to %s%s; ", text_of(looked, "from"), text_of(looked, "to"),
-		 json_is_true(json_object_get(looked, "beyond")) ? ", and around what begins or ends for good after that" : "");
+	buf_addf(&out, "; all permissions; %s to %s%s%s; ", text_of(looked, "from"), text_of(looked, "to"),
+		 is_beyond ? ", and around what begins or ends for good after that, and changes of clocks" : "",
+		 is_beyond && json_is_true(json_object_get(looked, "year")) ? "; a year of what asks for months or dates" : "");
 	if (number(looked, "pairs")) {
 		buf_adds(&out, "rules that differ concern ");
 		out_count(number(looked, "pairsLookedAt"), "pair of them, decided ", "pairs of them, decided ", &out);

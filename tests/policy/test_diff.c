@@ -462,7 +462,8 @@ static const struct told {
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("request.time < timestamp('2026-12-24T12:00:00Z') || request.time >= timestamp('2027-01-02T00:00:00Z')")),
 	  "group:ml (2 principals): " SA ": always -> always until 2026-12-24 12:00 UTC; always from 2027-01-02 00:00 UTC\n" },
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("request.time.getDate() == 1")),
-	  "group:ml (2 principals): " SA ": always -> 2026-12-01 00:00 to 2026-12-02 00:00 UTC\n" },
+	  "group:ml (2 principals): " SA ": always -> 2026-12-01 00:00 to 2026-12-02 00:00, 2027-01-01 00:00 to 2027-01-02 00:00, 2027-02-01 00:00 to 2027-02-02 00:00, "
+	  "2027-03-01 00:00 to 2027-03-02 00:00 UTC, and 8 times more; 2028-03-01 00:00 to 2028-03-02 00:00 UTC\n" },
 	{ HEAD RULE("a", "group:ml", ", maxLifetime: 30m"), HEAD RULE("a", "group:ml", ", maxLifetime: 90s"),
 	  "group:ml (2 principals): " SA ": at most 30 min -> 1 min 30 s\n" },
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", ", scopes: [openid, \"https://www.googleapis.com/auth/drive\"]"),
@@ -476,6 +477,20 @@ static const struct told {
 	{ HEAD RULE("a", "group:ml", ", permissions: [getAccessToken, getOpenIdToken]"), HEAD RULE("a", "group:ml", ""),
 	  "group:ml (2 principals) loses " SA " (getOpenIdToken), given by a\n" },
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("b", "group:ml", ""), "" },
+	/* alike until the clocks change */
+	{ HEAD RULE("a", "group:ml", WHEN("request.time.getHours('Europe/Berlin') >= 14")),
+	  HEAD RULE("a", "group:ml", WHEN("request.time.getHours('America/New_York') >= 8 && request.time.getHours('America/New_York') < 18")),
+	  "group:ml (2 principals): " SA ": daily 14:00-24:00 Europe/Berlin -> daily 08:00-18:00 America/New_York\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("request.time.getHours('Europe/Berlin') >= 14")), HEAD RULE("a", "group:ml", WHEN("request.time.getHours() >= 13 && request.time.getHours() < 23")),
+	  "group:ml (2 principals): " SA ": daily 14:00-24:00 Europe/Berlin -> daily 13:00-23:00 UTC\n" },
+	/* in other months */
+	{ HEAD RULE("a", "group:ml", BERLIN("8", "18")), HEAD RULE("a", "group:ml", BERLIN("8", "18 && request.time.getMonth('Europe/Berlin') != 6")),
+	  "group:ml (2 principals): " SA ": Mon-Fri 08:00-18:00 Europe/Berlin -> Mon-Fri 08:00-18:00 Europe/Berlin until 2027-07-01 00:00; "
+	  "Mon-Fri 08:00-18:00 Europe/Berlin from 2027-08-01 00:00\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("false")), HEAD RULE("a", "group:ml", WHEN("request.time.getMonth() == 1 && request.time.getDate() == 29")),
+	  "group:ml (2 principals) gains " SA ": 2028-02-29 00:00 to 2028-03-01 00:00 UTC, by a\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("request.time.getFullYear() < 2031")), HEAD RULE("a", "group:ml", WHEN("request.time.getFullYear() != 2031")),
+	  "group:ml (2 principals): " SA ": always until 2031-01-01 00:00 UTC -> always until 2031-01-01 00:00 UTC; always from 2032-01-01 00:00 UTC\n" },
 };
 
 static void test_diff_tells_it_in_words(void **state) {
