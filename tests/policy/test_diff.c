@@ -488,7 +488,7 @@ static const struct told {
 	  "group:ml (2 principals): " SA ": Mon-Fri 08:00-18:00 Europe/Berlin -> Mon-Fri 08:00-18:00 Europe/Berlin until 2027-07-01 00:00; "
 	  "Mon-Fri 08:00-18:00 Europe/Berlin from 2027-08-01 00:00\n" },
 	{ HEAD RULE("a", "group:ml", WHEN("false")), HEAD RULE("a", "group:ml", WHEN("request.time.getMonth() == 1 && request.time.getDate() == 29")),
-	  "group:ml (2 principals) gains " SA ": 2028-02-29 00:00 to 2028-03-01 00:00 UTC, by a\n" },
+	  "group:ml (2 principals) gains " SA ": always from 2028-02-29 00:00 until 2028-03-01 00:00 UTC, by a\n" },
 	{ HEAD RULE("a", "group:ml", WHEN("request.time.getFullYear() < 2031")), HEAD RULE("a", "group:ml", WHEN("request.time.getFullYear() != 2031")),
 	  "group:ml (2 principals): " SA ": always until 2031-01-01 00:00 UTC -> always until 2031-01-01 00:00 UTC; always from 2032-01-01 00:00 UTC\n" },
 };
