@@ -74,6 +74,9 @@ int diff_concern(struct diff_concerned *concerned, const struct diff_question *q
 		 enum policy_permission permission);
 void diff_concerned_fini(struct diff_concerned *concerned);
 
+/* Whether it does more with an attribute than hold it against whole constants, which the universe has where they are names. */
+bool diff_looks_into(const struct condition *condition, unsigned slot);
+
 /* Instants at which a condition may change: found once for all pairs that it concerns. Zeros are an empty one. */
 struct diff_cache {
 	struct chunks memory;

@@ -112,6 +112,32 @@ static void take_variants(struct diff_concerned *c, enum policy_permission permi
 	vary(c, about[CONDITION_SCOPES] && permission == PERMISSION_GET_ACCESS_TOKEN ? first_scope(c) : NULL);
 }
 
+/* ---- names ---- */
+
+static bool is_held_against_constants(const struct cel_node *node, unsigned slot) {
+	bool is_in = node->fn == CEL_FN_IN, first;
+
+	if (node->kind != CEL_N_CALL || node->n != 2 || (node->fn != CEL_FN_EQ && node->fn != CEL_FN_NE && !is_in))
+		return false;
+	first = node->kids[0]->kind == CEL_N_SLOT && node->kids[0]->slot == slot;
+	return first ? node->kids[1]->kind == CEL_N_CONST
+		     : !is_in && node->kids[1]->kind == CEL_N_SLOT && node->kids[1]->slot == slot && node->kids[0]->kind == CEL_N_CONST;
+}
+
+/* Depth: cel_limits.depth. */
+static bool looks_into(const struct cel_node *node, unsigned slot) {
+	if (node->kind == CEL_N_SLOT && node->slot == slot)
+		return true;
+	for (uint32_t i = 0; i < node->n && !is_held_against_constants(node, slot); i++)
+		if (looks_into(node->kids[i], slot))
+			return true;
+	return false;
+}
+
+bool diff_looks_into(const struct condition *condition, unsigned slot) {
+	return looks_into(cel_program_root(condition_program(condition)), slot);
+}
+
 /* ---- eras ---- */
 
 struct boundaries {

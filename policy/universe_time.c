@@ -9,7 +9,7 @@
 #include "policy/universe.h"
 
 #define MAX_INSTANTS 100000
-#define MAX_OF_NODE 5000 /* changes of one part of a condition: ten years of working hours */
+#define MAX_OF_NODE 20000 /* changes of one part of a condition: a year of half hours, forty of working hours */
 #define WORK 20000000	 /* nodes looked at: some tenths of a second */
 #define ARENA 16384	 /* bytes */
 

@@ -138,6 +138,13 @@ static void print_looked(const struct cli *cli, const json_t *looked) {
 	buf_fini(&out);
 }
 
+/* Of names some were tried. */
+static void add_attribute(struct buf *out, const char *name, size_t before) {
+	bool is_name = !strcmp(name, "resource.name") || !strcmp(name, "request.auth.principal");
+
+	buf_addf(out, "%s%s%s", before ? ", " : "", name, is_name ? ", of others than those looked at" : "");
+}
+
 /* What could differ beyond. */
 static void print_doubts(const struct cli *cli, const json_t *looked) {
 	struct buf out = BUF_INIT(65536);
@@ -147,7 +154,7 @@ static void print_doubts(const struct cli *cli, const json_t *looked) {
 	json_object_foreach(json_object_get((json_t *)looked, "open"), rule, attributes) {
 		buf_addf(&out, "not tried: %s asks for ", rule);
 		for (size_t i = 0; i < json_array_size(attributes); i++)
-			buf_addf(&out, "%s%s", i ? ", " : "", json_string_value(json_array_get(attributes, i)));
+			add_attribute(&out, json_string_value(json_array_get(attributes, i)), i);
 		buf_adds(&out, "; what that would let through, or keep out, is not in here");
 		print_folded(cli, COLOR_YELLOW, &out, 2);
 		buf_fini(&out);
