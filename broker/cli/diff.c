@@ -162,7 +162,10 @@ static void print_doubts(const struct cli *cli, const json_t *looked) {
 	if (number(looked, "moreOpen"))
 		printf("not tried: %lld more such rules\n", number(looked, "moreOpen"));
 	if (json_is_true(json_object_get(looked, "truncated"))) {
-		buf_addf(&out, "not all was looked at: %lld of %lld pairs; there may be more", number(looked, "pairsLookedAt"), number(looked, "pairs"));
+		if (number(looked, "pairsLookedAt") < number(looked, "pairs"))
+			buf_addf(&out, "not all was looked at: %lld of %lld pairs; there may be more", number(looked, "pairsLookedAt"), number(looked, "pairs"));
+		else
+			buf_adds(&out, "not all was looked at: there are more pairs that rules which differ concern, and more may be different");
 		print_folded(cli, COLOR_YELLOW, &out, 2);
 		buf_fini(&out);
 	}

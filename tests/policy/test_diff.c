@@ -433,6 +433,33 @@ static void test_diff_of_a_policy_that_says_the_same_is_empty(void **state) {
 	}
 }
 
+/* Everybody has an account, and a pattern's rule concerns all people: that is so many pairs, not their square. */
+static void test_diff_looks_at_all_of_many(void **state) {
+	struct policy *policies[2];
+	struct error err = { 0 };
+	json_t *diff;
+
+	(void)state;
+	for (unsigned s = 0; s < 2; s++) {
+		struct buf b = BUF_INIT(8 << 20);
+
+		buf_adds(&b, "version: 1\nbindings:\n");
+		for (unsigned i = 0; i < 8000; i++)
+			buf_addf(&b, "- {name: b%u, members: [\"user:u%u@a.example\"], serviceAccounts: [s%u@p.iam.gserviceaccount.com]}\n", i, i, i);
+		buf_addf(&b, "- {name: all, members: [\"domain:a.example\"], serviceAccounts: [\"dev-*@p.iam.gserviceaccount.com\"], maxLifetime: %um}\n", 20 + s);
+		policies[s] = load_policy((struct str){ b.data, b.len });
+		buf_fini(&b);
+	}
+	diff = policy_diff(policies[0], policies[1], MONDAY, MONDAY + 31 * DAY, true, &err);
+	assert_non_null(diff);
+	assert_true(json_is_false(json_object_get(json_object_get(diff, "looked"), "truncated")));
+	assert_int_equal(json_array_size(json_object_get(diff, "changes")), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(diff, "changes"), 0), "who")), "domain:a.example");
+	json_decref(diff);
+	policy_unref(policies[0]);
+	policy_unref(policies[1]);
+}
+
 /* ---- in words ---- */
 
 #define HEAD "version: 1\ngroups:\n  ml: [user:ann@a.example, user:bob@a.example]\nbindings:\n"
@@ -516,6 +543,7 @@ static void test_diff_tells_it_in_words(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_diff_looks_at_all_of_many),
 		cmocka_unit_test(test_diff_tells_it_in_words),
 		cmocka_unit_test(test_diff_tells_what_is_so_and_nothing_else),
 		cmocka_unit_test(test_diff_of_a_policy_that_says_the_same_is_empty),
