@@ -5,9 +5,9 @@
  *
  * diff_rules.c finds the rules that one policy has and the other has not, and from them the principals and accounts
  * whom a difference may concern; what no such rule concerns is decided by the same rules in both. Those pairs alone are
- * then decided under both policies (diff_pair.c), by the code of decisions itself, at every instant at which an answer may change and with
- * every justification, lifetime, surface and scopes that the conditions in question seem to ask for (diff_concern.c). What comes out
- * alike is merged (diff.c) and told (diff_words.c).
+ * then decided under both policies (diff_pair.c), by the code of decisions itself, at every instant at which an answer may change
+ * (diff_times.c) and with every justification, lifetime, surface and scopes that the conditions in question seem to ask for
+ * (diff_concern.c). What comes out alike is merged (diff.c) and told (diff_words.c).
  */
 
 #include "policy/decide.h"
@@ -76,6 +76,11 @@ void diff_concerned_fini(struct diff_concerned *concerned);
 
 /* Whether it does more with an attribute than hold it against whole constants, which the universe has where they are names. */
 bool diff_looks_into(const struct condition *condition, unsigned slot);
+
+/* ---- when (diff_times.c) ---- */
+
+/* Its eras and zones, from its rules. */
+void diff_take_eras(struct diff_concerned *concerned, const struct diff_question *question);
 
 /* Instants at which a condition may change: found once for all pairs that it concerns. Zeros are an empty one. */
 struct diff_cache {
