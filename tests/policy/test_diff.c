@@ -51,6 +51,8 @@ static const char *const conditions[] = {
 	"request.surface == 'metadata' ? request.time.getHours() < 7 : request.time.getMinutes() >= 30",
 	"has(request.lifetime) && request.time + request.lifetime < timestamp('2026-11-27T00:00:00Z')",
 	"request.time + request.lifetime <= timestamp('2027-06-30T00:00:00Z') || request.time.getHours() == 3",
+	"request.time.getMonth('Europe/Berlin') != 1",
+	"request.time.getDate() < 15 || request.time.getFullYear() == 2028",
 	"request.peer.uid == 0",
 	"true",
 	"false",
