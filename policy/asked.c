@@ -62,8 +62,25 @@ void asked_read_justification(struct document *d, const struct yaml_node *node, 
 	read_text(d, node, "a justification", &((struct asked *)target)->q.justification);
 }
 
+const char *policy_surface(unsigned i) {
+	static const char *const surfaces[] = { "native", "metadata", "iamCredentials", "sts" };
+
+	return i < ARRAY_SIZE(surfaces) ? surfaces[i] : NULL;
+}
+
 void asked_read_surface(struct document *d, const struct yaml_node *node, void *target) {
-	read_text(d, node, "a surface", &((struct asked *)target)->q.surface);
+	struct nearest nearest;
+	const char *name;
+
+	if (read_text(d, node, "a surface", &((struct asked *)target)->q.surface) < 0)
+		return;
+	nearest_init(&nearest, node->text);
+	for (unsigned i = 0; (name = policy_surface(i)); i++) {
+		if (!strcmp(name, node->text))
+			return;
+		nearest_offer(&nearest, name);
+	}
+	document_did_you_mean(d, node, "bad-surface", &nearest, "there is no surface");
 }
 
 void asked_read_method(struct document *d, const struct yaml_node *node, void *target) {

@@ -27,7 +27,7 @@ static const struct asked asked_plain = { .q = { .auth_method = "peer", .surface
 #define ASKED_DELEGATES "delegates", false, asked_read_delegates, SHAPE_ACCOUNTS, "Accounts to go through, in order.", NULL
 #define ASKED_AUDIENCE "audience", false, asked_read_audience, SHAPE_TEXT, "For whom the ID token is.", NULL
 #define ASKED_JUSTIFICATION "justification", false, asked_read_justification, SHAPE_TEXT, "What --reason gives.", NULL
-#define ASKED_SURFACE "surface", false, asked_read_surface, SHAPE_TEXT, "Through which door it comes; native if absent.", NULL
+#define ASKED_SURFACE "surface", false, asked_read_surface, SHAPE_SURFACE, "Through which door it comes; native if absent.", NULL
 #define ASKED_METHOD "method", false, asked_read_method, SHAPE_TEXT, "How the principal is known; peer if absent.", NULL
 #define ASKED_CLAIMS "claims", false, asked_read_claims, SHAPE_OBJECT, "The claims of a signed identity.", NULL
 #define ASKED_ACCESS_LEVELS "accessLevels", false, asked_read_levels, SHAPE_TEXTS, "The names of access levels.", NULL

@@ -111,35 +111,44 @@ static int found(const json_t *json, int64_t at, const struct diff_variant *vari
 	return d->atoms[d->n].names[0] && d->atoms[d->n].names[1] ? (d->n++, 0) : -1;
 }
 
-/* What conditions ask for and nobody can guess. */
-static void note_open(struct diffing *d, const struct diff_concerned *c) {
+/* What nobody can guess; and of a name that stands for others, all that is read out of it. */
+static bool is_untried(const struct diffing *d, const struct condition *condition, unsigned slot, const char *attribute) {
 	static const char *const open[] = { "request.auth.claims", "request.auth.access_levels", "request.audience", "request.peer.uid",
 					    "request.peer.gid",	   "request.peer.pid",		"request.peer.exe", "origin.ip", "origin.port" };
+	bool is_name = (!strcmp(attribute, "resource.name") && d->u->accounts.items[d->account].stands_for) ||
+		       (!strcmp(attribute, "request.auth.principal") && d->u->principals.items[d->pairs.classes[d->class].first].stands_for);
+
+	for (size_t i = 0; i < ARRAY_SIZE(open); i++)
+		if (!strcmp(open[i], attribute))
+			return cel_program_uses(condition_program(condition), slot);
+	return is_name && diff_looks_into(condition, slot);
+}
+
+/* False: the list of rules is full. */
+static bool note_rule(struct diffing *d, const struct rule *rule, const char *attribute) {
+	json_t *list = json_object_get(d->open, rule->name);
+
+	if (!list && json_object_size(d->open) == MAX_OPEN) {
+		d->more_open++;
+		return false;
+	}
+	if (!list)
+		json_object_set_new(d->open, rule->name, list = json_array());
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (!strcmp(json_string_value(json_array_get(list, i)), attribute))
+			return true;
+	json_array_append_new(list, json_string(attribute));
+	return true;
+}
+
+static void note_open(struct diffing *d, const struct diff_concerned *c) {
 	const struct cel_type *type;
 	const char *name;
 
-	for (size_t i = 0; i < c->n; i++) {
-		const struct rule *rule = c->rules[i];
-
-		if (!rule->condition || json_object_get(d->open, rule->name))
-			continue;
-		for (unsigned slot = 0; (name = condition_attribute(slot, &type)); slot++) {
-			bool is_open = false;
-
-			for (size_t k = 0; k < ARRAY_SIZE(open); k++)
-				is_open |= !strcmp(open[k], name);
-			if (!is_open || !cel_program_uses(condition_program(rule->condition), slot))
-				continue;
-			if (!json_object_get(d->open, rule->name)) {
-				if (json_object_size(d->open) == MAX_OPEN) {
-					d->more_open++;
-					break;
-				}
-				json_object_set_new(d->open, rule->name, json_array());
-			}
-			json_array_append_new(json_object_get(d->open, rule->name), json_string(name));
-		}
-	}
+	for (size_t i = 0; i < c->n; i++)
+		for (unsigned slot = 0; c->rules[i]->condition && (name = condition_attribute(slot, &type)); slot++)
+			if (is_untried(d, c->rules[i]->condition, slot, name) && !note_rule(d, c->rules[i], name))
+				break;
 }
 
 static int look_at(struct diffing *d, struct error *err) {
@@ -379,6 +388,7 @@ static json_t *looked_json(const struct diffing *d) {
 				 (json_int_t)d->stats.decisions);
 
 	json_object_set_new(json, "truncated", json_boolean(d->truncated));
+	json_object_set_new(json, "year", json_boolean(d->stats.of_a_year));
 	json_object_set_new(json, "sampled", json_boolean(d->stats.sampled || d->u->sampled));
 	json_object_set(json, "open", d->open);
 	json_object_set_new(json, "moreOpen", json_integer((json_int_t)d->more_open));

@@ -5,9 +5,9 @@
  *
  * diff_rules.c finds the rules that one policy has and the other has not, and from them the principals and accounts
  * whom a difference may concern; what no such rule concerns is decided by the same rules in both. Those pairs alone are
- * then decided under both policies (diff_pair.c), by the code of decisions itself, at every instant at which an answer may change and with
- * every justification, lifetime, surface and scopes that the conditions in question seem to ask for (diff_concern.c). What comes out
- * alike is merged (diff.c) and told (diff_words.c).
+ * then decided under both policies (diff_pair.c), by the code of decisions itself, at every instant at which an answer may change
+ * (diff_times.c) and with every justification, lifetime, surface and scopes that the conditions in question seem to ask for
+ * (diff_concern.c). What comes out alike is merged (diff.c) and told (diff_words.c).
  */
 
 #include "policy/decide.h"
@@ -56,8 +56,9 @@ struct diff_concerned {
 	struct examples justifications, lifetimes, surfaces;
 	struct diff_variant variants[DIFF_MAX_VARIANTS];
 	size_t n_variants; /* the plain one is the first */
-	struct window_zone zones[WINDOWS_MAX_ZONES];
+	struct window_zone zones[WINDOWS_MAX_ZONES]; /* UTC last */
 	size_t n_zones;
+	bool of_a_year; /* conditions tell months or dates apart: a whole year is looked at */
 	struct era eras[DIFF_MAX_ERAS];
 	size_t n_eras;
 	bool more_eras;
@@ -73,6 +74,14 @@ int diff_concern(struct diff_concerned *concerned, const struct diff_question *q
 		 enum policy_permission permission);
 void diff_concerned_fini(struct diff_concerned *concerned);
 
+/* Whether it does more with an attribute than hold it against whole constants, which the universe has where they are names. */
+bool diff_looks_into(const struct condition *condition, unsigned slot);
+
+/* ---- when (diff_times.c) ---- */
+
+/* Its eras and zones, from its rules. */
+void diff_take_eras(struct diff_concerned *concerned, const struct diff_question *question);
+
 /* Instants at which a condition may change: found once for all pairs that it concerns. Zeros are an empty one. */
 struct diff_cache {
 	struct chunks memory;
@@ -85,7 +94,7 @@ void diff_cache_fini(struct diff_cache *cache);
 struct diff_stats {
 	uint64_t decisions;
 	size_t instants; /* at most, of one pair */
-	bool sampled;
+	bool sampled, of_a_year;
 };
 
 /* What stands between two instants: everywhere in it the answers are the same. */

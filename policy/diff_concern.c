@@ -1,4 +1,4 @@
-/* Whom and what a pair is asked about: the rules in question, ways to ask, eras and instants. See diff.h. */
+/* Whom and what a pair is asked about: the rules in question, and ways to ask. See diff.h; when, in diff_times.c. */
 
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
@@ -6,9 +6,7 @@
 #include "policy/condition.h"
 #include "policy/diff.h"
 
-#define DAY 86400
-#define MAX_TIME 253402300799 /* 9999-12-31T23:59:59Z */
-#define MAX_EXAMPLES 3	      /* of each part */
+#define MAX_EXAMPLES 3 /* of each part */
 
 /* ---- the rules in question ---- */
 
@@ -44,17 +42,6 @@ static int take_rules(struct diff_concerned *c, const struct policy *policy, con
 		}
 	}
 	return 0;
-}
-
-static void take_zone(struct diff_concerned *c, const struct condition *condition) {
-	struct window_zone zone;
-
-	if (!condition_zone(condition, &zone.name, &zone.zone) || c->n_zones == WINDOWS_MAX_ZONES)
-		return;
-	for (size_t i = 0; i < c->n_zones; i++)
-		if (str_eq(c->zones[i].name, zone.name))
-			return;
-	c->zones[c->n_zones++] = zone;
 }
 
 /* ---- ways to ask ---- */
@@ -121,73 +108,30 @@ static void take_variants(struct diff_concerned *c, enum policy_permission permi
 	vary(c, about[CONDITION_SCOPES] && permission == PERMISSION_GET_ACCESS_TOKEN ? first_scope(c) : NULL);
 }
 
-/* ---- eras ---- */
+/* ---- names ---- */
 
-struct boundaries {
-	int64_t from, limit;
-	int64_t at[DIFF_MAX_ERAS];
-	size_t n;
-	bool more;
-};
+static bool is_held_against_constants(const struct cel_node *node, unsigned slot) {
+	bool is_in = node->fn == CEL_FN_IN, first;
 
-/* Keeps the earliest, in order. */
-static void add_boundary(struct boundaries *b, int64_t at) {
-	size_t i = b->n;
-
-	if (at <= b->from || at > b->limit)
-		return;
-	for (size_t k = 0; k < b->n; k++)
-		if (b->at[k] == at)
-			return;
-	if (b->n == ARRAY_SIZE(b->at)) {
-		b->more = true;
-		if (b->at[b->n - 1] < at)
-			return;
-		i--;
-		b->n--;
-	}
-	for (; i > 0 && b->at[i - 1] > at; i--)
-		b->at[i] = b->at[i - 1];
-	b->at[i] = at;
-	b->n++;
+	if (node->kind != CEL_N_CALL || node->n != 2 || (node->fn != CEL_FN_EQ && node->fn != CEL_FN_NE && !is_in))
+		return false;
+	first = node->kids[0]->kind == CEL_N_SLOT && node->kids[0]->slot == slot;
+	return first ? node->kids[1]->kind == CEL_N_CONST
+		     : !is_in && node->kids[1]->kind == CEL_N_SLOT && node->kids[1]->slot == slot && node->kids[0]->kind == CEL_N_CONST;
 }
 
 /* Depth: cel_limits.depth. */
-static void constants_of(const struct cel_node *node, struct boundaries *b) {
-	if (node->kind == CEL_N_CONST && node->constant.kind == CEL_TIMESTAMP)
-		add_boundary(b, node->constant.i + (node->constant.n > 0));
-	for (uint32_t i = 0; i < node->n; i++)
-		constants_of(node->kids[i], b);
+static bool looks_into(const struct cel_node *node, unsigned slot) {
+	if (node->kind == CEL_N_SLOT && node->slot == slot)
+		return true;
+	for (uint32_t i = 0; i < node->n && !is_held_against_constants(node, slot); i++)
+		if (looks_into(node->kids[i], slot))
+			return true;
+	return false;
 }
 
-/* What is far away may take effect a little before it: request.time + duration("1h") < timestamp(…). */
-static void spread(struct boundaries *b, int64_t to) {
-	struct boundaries copy = *b;
-
-	for (size_t i = 0; i < copy.n; i++)
-		if (copy.at[i] > to)
-			add_boundary(b, copy.at[i] - DAY - 3600);
-}
-
-static void take_eras(struct diff_concerned *c, const struct diff_question *q) {
-	struct boundaries b = { .from = q->from, .limit = q->beyond ? MAX_TIME - 400 * (int64_t)DAY : q->to - 1 };
-	int64_t look = q->to - q->from, begin = q->from, end;
-
-	for (size_t i = 0; i < c->n; i++) {
-		add_boundary(&b, c->rules[i]->not_before);
-		add_boundary(&b, c->rules[i]->not_after);
-		if (c->rules[i]->condition)
-			constants_of(cel_program_root(condition_program(c->rules[i]->condition)), &b);
-	}
-	spread(&b, q->to);
-	c->more_eras = b.more;
-	for (size_t i = 0; i <= b.n && i < DIFF_MAX_ERAS; i++) {
-		end = q->beyond ? begin + look : q->to;
-		if (i < b.n && b.at[i] < end)
-			end = b.at[i];
-		c->eras[c->n_eras++] = (struct era){ begin, end };
-		begin = i < b.n ? b.at[i] : begin;
-	}
+bool diff_looks_into(const struct condition *condition, unsigned slot) {
+	return looks_into(cel_program_root(condition_program(condition)), slot);
 }
 
 int diff_concern(struct diff_concerned *c, const struct diff_question *q, const char *principal, const char *account,
@@ -196,134 +140,12 @@ int diff_concern(struct diff_concerned *c, const struct diff_question *q, const 
 	for (size_t s = 0; s < 2; s++)
 		if (take_rules(c, q->policies[s], principal, account, permission) < 0)
 			return -1;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->rules[i]->condition)
-			take_zone(c, c->rules[i]->condition);
 	take_variants(c, permission);
-	take_eras(c, q);
+	diff_take_eras(c, q);
 	return 0;
 }
 
 void diff_concerned_fini(struct diff_concerned *c) {
 	free(c->rules);
 	*c = (struct diff_concerned){ 0 };
-}
-
-/* ---- instants ---- */
-
-static int cells_add(struct diff_cells *cells, struct diff_cell cell) {
-	struct diff_cell *more;
-
-	if (cells->n == cells->size) {
-		cells->size = cells->size ? cells->size * 2 : 128;
-		more = realloc(cells->list, cells->size * sizeof(*more));
-		if (!more)
-			return -1;
-		cells->list = more;
-	}
-	cells->list[cells->n++] = cell;
-	return 0;
-}
-
-void diff_cache_fini(struct diff_cache *cache) {
-	for (uint32_t i = 0; i < cache->keys.n; i++)
-		free(cache->found[i].instants);
-	free(cache->found);
-	names_fini(&cache->keys);
-	chunks_fini(&cache->memory);
-	*cache = (struct diff_cache){ 0 };
-}
-
-/* -1: memory. */
-static int cache_find(struct diff_cache *cache, const struct condition *condition, struct era era, const struct universe **out) {
-	const struct rule rule = { .condition = (struct condition *)condition, .not_before = INT64_MIN, .not_after = INT64_MAX };
-	uint32_t before = cache->keys.n, id;
-	struct universe *more;
-	struct error err;
-	char key[80];
-	int n;
-
-	if (before == cache->size) {
-		cache->size = cache->size ? cache->size * 2 : 64;
-		more = realloc(cache->found, cache->size * sizeof(*more));
-		if (!more)
-			return -1;
-		cache->found = more;
-	}
-	n = snprintf(key, sizeof(key), "%p %lld %lld", (const void *)condition_program(condition), (long long)era.from, (long long)era.to);
-	if (names_intern(&cache->keys, &cache->memory, key, (size_t)n, &id) < 0)
-		return -1;
-	*out = &cache->found[id];
-	if (id != before)
-		return 0;
-	cache->found[id] = (struct universe){ 0 };
-	return universe_add_instants_of(&cache->found[id], (const struct rule *const[]){ &rule }, 1, era.from, era.to - 1, &err);
-}
-
-static int add_instant(struct spans *list, int64_t at, struct era era) {
-	return at >= era.from && at < era.to ? spans_add(list, at, at, false) : 0;
-}
-
-static int by_begin(const void *a, const void *b) {
-	int64_t x = ((const struct span *)a)->from, y = ((const struct span *)b)->from;
-
-	return x < y ? -1 : x > y;
-}
-
-/* request.time + request.lifetime < timestamp(…) changes before the constant, by the lifetime that is asked for. */
-static int add_earlier(const struct diff_concerned *c, const struct condition *condition, struct era era, struct spans *list) {
-	struct boundaries b = { .from = era.from, .limit = era.to + POLICY_MAX_LIFETIME };
-
-	if (!condition_is_about(condition, CONDITION_LIFETIME))
-		return 0;
-	constants_of(cel_program_root(condition_program(condition)), &b);
-	for (size_t i = 0; i < b.n; i++)
-		for (size_t v = 0; v < c->n_variants; v++)
-			if (c->variants[v].lifetime_s && (add_instant(list, b.at[i] - c->variants[v].lifetime_s, era) < 0 ||
-							  add_instant(list, b.at[i] - c->variants[v].lifetime_s + 1, era) < 0))
-				return -1;
-	return 0;
-}
-
-/* All instants of an era, in any order, some more than once. */
-static int find_instants(const struct diff_concerned *c, struct era era, struct diff_cache *cache, struct spans *list, struct diff_stats *stats) {
-	const struct universe *found;
-
-	list->n = 0;
-	if (add_instant(list, era.from, era) < 0)
-		return -1;
-	for (size_t i = 0; i < c->n; i++) {
-		if (add_instant(list, c->rules[i]->not_before, era) < 0 || add_instant(list, c->rules[i]->not_after, era) < 0)
-			return -1;
-		if (!c->rules[i]->condition)
-			continue;
-		if (cache_find(cache, c->rules[i]->condition, era, &found) < 0)
-			return -1;
-		stats->sampled |= found->sampled;
-		for (size_t k = 0; k < found->n_instants; k++)
-			if (add_instant(list, found->instants[k], era) < 0)
-				return -1;
-		if (add_earlier(c, c->rules[i]->condition, era, list) < 0)
-			return -1;
-	}
-	qsort(list->list, list->n, sizeof(*list->list), by_begin);
-	return 0;
-}
-
-int diff_cells_find(const struct diff_concerned *c, struct diff_cache *cache, struct diff_cells *cells, struct diff_stats *stats) {
-	struct spans list = { 0 };
-	int r = 0;
-
-	for (size_t e = 0; e < c->n_eras && r == 0; e++) {
-		r = find_instants(c, c->eras[e], cache, &list, stats);
-		for (size_t i = 0, next; i < list.n && r == 0; i = next) {
-			for (next = i + 1; next < list.n && list.list[next].from == list.list[i].from;)
-				next++;
-			r = cells_add(cells, (struct diff_cell){ list.list[i].from, next < list.n ? list.list[next].from : c->eras[e].to, i > 0 });
-		}
-	}
-	spans_fini(&list);
-	stats->sampled |= c->more_eras;
-	stats->instants = cells->n > stats->instants ? cells->n : stats->instants;
-	return r;
 }

@@ -26,6 +26,8 @@ struct finding {
 	struct names signatures, groups;
 	uint32_t *count[2]; /* of rules with this signature, in was and in now */
 	uint32_t looks;
+	const struct rule *matched; /* the rule whose patterns were looked at last, */
+	uint32_t *matches, n_matches; /* and the accounts of the universe that they match */
 	struct diff_pairs *out;
 };
 
@@ -323,20 +325,38 @@ static bool any_pattern(const struct rule *rule, struct str account) {
 	return false;
 }
 
-/* Everything that the rule is about, for one class. */
-static int add_accounts(struct finding *f, const struct side *side, const struct rule *rule, uint32_t class) {
-	for (uint32_t i = 0; i < rule->accounts.n; i++)
-		if (add_pair(f->out, class, side->account_at[rule->accounts.v[i]]) < 0)
-			return -1;
-	for (uint32_t i = 0; rule->n_patterns && i < f->u->accounts.n; i++) {
+/* Once for a rule, however many it concerns. */
+static int match_accounts(struct finding *f, const struct rule *rule) {
+	const struct universe_list *accounts = &f->u->accounts;
+
+	if (f->matched == rule)
+		return 0;
+	if (!f->matches && !(f->matches = malloc((accounts->n + 1) * sizeof(*f->matches))))
+		return -1;
+	f->matched = rule;
+	f->n_matches = 0;
+	for (uint32_t i = 0; rule->n_patterns && i < accounts->n; i++) {
 		if (!f->looks) {
 			f->out->truncated = true;
 			return 0;
 		}
 		f->looks--;
-		if (any_pattern(rule, str_of(f->u->accounts.items[i].name)) && add_pair(f->out, class, i) < 0)
-			return -1;
+		if (any_pattern(rule, str_of(accounts->items[i].name)))
+			f->matches[f->n_matches++] = i;
 	}
+	return 0;
+}
+
+/* Everything that the rule is about, for one class. */
+static int add_accounts(struct finding *f, const struct side *side, const struct rule *rule, uint32_t class) {
+	if (match_accounts(f, rule) < 0)
+		return -1;
+	for (uint32_t i = 0; i < rule->accounts.n; i++)
+		if (add_pair(f->out, class, side->account_at[rule->accounts.v[i]]) < 0)
+			return -1;
+	for (uint32_t i = 0; i < f->n_matches; i++)
+		if (add_pair(f->out, class, f->matches[i]) < 0)
+			return -1;
 	return 0;
 }
 
@@ -571,6 +591,7 @@ static void finding_fini(struct finding *f) {
 		free(side->signature[1]);
 		free(f->count[s]);
 	}
+	free(f->matches);
 	names_fini(&f->signatures);
 	names_fini(&f->groups);
 	chunks_fini(&f->memory);

@@ -85,7 +85,7 @@ const struct field policy_fields[] = {
 	{ "bindings", false, read_bindings, SHAPE_MAPPINGS, "Who may use which account, and when.", binding_fields },
 	{ "denyRules", false, read_deny_rules, SHAPE_MAPPINGS, "Who may not, whatever the bindings say.", deny_fields },
 	{ "entitlements", false, read_entitlements, SHAPE_MAPPINGS, "What may be asked for, for a while. Not yet honoured: a policy that has them is refused.", entitlement_fields },
-	{ "invariants", false, read_invariants, SHAPE_MAPPINGS, "What must hold at every instant; shown at every load.", invariant_fields },
+	{ "invariants", false, read_invariants, SHAPE_ALTERNATIVES, "What must hold at every instant; shown at every load.", invariant_fields },
 	{ "tests", false, read_tests, SHAPE_MAPPINGS, "Requests and the answers that they must get, at every load.", test_fields },
 	{ 0 },
 };

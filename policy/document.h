@@ -116,6 +116,7 @@ struct ids document_take_entries(struct document *d, const struct yaml_node *lis
 enum shape {
 	SHAPE_MAPPING,	/* with the keys of .keys */
 	SHAPE_MAPPINGS, /* a list of those */
+	SHAPE_ALTERNATIVES, /* a list of those, each with one of the keys that are not required */
 	SHAPE_OBJECT,	/* with any keys */
 	SHAPE_VERSION,
 	SHAPE_BOOL,
@@ -141,6 +142,7 @@ enum shape {
 	SHAPE_ASKED, /* one, or a list */
 	SHAPE_SCOPE,
 	SHAPE_SCOPES,
+	SHAPE_SURFACE,
 	SHAPE_DECISION, /* or a mapping with the keys of .keys */
 	SHAPE_REASON,
 	N_SHAPES

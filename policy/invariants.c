@@ -93,7 +93,7 @@ static const struct field never_fields[] = {
 	{ FIELD_WHICH },
 	{ "permission", false, read_any_of_permissions, SHAPE_ASKED, "What for, one or a list; anything if absent.", NULL },
 	{ "scopes", false, read_any_of_scopes, SHAPE_SCOPES, "Access tokens with any of these scopes; with whatever scopes if absent.", NULL },
-	{ "surface", false, asked_read_surface, SHAPE_TEXT, "Through which door; any if absent.", NULL },
+	{ "surface", false, asked_read_surface, SHAPE_SURFACE, "Through which door; any if absent.", NULL },
 	{ "method", false, asked_read_method, SHAPE_TEXT, "How the principal is known; in any way if absent.", NULL },
 	{ FIELD_WINDOW },
 	{ 0 },

@@ -1,10 +1,16 @@
 /* See proof_case.h. */
 
+#include <stdlib.h>
 #include "hallpass/cleanup.h"
+#include "policy/dates.h"
 #include "policy/horizon.h"
 #include "policy/proof_case.h"
 
+#define DAY 86400
 #define DOUBT_WORK 100000 /* nodes looked at to name one */
+#define FAR_WORK 20000	  /* nodes looked at beyond a generation, at first */
+#define MAX_DATES 64	  /* of all conditions of a case */
+#define GENERATION (40 * 31557600LL) /* seconds; weekdays and leap days meet again after 28 years, over a turn of a century after 40 */
 
 /* ---- rules over an interval ---- */
 
@@ -70,7 +76,7 @@ static int64_t cut(int64_t from, int64_t to) {
 }
 
 /* The left part always goes first; hardly deeper than there are bits in the interval. */
-int64_t proof_case_first_unshown(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work) {
+static int64_t search(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work) {
 	int64_t right, found;
 
 	if (!*work)
@@ -81,8 +87,82 @@ int64_t proof_case_first_unshown(const struct proof_case *c, int64_t from, int64
 	if (from == to)
 		return from;
 	right = cut(from, to);
-	found = proof_case_first_unshown(c, from, right - 1, work);
-	return found != INT64_MAX ? found : proof_case_first_unshown(c, right, to, work);
+	found = search(c, from, right - 1, work);
+	return found != INT64_MAX ? found : search(c, right, to, work);
+}
+
+/* ---- beyond a generation ---- */
+
+/* From when on calendars are to be followed once more: a day before each date. */
+struct dates {
+	int64_t from, to; /* which are wanted */
+	int64_t at[MAX_DATES];
+	size_t n;
+	bool all; /* there are no others */
+};
+
+static void add_date(void *arg, int64_t at) {
+	struct dates *d = arg;
+
+	at -= at > INT64_MIN + DAY ? DAY : 0;
+	if (at <= d->from || at > d->to)
+		return;
+	for (size_t i = 0; i < d->n; i++)
+		if (d->at[i] == at)
+			return;
+	if (d->n < MAX_DATES)
+		d->at[d->n++] = at;
+	else
+		d->all = false;
+}
+
+static void add_dates_of(struct dates *d, const struct rule *const *rules, size_t n) {
+	const struct dates_visitor visitor = { .date = add_date, .arg = d };
+
+	for (size_t i = 0; i < n; i++) {
+		add_date(d, rules[i]->not_before);
+		add_date(d, rules[i]->not_after);
+		if (rules[i]->condition && dates_visit(rules[i]->condition, &visitor) & DATES_HIDDEN)
+			d->all = false;
+	}
+}
+
+static int by_time(const void *a, const void *b) {
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Behind a generation that has shown nothing, up to its last second. */
+static int64_t search_after_dates(const struct proof_case *c, int64_t seen, int64_t to, uint32_t *work, bool *known) {
+	struct dates dates = { .from = seen - GENERATION, .to = to, .all = true };
+	int64_t at = INT64_MAX, from, end;
+
+	add_dates_of(&dates, c->bindings, c->n_bindings);
+	add_dates_of(&dates, c->denials, c->n_denials);
+	qsort(dates.at, dates.n, sizeof(*dates.at), by_time);
+	for (size_t i = 0; i < dates.n && dates.all && seen < to && at == INT64_MAX; i++) {
+		from = dates.at[i] > seen ? dates.at[i] : seen + 1;
+		end = dates.at[i] + GENERATION;
+		seen = end < to ? end : to;
+		at = search(c, from, seen, work);
+	}
+	*known = dates.all && *work > 0;
+	return *known ? at : seen;
+}
+
+int64_t proof_case_first_unshown(const struct proof_case *c, int64_t from, int64_t to, uint32_t *work, bool *known) {
+	int64_t seen = from + GENERATION < to ? from + GENERATION : to, at = search(c, from, seen, work);
+	uint32_t far, most;
+
+	*known = *work > 0;
+	if (at != INT64_MAX || seen == to)
+		return at;
+	far = most = *work < FAR_WORK ? *work : FAR_WORK;
+	at = search(c, seen + 1, to, &far);
+	*work -= most - far;
+	*known = *work > 0;
+	return far || !*known ? at : search_after_dates(c, seen, to, work, known);
 }
 
 const struct rule *proof_case_doubt(const struct proof_case *c, int64_t at, struct str *part) {

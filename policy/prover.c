@@ -10,8 +10,6 @@
 
 #define MAX_LOOKS 25000000 /* at rules, accounts and principals: some tenths of a second, for all claims of a load */
 #define WORK 40000000	   /* nodes of conditions: as much again */
-#define FAR_WORK 20000	   /* of those beyond a generation, for one case */
-#define GENERATION (40 * 31557600LL) /* seconds; weekdays and leap days meet again after 28 years */
 #define MAX_TRIES 2000	   /* requests as counterexamples, for all claims, */
 #define MAX_TRIES_OF_CASE 100 /* and for one */
 #define MAX_DOUBTS 100	   /* cases of a claim of which nobody can tell, while one that is refuted is looked for */
@@ -37,6 +35,12 @@ struct shown {
 	struct rule_list bindings, denials;
 };
 
+/* From when on a binding could break a `never`, whoever asks for whatever; INT64_MAX: at no time. */
+struct breach {
+	uint32_t claim;
+	int64_t from;
+};
+
 struct prover {
 	const struct policy *policy;
 	struct universe *universe;
@@ -44,7 +48,7 @@ struct prover {
 	uint64_t looks; /* left */
 	uint32_t work, tries; /* left */
 	struct postings members; /* subject -> numbers among the principals who are it, or in it */
-	uint32_t *seen;		 /* by number of a binding: 2 * claim, and 1 more where it concerns that */
+	struct breach *breaches; /* by number of a binding */
 	struct shown shown[SHOWN];
 
 	/* Of the claim at hand. */
@@ -150,26 +154,6 @@ static bool is_target(const struct target *t, struct str account) {
 	return pattern_matches(t->a, account) && (!t->b || pattern_matches(t->b, account));
 }
 
-/* ---- time ---- */
-
-/* The first second in which the case is not shown, or INT64_MAX; *known: false where nobody looked so far. */
-static int64_t first_unshown(struct prover *p, const struct proof_case *c, bool *known) {
-	int64_t near = (p->from > p->now ? p->from : p->now) + GENERATION, at;
-	uint32_t work, most;
-
-	near = near < p->to ? near : p->to;
-	at = proof_case_first_unshown(c, p->from, near, &p->work);
-	*known = p->work > 0;
-	if (at != INT64_MAX || near == p->to)
-		return at;
-	/* Dates are found however far; but what holds on every day of a generation will hold. */
-	work = most = p->work < FAR_WORK ? p->work : FAR_WORK;
-	at = proof_case_first_unshown(c, near + 1, p->to, &work);
-	p->work -= most - work;
-	*known = p->work > 0;
-	return work || !*known ? at : INT64_MAX;
-}
-
 /* ---- what a claim is about ---- */
 
 /* Its principals, each once. -1: memory. False in *enough: too many looks. */
@@ -224,8 +208,8 @@ static bool has_common_account(struct prover *p, const struct rule *rule, const 
 	return false;
 }
 
-/* Whether a binding could break a `never`, whoever asks for whatever. */
-static bool may_break(struct prover *p, const struct rule *rule) {
+/* As said at struct breach; too early where nobody looked. */
+static int64_t find_breach(struct prover *p, const struct rule *rule) {
 	const struct rule *about = p->claim->about;
 	uint32_t common = rule->permissions & about->permissions;
 	const struct policy_query nothing = { .principal = "", .service_account = "",
@@ -234,21 +218,25 @@ static bool may_break(struct prover *p, const struct rule *rule) {
 				      .view = { &nothing, true, true, true, false },
 				      .bindings = (const struct rule *const[]){ rule },
 				      .n_bindings = 1 };
+	int64_t at;
 	bool known;
 
 	if (!common || rule->not_after <= p->from || rule->not_before > p->to ||
 	    !gives_a_scope(rule, about) || !has_common_account(p, rule, about))
-		return false;
-	return !rule->condition || common & (common - 1) || first_unshown(p, &c, &known) != INT64_MAX;
+		return INT64_MAX;
+	if (!rule->condition || common & (common - 1))
+		return p->from;
+	at = proof_case_first_unshown(&c, p->from, p->to, &p->work, &known);
+	return known ? at : p->from;
 }
 
 /* Asked once a claim. */
 static bool concerns_claim(struct prover *p, const struct rule *rule) {
-	uint32_t *seen = &p->seen[rule->index];
+	struct breach *breach = &p->breaches[rule->index];
 
-	if (*seen / 2 != p->claim_number)
-		*seen = 2 * p->claim_number + may_break(p, rule);
-	return *seen & 1;
+	if (breach->claim != p->claim_number)
+		*breach = (struct breach){ p->claim_number, find_breach(p, rule) };
+	return breach->from != INT64_MAX;
 }
 
 static int by_index(const void *a, const void *b) {
@@ -440,8 +428,8 @@ static int remember(struct prover *p, struct shown *s) {
 	return list_copy(&s->bindings, &p->may_allow) < 0 || list_copy(&s->denials, &p->may_deny) < 0 ? -1 : 0;
 }
 
-/* The principal, the target and the rules at hand. -1: memory. */
-static int prove_case(struct prover *p) {
+/* The principal, the target and the rules at hand; before `from` it is shown. -1: memory. */
+static int prove_case(struct prover *p, int64_t from) {
 	const struct proof_case c = { .never = p->claim->never,
 				      .view = { .query = &p->query,
 						.any_principal = p->who->stands_for,
@@ -460,7 +448,7 @@ static int prove_case(struct prover *p) {
 		return 0;
 	p->query.principal = p->who->name;
 	p->query.service_account = p->target.account.n ? p->target.account.p : "";
-	at = first_unshown(p, &c, &known);
+	at = proof_case_first_unshown(&c, from, p->to, &p->work, &known);
 	if (at == INT64_MAX)
 		return nobody_asks_who ? remember(p, before) : 0;
 	if (known)
@@ -501,7 +489,8 @@ static int never_with(struct prover *p, const struct rule *binding, struct targe
 		p->query = *p->claim->request;
 		p->query.permission = (enum policy_permission)bit;
 		p->may_allow.n = 0;
-		if (list_add(&p->may_allow, binding) < 0 || find_sure_denials(p) < 0 || prove_case(p) < 0)
+		if (list_add(&p->may_allow, binding) < 0 || find_sure_denials(p) < 0 ||
+		    prove_case(p, p->breaches[binding->index].from) < 0)
 			return -1;
 	}
 	return 0;
@@ -569,7 +558,7 @@ static int always_with(struct prover *p, struct target target) {
 		if (p->denials.v[i]->permissions & bit && touches(p, p->denials.v[i], &target) &&
 		    list_add(&p->may_deny, p->denials.v[i]) < 0)
 			return -1;
-	return prove_case(p);
+	return prove_case(p, p->from);
 }
 
 static int always_of(struct prover *p) {
@@ -668,8 +657,8 @@ int prover_new(const struct policy *policy, int64_t now, struct prover **out) {
 	p->looks = MAX_LOOKS;
 	p->work = WORK;
 	p->tries = MAX_TRIES;
-	p->seen = calloc(policy->bindings.n + 1, sizeof(*p->seen));
-	if (!p->seen || universe_new((const struct policy *const[]){ policy }, 1, &p->universe, &err) < 0 || index_members(p) < 0)
+	p->breaches = calloc(policy->bindings.n + 1, sizeof(*p->breaches));
+	if (!p->breaches || universe_new((const struct policy *const[]){ policy }, 1, &p->universe, &err) < 0 || index_members(p) < 0)
 		return -1;
 	*out = take(&p);
 	return 0;
@@ -684,7 +673,7 @@ void prover_free(struct prover *p) {
 	}
 	universe_free(p->universe);
 	postings_fini(&p->members);
-	free(p->seen);
+	free(p->breaches);
 	free(p->principals);
 	free(p->bindings.v);
 	free(p->denials.v);

@@ -33,6 +33,15 @@ static json_t *reason_schema(void) {
 	return json_pack("{s:o}", "enum", names);
 }
 
+static json_t *surface_schema(void) {
+	json_t *names = json_array();
+	const char *name;
+
+	for (unsigned i = 0; (name = policy_surface(i)); i++)
+		json_array_append_new(names, json_string(name));
+	return json_pack("{s:o}", "enum", names);
+}
+
 static const struct {
 	const char *name, *schema;
 	json_t *(*build)(void); /* where the program has a list of its own */
@@ -62,11 +71,21 @@ static const struct {
 	[SHAPE_PERMISSIONS] = { "permissions", LIST_OF(REFERENCE("permission"), "1"), NULL },
 	[SHAPE_SCOPE] = { "scope", "{\"type\": \"string\", \"pattern\": \"^(https://\\\\S+|openid|email|profile)$\"}", NULL },
 	[SHAPE_SCOPES] = { "scopes", "{\"type\": \"array\", \"minItems\": 1, \"maxItems\": 32, \"items\": " REFERENCE("scope") "}", NULL },
+	[SHAPE_SURFACE] = { "surface", NULL, surface_schema },
 	[SHAPE_DECISION] = { "decision", "{\"enum\": [\"ALLOW\", \"DENY\"]}", NULL },
 	[SHAPE_REASON] = { "reason", NULL, reason_schema },
 };
 
 static json_t *mapping_schema(const struct field *fields);
+
+static json_t *alternatives_schema(const struct field *fields) {
+	json_t *list = json_array();
+
+	for (const struct field *f = fields; f->key; f++)
+		if (!f->required)
+			json_array_append_new(list, json_pack("{s:[s]}", "required", f->key));
+	return list;
+}
 
 /* What stands behind a key, without its sentence. */
 static json_t *value_schema(const struct field *field) {
@@ -74,7 +93,9 @@ static json_t *value_schema(const struct field *field) {
 
 	if (field->shape == SHAPE_MAPPING)
 		return mapping;
-	if (field->shape == SHAPE_MAPPINGS)
+	if (field->shape == SHAPE_ALTERNATIVES)
+		json_object_set_new(mapping, "oneOf", alternatives_schema(field->keys));
+	if (field->shape == SHAPE_MAPPINGS || field->shape == SHAPE_ALTERNATIVES)
 		return json_pack("{s:s, s:o}", "type", "array", "items", mapping);
 	leaf = json_pack("{s:s+}", "$ref", "#/$defs/", shapes[field->shape].name);
 	return mapping ? json_pack("{s:[o, o]}", "anyOf", leaf, mapping) : leaf;

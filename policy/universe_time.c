@@ -4,11 +4,12 @@
 #include "policy/cel_ast.h"
 #include "policy/cel_time.h"
 #include "policy/condition.h"
+#include "policy/dates.h"
 #include "policy/horizon.h"
 #include "policy/universe.h"
 
 #define MAX_INSTANTS 100000
-#define MAX_OF_NODE 5000 /* changes of one part of a condition: ten years of working hours */
+#define MAX_OF_NODE 20000 /* changes of one part of a condition: a year of half hours, forty of working hours */
 #define WORK 20000000	 /* nodes looked at: some tenths of a second */
 #define ARENA 16384	 /* bytes */
 
@@ -53,15 +54,10 @@ static const enum cel_time_field fields[] = {
 	CEL_DAY_OF_YEAR, CEL_HOURS, CEL_MINUTES, CEL_SECONDS,	   CEL_MILLISECONDS,
 };
 
-static bool is_getter_of_time(const struct cel_node *node) {
-	return node->kind == CEL_N_CALL && node->fn >= CEL_FN_GET_FULL_YEAR && node->fn <= CEL_FN_GET_MILLISECONDS &&
-	       node->zone_resolved && node->kids[0]->kind == CEL_N_SLOT && node->kids[0]->slot == condition_time_slot();
-}
-
 static int64_t next_of(struct look *l, const struct cel_node *node, int64_t at) {
 	int64_t next;
 
-	if (!is_getter_of_time(node))
+	if (!dates_is_getter(node))
 		return next_truth(l, node, at);
 	l->work -= l->work > 0;
 	next = cel_time_next_change(fields[node->fn - CEL_FN_GET_FULL_YEAR], at, node->zone);
@@ -91,7 +87,7 @@ static bool is_truth_of_time(const struct cel_node *node) {
 static int visit(struct look *l, const struct cel_node *node) {
 	if (node->kind == CEL_N_CONST && node->constant.kind == CEL_TIMESTAMP)
 		return add(l, node->constant.i) < 0 || (node->constant.n && add(l, node->constant.i + 1) < 0) ? -1 : 0;
-	if (is_truth_of_time(node) || is_getter_of_time(node))
+	if (is_truth_of_time(node) || dates_is_getter(node))
 		return add_changes(l, node);
 	for (uint32_t i = 0; i < node->n; i++)
 		if (visit(l, node->kids[i]) < 0)

@@ -275,14 +275,40 @@ static bool covers_all(const struct spans *in, struct era era) {
 	return in->n == 1 && in->list[0].from == era.from && in->list[0].to == era.to;
 }
 
-static void tell(struct telling *t, const struct window_zone *zones, size_t n_zones) {
+/* Over how many of the eras that follow a week goes on. */
+static size_t goes_on_for(const struct week *week, const struct window_zone *zone, const struct spans *spans, const struct era *eras, size_t n) {
+	struct spans in;
+	size_t i = 0;
+
+	for (; i < n; i++) {
+		in = spans_in(spans, eras[i]);
+		if (!week_fits(week, &in, eras[i], zone))
+			break;
+	}
+	return i;
+}
+
+/* In which zone it repeats, and for the longest. eras: the n_eras that follow. */
+static void tell(struct telling *t, const struct spans *spans, const struct era *eras, size_t n_eras, const struct window_zone *zones, size_t n_zones) {
+	size_t longest = 0, long_for;
+	struct week week;
+
 	t->zone = zones;
 	t->has_week = t->in.n == 0 || covers_all(&t->in, t->era);
-	if (t->has_week)
+	if (t->has_week) {
 		week_constant(&t->week, t->in.n > 0);
-	for (size_t i = 0; i < n_zones && !t->has_week; i++) {
-		t->has_week = week_find(&t->week, &t->in, t->era, &zones[i]);
-		t->zone = t->has_week ? &zones[i] : t->zone;
+		return;
+	}
+	for (size_t i = 0; i < n_zones; i++) {
+		if (!week_find(&week, &t->in, t->era, &zones[i]))
+			continue;
+		long_for = goes_on_for(&week, &zones[i], spans, eras, n_eras);
+		if (t->has_week && long_for <= longest)
+			continue;
+		t->has_week = true;
+		t->week = week;
+		t->zone = &zones[i];
+		longest = long_for;
 	}
 }
 
@@ -333,7 +359,7 @@ void windows_say(const struct spans *spans, const struct era *eras, size_t n_era
 			now.goes_on = true;
 			continue;
 		}
-		tell(&next, zones, n_zones);
+		tell(&next, spans, eras + i + 1, n_eras - i - 1, zones, n_zones);
 		if (i > 0 && began_before(&next, &now)) {
 			next.era.from = now.era.from;
 		} else if (i > 0) {

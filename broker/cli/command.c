@@ -143,7 +143,7 @@ const struct command commands[] = {
 	{ "policy diff", "OLD NEW", "tell what two policies decide differently", 2, 2, false, cmd_policy_diff,
 	  { OPT_FROM, OPT_UNTIL, OPT_EXIT_CODE, OPT_VERBOSE }, 4,
 	  "Decides under both policies, for each principal and account that they name, one that stands for each domain and pattern and for everybody else, each "
-	  "permission, and each instant of the next 31 days at which an answer may change, and around what begins or ends for good after that (not with --until): who gains, who loses, which accounts, in "
+	  "permission, and each instant of the next 31 days at which an answer may change, and around what begins or ends for good and changes of clocks after that, of conditions over months or dates a year (not with --until): who gains, who loses, which accounts, in "
 	  "which hours, which lifetimes and scopes. What conditions ask of a request is tried: justifications, lifetimes, surfaces and scopes. Equal "
 	  "changes are one sentence; -v adds an instant at which each can be seen. Rules that were only moved or renamed change nothing. The last lines say what was looked at, and what "
 	  "was not. Needs no broker. Exits with 0; with --exit-code with 1 where anything is decided differently.", COMPLETE_FILE },

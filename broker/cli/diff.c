@@ -111,6 +111,7 @@ static void add_standing_for(struct buf *out, const json_t *list, const char *no
 }
 
 static void print_looked(const struct cli *cli, const json_t *looked) {
+	bool is_beyond = json_is_true(json_object_get(looked, "beyond"));
 	struct buf out = BUF_INIT(65536);
 
 	buf_adds(&out, "looked at: ");
@@ -119,8 +120,9 @@ static void print_looked(const struct cli *cli, const json_t *looked) {
 	buf_adds(&out, "; ");
 	out_count(number(looked, "serviceAccounts"), "account", "accounts", &out);
 	add_standing_for(&out, json_object_get(looked, "examples"), "");
-	buf_addf(&out, "; all permissions; %s to %s%s; ", text_of(looked, "from"), text_of(looked, "to"),
-		 json_is_true(json_object_get(looked, "beyond")) ? ", and around what begins or ends for good after that" : "");
+	buf_addf(&out, "; all permissions; %s to %s%s%s; ", text_of(looked, "from"), text_of(looked, "to"),
+		 is_beyond ? ", and around what begins or ends for good after that, and changes of clocks" : "",
+		 is_beyond && json_is_true(json_object_get(looked, "year")) ? "; a year of what asks for months or dates" : "");
 	if (number(looked, "pairs")) {
 		buf_adds(&out, "rules that differ concern ");
 		out_count(number(looked, "pairsLookedAt"), "pair of them, decided ", "pairs of them, decided ", &out);
@@ -136,6 +138,13 @@ static void print_looked(const struct cli *cli, const json_t *looked) {
 	buf_fini(&out);
 }
 
+/* Of names some were tried. */
+static void add_attribute(struct buf *out, const char *name, size_t before) {
+	bool is_name = !strcmp(name, "resource.name") || !strcmp(name, "request.auth.principal");
+
+	buf_addf(out, "%s%s%s", before ? ", " : "", name, is_name ? ", of others than those looked at" : "");
+}
+
 /* What could differ beyond. */
 static void print_doubts(const struct cli *cli, const json_t *looked) {
 	struct buf out = BUF_INIT(65536);
@@ -145,7 +154,7 @@ static void print_doubts(const struct cli *cli, const json_t *looked) {
 	json_object_foreach(json_object_get((json_t *)looked, "open"), rule, attributes) {
 		buf_addf(&out, "not tried: %s asks for ", rule);
 		for (size_t i = 0; i < json_array_size(attributes); i++)
-			buf_addf(&out, "%s%s", i ? ", " : "", json_string_value(json_array_get(attributes, i)));
+			add_attribute(&out, json_string_value(json_array_get(attributes, i)), i);
 		buf_adds(&out, "; what that would let through, or keep out, is not in here");
 		print_folded(cli, COLOR_YELLOW, &out, 2);
 		buf_fini(&out);
@@ -153,7 +162,10 @@ static void print_doubts(const struct cli *cli, const json_t *looked) {
 	if (number(looked, "moreOpen"))
 		printf("not tried: %lld more such rules\n", number(looked, "moreOpen"));
 	if (json_is_true(json_object_get(looked, "truncated"))) {
-		buf_addf(&out, "not all was looked at: %lld of %lld pairs; there may be more", number(looked, "pairsLookedAt"), number(looked, "pairs"));
+		if (number(looked, "pairsLookedAt") < number(looked, "pairs"))
+			buf_addf(&out, "not all was looked at: %lld of %lld pairs; there may be more", number(looked, "pairsLookedAt"), number(looked, "pairs"));
+		else
+			buf_adds(&out, "not all was looked at: there are more pairs that rules which differ concern, and more may be different");
 		print_folded(cli, COLOR_YELLOW, &out, 2);
 		buf_fini(&out);
 	}

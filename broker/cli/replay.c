@@ -521,6 +521,8 @@ int cmd_policy_replay(struct cli *cli) {
 	if ((r = cli_take_time(cli, OPT_SINCE, &run.since)) >= 0 || (r = cli_take_time(cli, OPT_UNTIL, &run.until)) >= 0 ||
 	    (r = log_find_dir(cli, cli->values[OPT_LOG], run.dir, sizeof(run.dir))) != API_EXIT_OK)
 		return r;
+	if (run.until <= run.since)
+		return help_usage_error(cli->command, "--until must be behind --since");
 	policy = policy_of_file(cli, cli->args[0], run.sha256);
 	if (!policy)
 		return API_EXIT_CONFIG;

@@ -120,6 +120,9 @@ enum policy_permission {
 const char *permission_name(enum policy_permission permission);
 int permission_parse(const char *name, enum policy_permission *out); /* -1: no such permission */
 
+/* The doors that a request may come through, by number from 0 on; NULL: no more. */
+const char *policy_surface(unsigned i);
+
 /* Whether a request may come with it: "user:alice@example.com", "serviceAccount:…", "principal:…", well-formed. */
 bool policy_principal_ok(const char *principal);
 

@@ -7,6 +7,9 @@
 #include <string.h>
 #include "broker/door.h"
 #include "broker/sha256.h"
+#include "broker/surface/iam_credentials.h"
+#include "broker/surface/metadata.h"
+#include "broker/surface/sts.h"
 #include "hallpass/cleanup.h"
 
 #define A "a@p.iam.gserviceaccount.com"
@@ -92,11 +95,26 @@ static void test_door_knows_whose_its_tokens_are(void **state) {
 	assert_string_equal(door_whose(&door, STR("t1"), 999, &expires_at), "b@p.iam.gserviceaccount.com");
 }
 
+/* A test or an invariant of a policy that speaks of one may; of another one, may not. */
+static void test_policies_know_each_surface(void **state) {
+	const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials, &surface_sts };
+	unsigned n = 0;
+
+	(void)state;
+	assert_string_equal(policy_surface(0), "native");
+	while (policy_surface(n))
+		n++;
+	assert_int_equal(n, 1 + ARRAY_SIZE(surfaces));
+	for (size_t i = 0; i < ARRAY_SIZE(surfaces); i++)
+		assert_string_equal(policy_surface((unsigned)i + 1), surfaces[i]->name);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_door_knows_whose_its_tokens_are),
 		cmocka_unit_test(test_door_knows_its_accounts_and_no_other),
 		cmocka_unit_test(test_door_asks_on_its_terms),
+		cmocka_unit_test(test_policies_know_each_surface),
 		cmocka_unit_test(test_door_of_a_session_takes_its_handle_alone),
 		cmocka_unit_test(test_door_of_the_configuration_takes_any_credential_but_none),
 	};

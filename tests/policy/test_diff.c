@@ -51,6 +51,8 @@ static const char *const conditions[] = {
 	"request.surface == 'metadata' ? request.time.getHours() < 7 : request.time.getMinutes() >= 30",
 	"has(request.lifetime) && request.time + request.lifetime < timestamp('2026-11-27T00:00:00Z')",
 	"request.time + request.lifetime <= timestamp('2027-06-30T00:00:00Z') || request.time.getHours() == 3",
+	"request.time.getMonth('Europe/Berlin') != 1",
+	"request.time.getDate() < 15 || request.time.getFullYear() == 2028",
 	"request.peer.uid == 0",
 	"true",
 	"false",
@@ -433,6 +435,33 @@ static void test_diff_of_a_policy_that_says_the_same_is_empty(void **state) {
 	}
 }
 
+/* Everybody has an account, and a pattern's rule concerns all people: that is so many pairs, not their square. */
+static void test_diff_looks_at_all_of_many(void **state) {
+	struct policy *policies[2];
+	struct error err = { 0 };
+	json_t *diff;
+
+	(void)state;
+	for (unsigned s = 0; s < 2; s++) {
+		struct buf b = BUF_INIT(8 << 20);
+
+		buf_adds(&b, "version: 1\nbindings:\n");
+		for (unsigned i = 0; i < 8000; i++)
+			buf_addf(&b, "- {name: b%u, members: [\"user:u%u@a.example\"], serviceAccounts: [s%u@p.iam.gserviceaccount.com]}\n", i, i, i);
+		buf_addf(&b, "- {name: all, members: [\"domain:a.example\"], serviceAccounts: [\"dev-*@p.iam.gserviceaccount.com\"], maxLifetime: %um}\n", 20 + s);
+		policies[s] = load_policy((struct str){ b.data, b.len });
+		buf_fini(&b);
+	}
+	diff = policy_diff(policies[0], policies[1], MONDAY, MONDAY + 31 * DAY, true, &err);
+	assert_non_null(diff);
+	assert_true(json_is_false(json_object_get(json_object_get(diff, "looked"), "truncated")));
+	assert_int_equal(json_array_size(json_object_get(diff, "changes")), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(diff, "changes"), 0), "who")), "domain:a.example");
+	json_decref(diff);
+	policy_unref(policies[0]);
+	policy_unref(policies[1]);
+}
+
 /* ---- in words ---- */
 
 #define HEAD "version: 1\ngroups:\n  ml: [user:ann@a.example, user:bob@a.example]\nbindings:\n"
@@ -462,7 +491,8 @@ static const struct told {
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("request.time < timestamp('2026-12-24T12:00:00Z') || request.time >= timestamp('2027-01-02T00:00:00Z')")),
 	  "group:ml (2 principals): " SA ": always -> always until 2026-12-24 12:00 UTC; always from 2027-01-02 00:00 UTC\n" },
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", WHEN("request.time.getDate() == 1")),
-	  "group:ml (2 principals): " SA ": always -> 2026-12-01 00:00 to 2026-12-02 00:00 UTC\n" },
+	  "group:ml (2 principals): " SA ": always -> 2026-12-01 00:00 to 2026-12-02 00:00, 2027-01-01 00:00 to 2027-01-02 00:00, 2027-02-01 00:00 to 2027-02-02 00:00, "
+	  "2027-03-01 00:00 to 2027-03-02 00:00 UTC, and 8 times more; 2028-03-01 00:00 to 2028-03-02 00:00 UTC\n" },
 	{ HEAD RULE("a", "group:ml", ", maxLifetime: 30m"), HEAD RULE("a", "group:ml", ", maxLifetime: 90s"),
 	  "group:ml (2 principals): " SA ": at most 30 min -> 1 min 30 s\n" },
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("a", "group:ml", ", scopes: [openid, \"https://www.googleapis.com/auth/drive\"]"),
@@ -476,6 +506,20 @@ static const struct told {
 	{ HEAD RULE("a", "group:ml", ", permissions: [getAccessToken, getOpenIdToken]"), HEAD RULE("a", "group:ml", ""),
 	  "group:ml (2 principals) loses " SA " (getOpenIdToken), given by a\n" },
 	{ HEAD RULE("a", "group:ml", ""), HEAD RULE("b", "group:ml", ""), "" },
+	/* alike until the clocks change */
+	{ HEAD RULE("a", "group:ml", WHEN("request.time.getHours('Europe/Berlin') >= 14")),
+	  HEAD RULE("a", "group:ml", WHEN("request.time.getHours('America/New_York') >= 8 && request.time.getHours('America/New_York') < 18")),
+	  "group:ml (2 principals): " SA ": daily 14:00-24:00 Europe/Berlin -> daily 08:00-18:00 America/New_York\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("request.time.getHours('Europe/Berlin') >= 14")), HEAD RULE("a", "group:ml", WHEN("request.time.getHours() >= 13 && request.time.getHours() < 23")),
+	  "group:ml (2 principals): " SA ": daily 14:00-24:00 Europe/Berlin -> daily 13:00-23:00 UTC\n" },
+	/* in other months */
+	{ HEAD RULE("a", "group:ml", BERLIN("8", "18")), HEAD RULE("a", "group:ml", BERLIN("8", "18 && request.time.getMonth('Europe/Berlin') != 6")),
+	  "group:ml (2 principals): " SA ": Mon-Fri 08:00-18:00 Europe/Berlin -> Mon-Fri 08:00-18:00 Europe/Berlin until 2027-07-01 00:00; "
+	  "Mon-Fri 08:00-18:00 Europe/Berlin from 2027-08-01 00:00\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("false")), HEAD RULE("a", "group:ml", WHEN("request.time.getMonth() == 1 && request.time.getDate() == 29")),
+	  "group:ml (2 principals) gains " SA ": always from 2028-02-29 00:00 until 2028-03-01 00:00 UTC, by a\n" },
+	{ HEAD RULE("a", "group:ml", WHEN("request.time.getFullYear() < 2031")), HEAD RULE("a", "group:ml", WHEN("request.time.getFullYear() != 2031")),
+	  "group:ml (2 principals): " SA ": always until 2031-01-01 00:00 UTC -> always until 2031-01-01 00:00 UTC; always from 2032-01-01 00:00 UTC\n" },
 };
 
 static void test_diff_tells_it_in_words(void **state) {
@@ -501,6 +545,7 @@ static void test_diff_tells_it_in_words(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_diff_looks_at_all_of_many),
 		cmocka_unit_test(test_diff_tells_it_in_words),
 		cmocka_unit_test(test_diff_tells_what_is_so_and_nothing_else),
 		cmocka_unit_test(test_diff_of_a_policy_that_says_the_same_is_empty),

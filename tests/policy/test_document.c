@@ -237,6 +237,7 @@ static const struct {
 	{ BINDING("  notAfter: 2026-12-31\n"), "bad-time",
 	  "write it like 2026-12-31T18:00:00Z or 2026-12-31T19:00:00+01:00" },
 	{ BINDING("  permissions: [getAcessToken]\n"), "bad-permission", "did you mean \"getAccessToken\"?" },
+	{ BINDING("") "invariants:\n- {name: n, never: {principal: allAuthenticated, serviceAccount: '*', surface: metdata}}\n", "bad-surface", "did you mean \"metadata\"?" },
 	{ HEAD "- name: a\n  members: [alice@example.com]\n  serviceAccounts: [" SA "]\n", "bad-member",
 	  "did you mean \"user:alice@example.com\"?" },
 	{ HEAD "- name: a\n  members: [" SA "]\n  serviceAccounts: [" SA "]\n", "bad-member",

@@ -252,6 +252,40 @@ static void test_invariants_follow_calendars(void **state) {
 	seen_fini(&seen);
 }
 
+/* What has no end to look for is followed for a generation, and again from each date on: it leaves none out. */
+static void test_P2_P6_invariants_hold_after_dates_far_away(void **state) {
+	static const struct {
+		const char *expression, *id, *at;
+	} far[] = {
+#define NOISE "request.time.getDayOfWeek(\"Europe/Berlin\") != request.time.getDayOfWeek(\"Europe/Paris\")"
+		{ NOISE, "", NULL },
+		{ NOISE " || request.time >= timestamp(\"2099-01-01T00:00:00Z\")", "invariant-failed", "2099-01-01T00:00:00Z" },
+		{ NOISE " || request.time >= timestamp(\"2062-01-01T00:00:00Z\") && request.time.getMonth() == 1 && request.time.getDate() == 29 && "
+		  "request.time.getDayOfWeek() == 3", "invariant-failed", "2068-02-29T00:00:00Z" },
+		{ NOISE " || request.time.getFullYear(\"Pacific/Auckland\") == 2150 && request.time.getHours() == 17", "invariant-failed", "2149-12-31T17:00:00Z" },
+		{ NOISE " || request.time.getFullYear() > 2026 && request.time.getFullYear() < 2099 && request.time.getDate() > 31", "", NULL },
+		/* nobody looks for what comes of arithmetic */
+		{ NOISE " || request.time - duration(\"1000000h\") > timestamp(\"2027-01-01T00:00:00Z\")", "invariant-too-large", NULL },
+	};
+	char text[2048];
+	struct seen seen;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
+		snprintf(text, sizeof(text),
+			 "version: 1\n"
+			 "bindings:\n"
+			 "- {name: b, members: [domain:example.com], serviceAccounts: [a" P "], condition: {expression: '%s'}}\n"
+			 "invariants:\n"
+			 "- {name: x, never: {principal: domain:example.com, serviceAccount: \"*\"}}\n", far[i].expression);
+		if (strcmp(load_at(str_of(text), TEST_NOW, &seen), far[i].id))
+			fail_msg("%s: %s", far[i].expression, seen.message ? seen.message : "it holds");
+		if (far[i].at)
+			assert_string_equal(json_string_value(json_object_get(seen.counterexample, "time")), far[i].at);
+		seen_fini(&seen);
+	}
+}
+
 /* Who wants to see them run sees each test and invariant, and which rules no test was decided by. */
 static void on_untouched(void *arg, const char *kind, const char *name, unsigned line, unsigned column) {
 	buf_addf(arg, "%s %s %u:%u\n", kind, name, line, column);
@@ -656,6 +690,7 @@ int main(void) {
 		cmocka_unit_test(test_invariants_are_told_like_other_errors),
 		cmocka_unit_test(test_invariants_about_nobody_are_lint),
 		cmocka_unit_test(test_invariants_follow_calendars),
+		cmocka_unit_test(test_P2_P6_invariants_hold_after_dates_far_away),
 		cmocka_unit_test(test_invariants_and_tests_can_be_watched),
 		cmocka_unit_test(test_invariants_take_no_longer_than_a_load_may),
 		cmocka_unit_test(test_P2_P6_what_is_said_to_hold_holds),

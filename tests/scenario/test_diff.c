@@ -86,6 +86,19 @@ static void test_diff_says_what_it_did_not_try(void **state) {
 	assert_int_equal(DIFF("--color", "never"), 0);
 	assert_says("not tried: prod asks for request.peer.exe; what that would let through, or keep out, is not in here\n");
 	assert_says("group:ml (2 principals) loses " SA_PROD ", given by prod\n");
+	/* Of a pattern's accounts one is tried: what else a name could have in it, is not. */
+	write_file(old_path, HEAD "  - {name: any, members: [group:ml], serviceAccounts: ['*@acme-ml.iam.gserviceaccount.com'], condition: {title: t, expression: 'resource.name.contains(\"-dev@\")'}}\n");
+	write_file(new_path, HEAD "  - {name: any, members: [group:ml], serviceAccounts: ['*@acme-ml.iam.gserviceaccount.com'], condition: {title: t, expression: 'resource.name.contains(\"-prod@\")'}}\n");
+	assert_int_equal(DIFF("--color", "never"), 0);
+	assert_says("no difference in what is allowed\n");
+	assert_says("not tried: any asks for resource.name, of others than those looked at; what that");
+	/* Whole names are looked at. */
+	write_file(new_path, HEAD "  - {name: any, members: [group:ml], serviceAccounts: ['*@acme-ml.iam.gserviceaccount.com'], condition: {title: t, expression: 'resource.name == \"projects/-/serviceAccounts/" SA_DEV "\"'}}\n");
+	write_file(old_path, HEAD PROD("group:ml", ""));
+	assert_int_equal(DIFF("--color", "never"), 0);
+	assert_says("gains " SA_DEV ", by any\n");
+	if (strstr(out, "not tried"))
+		fail_msg("%s", out);
 }
 
 /* What programs get: a request with which `hallpass why` would show the same. */

@@ -292,6 +292,7 @@ static void test_replay_refuses_what_cannot_be_compared(void **state) {
 	assert_non_null(strstr(err, "--log DIR names the audit directory"));
 	assert_int_equal(REPLAY("--since", "tomorrow"), 64);
 	assert_int_equal(REPLAY("--until", "never"), 64);
+	assert_int_equal(REPLAY("--since", "-1d", "--until", "-2d"), 64);
 	assert_int_equal(CLI("policy", "replay"), 64);
 }
 
