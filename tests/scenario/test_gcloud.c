@@ -16,7 +16,6 @@
 #include "tests/lib/httpstub.h"
 #include "tests/lib/offline.h"
 #include "tests/lib/session.h"
-#include "tests/lib/netns.h"
 #include "tests/lib/world.h"
 
 #define DELEGATE "hallpass-delegate@acme-ml.iam.gserviceaccount.com"
