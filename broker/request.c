@@ -27,7 +27,7 @@ struct request {
 	struct token *fading; /* to fall back on, while its successor is asked for */
 	struct event *patience; /* with it */
 	char *claims; /* a JWT's with the end that they got here; NULL: as asked */
-	bool cached, abandoned;
+	bool cached, abandoned, fell_back;
 	bool quiet; /* an earlier record stands for this one (rate limit) */
 	int upstream_status;
 	const char *reason; /* for ErrorInfo and the record; NULL: the error code's own */
@@ -307,6 +307,7 @@ static void request_cached(struct request *req) {
  */
 static enum next request_fall_back(struct request *req) {
 	req->token = take(&req->fading);
+	req->fell_back = true;
 	request_cached(req);
 	log_debug(req->world->log, "fading", "request=%s target=%s left=%lld", req->id, req->ask.target,
 		  (long long)(req->token->expires_at - req->now.s));
@@ -548,6 +549,7 @@ static enum next step_reply(struct request *req) {
 		.error = &req->error,
 		.reason = req->reason,
 		.cached = req->cached,
+		.fading = req->fell_back,
 		.now = clock_now().s,
 	};
 

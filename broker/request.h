@@ -82,6 +82,7 @@ struct request_outcome {
 	const struct error *error;
 	const char *reason; /* for ErrorInfo; NULL: the error code's own */
 	bool cached;
+	bool fading; /* likewise, and near its end: Google gives no other now */
 	int64_t now; /* when it was decided */
 };
 

@@ -16,6 +16,8 @@
 /* What a token's answer says of time. */
 struct term {
 	int64_t renew_at, closes_at;
+	int64_t left_s;
+	bool fading; /* Google gives no other now, and soon this one is over */
 	char title[200];
 };
 
@@ -33,7 +35,9 @@ static void read_term(struct term *term, const json_t *reply) {
 	int64_t left = life / 4 > RENEW_BEFORE_S ? RENEW_BEFORE_S : life / 4;
 	int64_t closes = until ? cli_parse_time(until, now) : 0;
 
-	term->renew_at = now + (life - left > 1 ? life - left : 1);
+	term->fading = json_is_true(json_object_get(reply, API_FADING));
+	term->left_s = life;
+	term->renew_at = now + (life - left > 1 && !term->fading ? life - left : 1);
 	term->closes_at = closes > 0 ? closes : 0;
 	snprintf(term->title, sizeof(term->title), "%s", title ? title : "");
 }
@@ -88,6 +92,17 @@ static void renew(struct lease *lease) {
 	close(ends[0]);
 }
 
+static void tell_trying(struct lease *lease, const char *why) {
+	char text[1400];
+
+	lease->renew_at = keep_now_s() + lease->retry_s;
+	if (!lease->told_failure) {
+		snprintf(text, sizeof(text), "cannot renew the token yet, trying on: %s", out_safe(why));
+		keep_tell(lease->cli, COLOR_YELLOW, text);
+	}
+	lease->told_failure = true;
+}
+
 static void tell_failure(struct lease *lease, const struct news *news) {
 	char text[1400];
 
@@ -97,12 +112,16 @@ static void tell_failure(struct lease *lease, const struct news *news) {
 		keep_tell(lease->cli, COLOR_RED, text);
 		return;
 	}
-	lease->renew_at = keep_now_s() + lease->retry_s;
-	if (!lease->told_failure) {
-		snprintf(text, sizeof(text), "cannot renew the token yet, trying on: %s", out_safe(news->message));
-		keep_tell(lease->cli, COLOR_YELLOW, text);
-	}
-	lease->told_failure = true;
+	tell_trying(lease, news->message);
+}
+
+static void tell_fading(struct lease *lease, const struct term *term) {
+	struct buf text = BUF_INIT(200);
+
+	buf_adds(&text, "Google gives no other, and this one ends in ");
+	out_span(term->left_s, &text);
+	tell_trying(lease, text.data ? text.data : "");
+	buf_fini(&text);
 }
 
 static void take_term(struct lease *lease, const struct term *term) {
@@ -126,7 +145,9 @@ static void take_news(struct lease *lease) {
 	lease->news = -1;
 	waitpid(lease->renewer, NULL, 0);
 	lease->renewer = 0;
-	if (n == sizeof(news) && news.code == ERR_NONE)
+	if (n == sizeof(news) && news.code == ERR_NONE && news.term.fading)
+		tell_fading(lease, &news.term);
+	else if (n == sizeof(news) && news.code == ERR_NONE)
 		take_term(lease, &news.term);
 	else
 		tell_failure(lease, &news);

@@ -143,6 +143,8 @@ static void write_issued(const struct request_outcome *o, struct buf *b) {
 	if (o->decision->permitted_until < INT64_MAX)
 		add_time(b, API_PERMITTED_UNTIL, o->decision->permitted_until);
 	add_text(b, API_REQUEST_ID, o->id);
+	if (o->fading)
+		buf_adds(b, ",\"" API_FADING "\":true");
 	buf_adds(b, o->cached ? ",\"" API_CACHED "\":true}\n" : ",\"" API_CACHED "\":false}\n");
 }
 

@@ -5,7 +5,7 @@
  *
  *   POST /v1/token    {serviceAccount, scopes?, lifetime? ("900s" or 900), delegates?, justification?}
  *                     -> {accessToken, expireTime, expiresIn, serviceAccount, scopes, binding, boundBy, title?,
- *                         permittedUntil?, requestId, cached}
+ *                         permittedUntil?, requestId, cached, fading?} (fading: it ends soon, and Google gives no other now)
  *   POST /v1/idToken  {serviceAccount, audience, includeEmail?, useEmailAzp?, delegates?, justification?}
  *                     -> {token, expireTime, expiresIn, serviceAccount, binding, boundBy, requestId, cached}
  *   GET  /v1/whoami   -> {principal, how, uid, gid, pid, exe?}
@@ -97,6 +97,7 @@
 #define API_PERMITTED_UNTIL "permittedUntil"
 #define API_REQUEST_ID "requestId"
 #define API_CACHED "cached"
+#define API_FADING "fading"
 
 /* What `hallpass` exits with; `hallpass run` exits with the command's own code. Source: sysexits.h. */
 enum api_exit {

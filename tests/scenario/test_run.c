@@ -211,6 +211,31 @@ static void test_run_tells_failed_renewals_once(void **state) {
 	assert_int_equal(occurrences(r.text, "cannot renew"), 1);
 }
 
+/* With a token that ends soon, and none other to be had, it goes on asking, and says why. */
+static void test_run_tells_that_google_gives_no_other_token(void **state) {
+	struct running r;
+	struct answer a;
+
+	(void)state;
+	world_clock(&w, 0);
+	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 1s}\n");
+	world_daemon(&w);
+	ask_token(&w, SA_DEV, "", &a);
+	assert_int_equal(a.status, 200);
+	world_clock(&w, answer_int(&a, "expiresIn") - 60);
+	google_clock(&w, answer_int(&a, "expiresIn") - 60);
+	answer_fini(&a);
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
+	start(&w, &r, RUN("--", "sleep", "60"));
+	assert_true(wait_for(&r, "cannot renew the token yet, trying on: Google gives no other, and this one ends in "));
+	google_reset(&w);
+	google_clock(&w, 1800 - 60);
+	assert_true(wait_for(&r, "renewed again"));
+	kill(r.pid, SIGTERM);
+	assert_int_equal(finish(&r), 128 + SIGTERM);
+	assert_int_equal(occurrences(r.text, "cannot renew"), 1);
+}
+
 /* A broker that hangs does not keep the command's end, or a signal, from coming through. */
 static void test_run_is_not_held_up_by_a_renewal(void **state) {
 	struct running r;
@@ -257,6 +282,7 @@ int main(void) {
 		SCENARIO(test_run_warns_before_the_window_closes),
 		SCENARIO(test_run_tells_when_the_policy_ends_it),
 		SCENARIO(test_run_tells_failed_renewals_once),
+		SCENARIO(test_run_tells_that_google_gives_no_other_token),
 		SCENARIO(test_run_is_not_held_up_by_a_renewal),
 		SCENARIO(test_run_is_one_job),
 	};
