@@ -9,6 +9,8 @@
 #include "broker/cli/memory.h"
 #include "hallpass/cleanup.h"
 
+#define HOST_MAX_BYTES 253 /* RFC 1035 §2.3.4, without the dot at the end */
+
 static const struct helper_host hosts[] = {
 	{ "gcr.io", true, true, HELPER_DOCKER, "oauth2accesstoken" },
 	{ "pkg.dev", false, true, HELPER_DOCKER | HELPER_GIT, "oauth2accesstoken" },
@@ -18,6 +20,11 @@ static const struct helper_host hosts[] = {
 	/* Whoever it is, is in the token; the name has to begin with "git-". */
 	{ "googlesource.com", true, true, HELPER_GIT, "git-account" },
 };
+
+/* As DNS has names: what else is in it, a ? or a #, would end the host for whoever connects, and the token would go to another. */
+static bool is_host(const char *host, size_t n) {
+	return n && n <= HOST_MAX_BYTES && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == n;
+}
 
 static bool host_is(const struct helper_host *known, const char *host, size_t n) {
 	size_t k = strlen(known->name);
@@ -30,7 +37,7 @@ static bool host_is(const struct helper_host *known, const char *host, size_t n)
 const struct helper_host *helper_host_find(const char *host, enum helper_use use) {
 	size_t n = strcspn(host, ":");
 
-	if (host[n] && strcmp(host + n, ":443"))
+	if (!is_host(host, n) || (host[n] && strcmp(host + n, ":443")))
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
 		if ((hosts[i].uses & use) && host_is(&hosts[i], host, n))

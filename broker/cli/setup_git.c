@@ -35,7 +35,7 @@ static int host_of(const char *given, char *out, size_t size, struct error *err)
 	out[strcspn(out, "/")] = '\0';
 	for (char *c = out; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
-	if (helper_host_find(out, HELPER_GIT) && !strpbrk(out, "\"\\# "))
+	if (helper_host_find(out, HELPER_GIT))
 		return 0;
 	return error_set(err, ERR_INVALID,
 			 "\"%s\" is no host of git repositories at Google: hallpass gives tokens to source.developers.google.com, *.sourcemanager.dev, "
