@@ -168,14 +168,6 @@ static const char *trouble_shown(const struct patient *patient, const struct err
 	return err->message;
 }
 
-/* As whom it is described. */
-static void add_description(struct buf *out, const struct patient *patient) {
-	if (patient->for_operator)
-		buf_adds(out, source_describe(patient->source));
-	else
-		buf_addf(out, "%s%s%s", source_kind(patient->source), patient->email ? " " : "", patient->email ? patient->email : "");
-}
-
 static void remedy_credential(struct finding *finding, const struct patient *patient) {
 	struct buf login = BUF_INIT(TEXT_MAX);
 
@@ -194,7 +186,7 @@ void diagnose_credential(struct finding *finding, const struct patient *patient,
 	const struct error *trouble = source_trouble(patient->source);
 	struct buf who = BUF_INIT(TEXT_MAX);
 
-	add_description(&who, patient);
+	source_describe_to(patient->source, patient->for_operator, &who);
 	if (!expires_at)
 		finding_say(finding, HEALTH_FAIL, "%s gives no token: %s", who.data ? who.data : "", trouble_shown(patient, err));
 	else if (trouble->code)

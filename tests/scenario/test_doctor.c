@@ -282,6 +282,11 @@ static void test_doctor_tells_callers_what_is_theirs(void **state) {
 	assert_non_null(strstr(a.text, "hallpass why " SA_PROD));
 	assert_int_equal(google_calls(&w, "testIamPermissions"), 1);
 	answer_fini(&a);
+	/* `hallpass status` keeps to the same rule. */
+	ask_as_uid(&w, STRANGER, "GET", "/v1/status", NULL, &a);
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, "\"description\":\"service_account " BROKER "\""));
+	answer_fini(&a);
 	/* Trouble is theirs to know, and its file is not. */
 	google_script(&w, "{\"endpoint\": \"token\", \"status\": 503}");
 	assert_int_equal(world_stop(&w, SIGTERM), 0);
