@@ -7,6 +7,7 @@
 #include "broker/diagnosis.h"
 #include "broker/source/google_error.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "hallpass/utf8.h"
 
 #define TEXT_MAX (256 * 1024) /* more than any answer is read of */
@@ -239,16 +240,6 @@ static json_t *answer_of(struct finding *finding, const struct patient *patient,
 			finding_remedy(finding, "%s%s%s", remedies[i].remedy, i == 0 && source_project(patient->source) ? " --project=" : "",
 				       i == 0 && source_project(patient->source) ? source_project(patient->source) : "");
 	return NULL;
-}
-
-static bool list_has(const json_t *list, const char *text) {
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *item = json_string_value(json_array_get(list, i));
-
-		if (item && !strcmp(item, text))
-			return true;
-	}
-	return false;
 }
 
 /* Which of them are there, as "getAccessToken, signBlob". */

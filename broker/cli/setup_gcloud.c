@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broker/cli/setup.h"
+#include "hallpass/json.h"
 
 #define BLOCK "gcloud"
 #define AUDIENCE "//hallpass.invalid/local/"
@@ -17,16 +18,6 @@ struct listener {
 	char url[64];
 	char account[200];
 };
-
-static bool listed(const json_t *accounts, const char *account) {
-	size_t i;
-	json_t *one;
-
-	json_array_foreach(accounts, i, one)
-		if (json_is_string(one) && !strcmp(json_string_value(one), account))
-			return true;
-	return false;
-}
 
 /* The first listener that has the account; without --as, the first account of the first. 0: there is none. */
 static int find_listener(const struct setup *s, const json_t *status, struct listener *out) {
@@ -37,7 +28,7 @@ static int find_listener(const struct setup *s, const json_t *status, struct lis
 
 	json_array_foreach(list, i, one) {
 		accounts = json_object_get(one, "serviceAccounts");
-		if (as && !listed(accounts, as))
+		if (as && !list_has(accounts, as))
 			continue;
 		snprintf(out->url, sizeof(out->url), "http://%s:%d", json_string_value(json_object_get(one, "address")),
 			 (int)json_integer_value(json_object_get(one, "port")));
