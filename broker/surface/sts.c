@@ -223,6 +223,7 @@ static void serve_introspect(struct exchange *x, struct str form) {
 	const char *account;
 
 	if (uri_form(form, "token", token, sizeof(token)) < 1) {
+		wipe(token, sizeof(token)); /* the first of two may stand there */
 		refuse(x, 400, "invalid_request", "token is missing, is no text, or stands there twice");
 		return;
 	}
