@@ -305,7 +305,7 @@ static void test_P5_memory_forgets_what_it_is_asked_about(void **state) {
 	static const char grant[] = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token_type=urn:ietf:params:oauth:token-type:jwt&"
 				    "audience=//hallpass.invalid/local&subject_token=";
 	static struct session_of_test s;
-	char headers[200], body[4096], token[200], reply[1024];
+	char headers[400], body[4096], token[200], reply[1024];
 	struct http_answer h;
 
 	(void)state;
@@ -326,6 +326,22 @@ static void test_P5_memory_forgets_what_it_is_asked_about(void **state) {
 		assert_non_null(strstr(reply, "\"active\":true"));
 		assert_int_equal(in_memory(token), 1);
 	}
+	/* Twice, from a web page, or where nobody asks for it: refused, and forgotten no less. */
+	snprintf(body, sizeof(body), "token=%s&token=%s", token, token);
+	http_ask(s.url, "POST", "/v1/introspect", headers, body, &h);
+	assert_int_equal(h.status, 400);
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
+	snprintf(headers, sizeof(headers), "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nOrigin: http://evil.example\r\n", s.host);
+	http_ask(s.url, "POST", "/v1/introspect", headers, body, &h);
+	assert_int_equal(h.status, 403);
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
+	snprintf(headers, sizeof(headers), "Host: %s\r\nAuthorization: Bearer %s\r\n", s.host, token);
+	http_ask(s.url, "GET", "/nowhere", headers, NULL, &h);
+	assert_int_equal(h.status, 404);
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
 	session_leave(&s);
 }
 
