@@ -261,7 +261,7 @@ static void add_period(const struct run *run, struct buf *out) {
 		return;
 	buf_adds(out, " in ");
 	if (span >= 2 * 86400)
-		buf_addf(out, "%lld days", (long long)((span + 86399) / 86400));
+		buf_addf(out, "%lld days", (long long)((span + 43200) / 86400)); /* the nearest: a second more is no third day */
 	else
 		out_span(span, out);
 }
