@@ -47,6 +47,7 @@ void settings_copy(struct str text, const struct unwanted *unwanted, struct buf 
  */
 struct keeper;
 int profile_write(const struct keeper *keeper, bool alone, struct error *err);
+void profile_own_gcloud(char *out, size_t size); /* the user's own directory of gcloud's */
 
 /* lease.c: the token file, and its renewal by a child of ours: a slow broker holds nobody up. */
 struct lease {
@@ -123,6 +124,8 @@ struct keeper {
 };
 /* An exit code: what went wrong has been told. keeper_end() is due either way. */
 int keeper_begin(struct keeper *keeper, struct cli *cli, bool hidden);
+/* What is to be read where a signal asks to end; each that would is blocked from now on. A descriptor. */
+int keep_watch_signals(void);
 /* Nothing of the terminal's, which a process that stays would keep busy, and of whose signals it must hear none. */
 void keep_leave_terminal(void);
 #define KEEPER_POLLS 2

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,18 +196,6 @@ static void take_one(struct relay *relay) {
 
 /* --- the loop */
 
-static int watched_signals(void) {
-	static const int ends[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-		sigaddset(&set, ends[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 enum { POLL_END, POLL_CONTROL, POLL_LISTENER, POLL_LINKS };
 #define MAX_POLLS (POLL_LINKS + LINK_POLLS * MAX_LINKS)
 
@@ -315,7 +302,7 @@ int cmd_relay(struct cli *cli) {
 	if (r == API_EXIT_OK) {
 		tell_of_denial(&relay);
 		tell_begin(&relay);
-		r = serve(&relay, watched_signals());
+		r = serve(&relay, keep_watch_signals());
 	}
 	relay_end(&relay);
 	return r;
