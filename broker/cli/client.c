@@ -319,10 +319,6 @@ const char *client_kind(const struct error *err) {
 	return told_of(err->code, NULL)->kind;
 }
 
-int client_exit(const struct error *err) {
-	return (int)told_of(err->code, NULL)->exit;
-}
-
 static const char *denied_hint(const struct cli *cli, char *text, size_t size) {
 	const char *account = cli_account(cli);
 
