@@ -44,7 +44,7 @@ static size_t helpers_of(const struct plan *p) {
 
 static void put(struct plan *p, const char *registry) {
 	struct buf *text = &p->file->after;
-	char *there;
+	char host[MEMORY_HOST_MAX], *there;
 
 	if (helpers_of(p) == JSON_NOWHERE) {
 		setup_json_put(text, setup_json_root(text), HELPERS, "{}");
@@ -56,14 +56,15 @@ static void put(struct plan *p, const char *registry) {
 	if (there && strcmp(there, OURS))
 		json_object_set_new(p->before, registry, json_string(there));
 	free(there);
+	memory_host(registry, host);
 	if (p->setup->cli->values[OPT_AS])
-		json_object_set_new(p->accounts, registry, json_string(p->setup->cli->values[OPT_AS]));
+		json_object_set_new(p->accounts, host, json_string(p->setup->cli->values[OPT_AS]));
 }
 
 static void take_out(struct plan *p, const char *registry) {
 	struct buf *text = &p->file->after;
 	const char *before = json_string_value(json_object_get(p->before, registry));
-	char *there = helpers_of(p) == JSON_NOWHERE ? NULL : setup_json_string(text, helpers_of(p), registry);
+	char host[MEMORY_HOST_MAX], *there = helpers_of(p) == JSON_NOWHERE ? NULL : setup_json_string(text, helpers_of(p), registry);
 
 	if (there && !strcmp(there, OURS) && before) {
 		json_t *name = json_string(before);
@@ -77,7 +78,8 @@ static void take_out(struct plan *p, const char *registry) {
 	}
 	free(there);
 	json_object_del(p->before, registry);
-	json_object_del(p->accounts, registry);
+	memory_host(registry, host);
+	json_object_del(p->accounts, host);
 }
 
 /* What was made for our registries goes with the last of them, unless there is something else in it by now. */

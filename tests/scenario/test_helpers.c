@@ -129,6 +129,10 @@ static void test_helpers_know_their_account(void **state) {
 	assert_printed_token_of(NULL, "Secret", SA_DEV);
 	assert_int_equal(SH("echo us.gcr.io | docker-credential-hallpass get"), 1);
 	assert_non_null(strstr(out, "as which account?"));
+	/* By whichever port it was named to setup. */
+	assert_int_equal(SH("rm .config/hallpass/helpers.json; hallpass setup docker us.gcr.io:443 --as " SA_LABEL " --yes >/dev/null 2>&1 && echo us.gcr.io:443 | docker-credential-hallpass get"), 0);
+	assert_printed_token_of(NULL, "Secret", SA_LABEL);
+	assert_int_equal(SH("hallpass setup docker --remove --yes >/dev/null 2>&1 && test ! -e .config/hallpass/helpers.json && test ! -e .docker/config.json"), 0);
 	assert_int_equal(SH("echo '{\"accounts\": ' > .config/hallpass/helpers.json; echo gcr.io | docker-credential-hallpass get"), 1);
 	assert_non_null(strstr(out, "helpers.json:2:0: "));
 }
