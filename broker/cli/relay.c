@@ -23,6 +23,7 @@
 #define MAX_LINKS 256 /* further ones wait in the kernel */
 #define MAX_UIDS 32
 #define TELL_EVERY_MS 10000
+#define DIAL_MS 2000 /* to a broker that takes nobody in: all others wait meanwhile */
 
 struct relay {
 	struct cli *cli;
@@ -223,6 +224,7 @@ static void turn_links(struct relay *relay, const struct pollfd *polls) {
 static int serve(struct relay *relay, int end) {
 	static struct pollfd polls[MAX_POLLS];
 
+	relay->cli->deadline_ms = DIAL_MS;
 	while (relay->control.state != CONTROL_ENDED) {
 		int timeout = fill_polls(relay, end, polls);
 
