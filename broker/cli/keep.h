@@ -48,6 +48,8 @@ void settings_copy(struct str text, const struct unwanted *unwanted, struct buf 
 struct keeper;
 int profile_write(const struct keeper *keeper, bool alone, struct error *err);
 void profile_own_gcloud(char *out, size_t size); /* the user's own directory of gcloud's */
+/* Warns where --metadata leaves a login of the user's own in the way of some clients. */
+void profile_tell_login(const struct keeper *keeper);
 
 /* lease.c: the token file, and its renewal by a child of ours: a slow broker holds nobody up. */
 struct lease {

@@ -73,6 +73,8 @@ static int begin(struct keeper *k) {
 	if (lease_begin(&k->lease, reply, &err) < 0 || begin_session(k, &err) < 0 ||
 	    private_share(&k->identity, &k->private, k->lease.account, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
 		r = client_tell(k->cli, &err, NULL);
+	else
+		profile_tell_login(k);
 	json_decref(reply);
 	return r;
 }

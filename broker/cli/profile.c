@@ -184,3 +184,15 @@ int profile_write(const struct keeper *k, bool alone, struct error *err) {
 		return 0;
 	return fill_gcloud(&k->identity, err) < 0 || fill_boto(&k->identity, err) < 0 ? -1 : private_shared(&k->identity, err);
 }
+
+/* Go and older Node.js look there without CLOUDSDK_CONFIG, and before they ask a metadata server. */
+void profile_tell_login(const struct keeper *k) {
+	const char *home = getenv("HOME");
+	char path[PATH_MAX], text[PATH_MAX + 200];
+
+	snprintf(path, sizeof(path), "%s/.config/gcloud/application_default_credentials.json", home ? home : "");
+	if (!k->cli->values[OPT_METADATA] || access(path, R_OK) < 0)
+		return;
+	snprintf(text, sizeof(text), "with --metadata, Go and older Node.js programs use your own login in %s", out_safe(path));
+	keep_tell(k->cli, COLOR_YELLOW, text);
+}

@@ -54,12 +54,17 @@ export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$PWD/executable.json
 }
 
 
+METADATA = ["--metadata"]
+NOTE = ("with `hallpass run --metadata`: Java's library takes no `token_url` without TLS, and gcloud and Node.js get ID tokens from the "
+        "metadata server alone")
+
+
 class Client:
-    def __init__(self, name, version, body, cells, tells=True, note=""):
+    def __init__(self, name, version, body, cells, tells=True, options=()):
         """version: a shell command that prints it, and fails where there is none. cells: what comes before the body on each surface.
         tells: the client prints whose token it was; where it cannot, the API's word alone counts, by the owner of what was asked for.
-        note: what its users have to know of the first cell."""
-        self.name, self.command, self.body, self.cells, self.tells, self.note = name, version, body, cells, tells, note
+        options: of `hallpass run`, in the columns that are about it."""
+        self.name, self.command, self.body, self.cells, self.tells, self.options = name, version, body, cells, tells, options
         self.missing = "not installed"
 
     def version(self, world):
@@ -75,6 +80,7 @@ def same(*surfaces):
 
 
 GCLOUD_VERSION = "gcloud version --format='value(\"Google Cloud SDK\")'"
+IMPERSONATE = "export IMPERSONATE=http://$GCE_METADATA_HOST\n"
 PYTHON = "$CACHE/python/bin/python3"
 PIP_VERSION = PYTHON + " -c 'import importlib.metadata as m; print(*map(m.version, \"%s\".split()), sep=\", \")'"
 NPM_VERSION = "cd $CACHE/%s && node -p 'require(\"./node_modules/%s/package.json\").version'"
@@ -108,9 +114,6 @@ export KUBECONFIG=$PWD/kubeconfig
 """
 WHO = "kubectl auth whoami -o jsonpath={.status.userInfo.username}\n"
 
-# As their owner would set them up: `hallpass setup`, once.
-SET_UP = ALONE
-
 CLIENTS = [
     Client("gcloud", GCLOUD_VERSION, r"""
 gcloud storage ls
@@ -131,15 +134,15 @@ bq --headless ls
     Client("kubectl, gke-gcloud-auth-plugin", "gke-gcloud-auth-plugin --version >/dev/null && " + KUBECTL_VERSION, KUBECONFIG + WHO,
            same("run", "R", "A")),
     Client("kubectl", KUBECTL_VERSION,
-           KUBECONFIG + "hallpass setup kubectl --yes c >/dev/null\n" + WHO, {"E": SET_UP}),
+           KUBECONFIG + "hallpass setup kubectl --yes c >/dev/null\n" + WHO, {"E": ALONE}),
     Client("docker", "docker --version | sed 's/.*version \\([0-9.]*\\).*/\\1/'", r"""
 hallpass setup docker --yes us-docker.pkg.dev >/dev/null
 docker manifest inspect us-docker.pkg.dev/acme-ml/of-$NAME/train:1
-""", {"E": SET_UP}, tells=False),
+""", {"E": ALONE}, tells=False),
     Client("git", "git --version | sed 's/.*version //'", r"""
 hallpass setup git --yes acme.googlesource.com >/dev/null
 git ls-remote https://acme.googlesource.com/git/of-$NAME
-""", {"E": SET_UP}, tells=False),
+""", {"E": ALONE}, tells=False),
     Client("Terraform, gcs backend", "terraform version | sed -n 's/^Terraform v//p'", r"""
 cp $CLIENTS/main.tf .
 export TF_CLI_ARGS=-no-color
@@ -148,12 +151,12 @@ terraform apply -auto-approve
 terraform state show terraform_data.note
 """, same("run", "R", "A", "C", "D"), tells=False),
     Client("google-auth, google-cloud-storage (Python)", PIP_VERSION % "google-auth google-cloud-storage", PYTHON + " $CLIENTS/storage.py\n",
-           same("run", "R", "A", "C", "E")),
+           {**same("run", "R", "A", "C", "E"), "B": ONLY["B"] + IMPERSONATE}),
     Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "R", "A", "C")),
     Client("@google-cloud/storage (Node)", NPM_VERSION % ("node", "@google-cloud/storage"),
            "node $CLIENTS/storage.mjs\n", same("run", "R", "A", "C")),
     Client("google-auth-library (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
-           {**same("run", "R", "A", "C", "E"), "B": ALONE + "export IMPERSONATE=http://$GCE_METADATA_HOST\n"}),
+           {**same("run", "R", "A", "C", "E"), "B": ONLY["B"] + IMPERSONATE}),
     Client("google-auth-library 9 (Node)", NPM_VERSION % ("node9", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node9\n",
            same("run", "R", "A", "C", "E")),
     Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "R", "A", "C")),
@@ -161,15 +164,14 @@ terraform state show terraform_data.note
     Client("google-auth-library-oauth2-http (Java)", JAR_VERSION % "google-auth-library-oauth2-http", r"""
 trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
 java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
-""", {"run": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "R": "unset GOOGLE_APPLICATION_CREDENTIALS\n", "A": ONLY["A"]},
-           note="with `env -u GOOGLE_APPLICATION_CREDENTIALS`, which leaves it the metadata server: Java's library takes no `token_url` "
-                "without TLS"),
+""", same("run", "R", "A"), options=METADATA),
     Client("gcloud, ID token", GCLOUD_VERSION, r"""
 token=$(gcloud auth print-identity-token --audiences=https://service.hallpass.test $more)
 curl -sSf --cacert $SSL_CERT_FILE -H "Authorization: Bearer $token" https://service.hallpass.test/service/of-$NAME
-""", {"A": ONLY["A"] + "more=--token-format=full\n", "B": ONLY["B"] + "more=\"--impersonate-service-account=$SA --include-email\"\n"}),
-    Client("google-auth, ID token (Python)", PIP_VERSION % "google-auth", PYTHON + " $CLIENTS/id_token.py\n", same("A")),
+""", {"run": "more=--token-format=full\n", "A": ONLY["A"] + "more=--token-format=full\n",
+          "B": ONLY["B"] + "more=\"--impersonate-service-account=$SA --include-email\"\n"}, options=METADATA),
+    Client("google-auth, ID token (Python)", PIP_VERSION % "google-auth", PYTHON + " $CLIENTS/id_token.py\n", same("run", "A")),
     Client("google-auth-library, ID token (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
-           {"A": ONLY["A"] + "export ID_TOKEN=1\n"}),
+           {"run": "export ID_TOKEN=1\n", "A": ONLY["A"] + "export ID_TOKEN=1\n"}, options=METADATA),
     Client("google.golang.org/api/idtoken (Go)", GO_VERSION % "google.golang.org/api", "$CACHE/go/who idtoken\n", same("A")),
 ]

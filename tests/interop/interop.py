@@ -17,6 +17,7 @@ import argparse
 import concurrent.futures
 import os
 import re
+import signal
 import sys
 import time
 
@@ -27,14 +28,15 @@ import transcript
 from world import DEV, OTHER, PROD, World, name_of
 
 SECONDS = 180  # the longest that a cell may take
+UNDER_RUN = ("run", "R")  # where a client's own options of `hallpass run` count
 
 
-def run_pair(world, snippet, container=False):
+def run_pair(world, snippet, container=False, options=()):
     """The snippet in two sessions at the same time; a list of (target, exit code, output)."""
     targets = (DEV, PROD)
     world.forget()
     with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
-        runs = [pool.submit(world.run_as, target, snippet, SECONDS, container) for target in targets]
+        runs = [pool.submit(world.run_as, target, snippet, SECONDS, container, options) for target in targets]
         return [(target, *run.result()) for target, run in zip(targets, runs)]
 
 
@@ -60,7 +62,7 @@ def complaints(world, client, results, surface):
 
 def run_cell(world, client, surface, cell):
     began = time.monotonic()
-    results = run_pair(world, client.snippet(cell), surface == "R")
+    results = run_pair(world, client.snippet(cell), surface == "R", client.options if surface in UNDER_RUN else ())
     found = complaints(world, client, results, surface)
     return found, results, time.monotonic() - began
 
@@ -78,12 +80,13 @@ class Report:
     def cell(self, client, version, surface, found, results, seconds, n):
         self.versions[client.name] = version
         self.cells[client.name, surface] = not found
+        what = " ".join([f"{client.name} {version}, {clients.SURFACES[surface]}", *(client.options if surface in UNDER_RUN else ())])
         if not found:
             self.passed += 1
-            self.line("ok", f"{client.name} {version}, {clients.SURFACES[surface]}: 2 targets at once, {n} requests ({seconds:.0f} s)")
+            self.line("ok", f"{what}: 2 targets at once, {n} requests ({seconds:.0f} s)")
             return
         self.failed += 1
-        self.line("FAILED", f"{client.name} {version}, {clients.SURFACES[surface]} ({seconds:.0f} s)")
+        self.line("FAILED", f"{what} ({seconds:.0f} s)")
         for text in dict.fromkeys(found):
             print("    " + text)
         for target, code, output in results:
@@ -105,16 +108,14 @@ class Report:
     def table(self):
         used = [s for s in clients.SURFACES if any((c.name, s) in self.cells for c in clients.CLIENTS)]
         rows = ["| client | version | " + " | ".join(clients.HEADINGS[s] for s in used) + " |", "| --- " * (len(used) + 2) + "|"]
-        notes = []
         for c in clients.CLIENTS:
             if c.name not in self.versions:
                 continue
             marks = [{True: "yes", False: "**no**", None: ""}[self.cells.get((c.name, s))] for s in used]
-            if c.note:
-                marks[0] += " *"
-                notes.append(f"\\* {c.note}.")
+            if c.options:
+                marks = [m + " *" if m and s in UNDER_RUN else m for m, s in zip(marks, used)]
             rows.append(f"| {c.name} | {self.versions[c.name]} | " + " | ".join(marks) + " |")
-        return "\n".join(rows + [""] * bool(notes) + notes) + "\n"
+        return "\n".join(rows + ["", f"\\* {clients.NOTE}."]) + "\n"
 
     def write(self, build):
         """The table, and what `make check` counts; the last line is a test runner's."""
@@ -148,6 +149,9 @@ def main():
     options.add_argument("--transcript", action="store_true", help="record two terminals instead")
     options.add_argument("--keep", action="store_true", help="leave the directory")
     o = options.parse_args()
+    if o.readme and (o.only or o.surface or o.quick):
+        options.error("--readme takes the whole table")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, the directory removed
     report = Report()
     with World(os.path.abspath(o.build), os.path.abspath(o.cache), o.keep) as world:
         if o.transcript:
@@ -165,7 +169,7 @@ def main():
                     continue
                 found, results, seconds = run_cell(world, client, surface, cell)
                 report.cell(client, version, surface, found, results, seconds, len(world.seen()))
-        if not o.no_faults:
+        if not (o.no_faults or o.only or o.surface):
             faults.run(world, report, run_pair, complaints, o.quick)
     report.write(o.build)
     if o.readme:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-Runs a command behind a session's metadata server that has a fault. usage: tamper.py FAULT COMMAND [ARG …]
+Runs a command behind a session's port, metadata server and token exchange, that has a fault. usage: tamper.py FAULT COMMAND [ARG …]
 
 It stands between the command and the session, passes everything on as it is, and spoils one thing; so the suite is seen to fail where the
 broker would have that fault.
@@ -34,7 +34,7 @@ def unknown_token(path, body):
 
 @fault
 def trailing_newline(path, body):
-    return body if path.endswith("/token") or "recursive" in path else body + b"\n"
+    return body if path.endswith(("/token", "/introspect")) or "recursive" in path else body + b"\n"
 
 
 @fault
@@ -63,8 +63,8 @@ class Between(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         there = http.client.HTTPConnection(self.server.there)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
-        there.request("GET", self.path, headers=headers)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection", "content-length")}
+        there.request(self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length", 0))) or None, headers)
         answer = there.getresponse()
         body = answer.read()
         if answer.status == 200:
@@ -78,8 +78,21 @@ class Between(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
         there.close()
 
+    do_POST = do_GET
+
     def log_message(self, *_):
         pass
+
+
+def behind(env, there, here):
+    """The environment with the port between instead of the session's own, in the external_account file, too."""
+    env = {k: here if v == there else v for k, v in env.items()}
+    if "GOOGLE_APPLICATION_CREDENTIALS" in env:
+        with open(env["GOOGLE_APPLICATION_CREDENTIALS"]) as f, open("behind.json", "w") as out:
+            out.write(f.read().replace(there, here))
+        for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"):
+            env[name] = os.path.abspath("behind.json")
+    return env
 
 
 def main():
@@ -88,7 +101,7 @@ def main():
     server.there, server.spoil = os.environ["GCE_METADATA_HOST"], FAULTS[sys.argv[1]]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     here = "127.0.0.1:%d" % server.server_port
-    return subprocess.call(sys.argv[2:], env={**os.environ, "GCE_METADATA_HOST": here, "GCE_METADATA_IP": here, "GCE_METADATA_ROOT": here})
+    return subprocess.call(sys.argv[2:], env=behind(os.environ, server.there, here))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ credential: {file: google/broker-key.json}
 policy: policy.yaml
 audit: {directory: audit, segmentSize: 4MiB, lowWater: 0}
 endpoints: {iamCredentials: "%s"}
+limits: {requestsPerMinute: 100000, burst: 10000}
 """ % (os.geteuid(), self.url))
         p = self.start("hallpassd", self.build + "/hallpassd", "--config", config)
         self.wait_for(self.path("hp.sock"), p)
@@ -147,8 +148,10 @@ endpoints: {iamCredentials: "%s"}
         self.write("home/.config/gcloud/active_config", "default")
         self.write("home/.boto", "[Credentials]\ngs_oauth2_refresh_token = %s\n[OAuth2]\nclient_id = x\nclient_secret = x\n" % REFRESH_TOKEN)
         if shutil.which("gcloud"):  # as `gcloud auth login` leaves it
-            subprocess.run(["gcloud", "auth", "activate-refresh-token", DEVELOPER, REFRESH_TOKEN], env=self.environment(), check=True,
-                           capture_output=True)
+            p = subprocess.run(["gcloud", "auth", "activate-refresh-token", DEVELOPER, REFRESH_TOKEN], env=self.environment(),
+                               capture_output=True, text=True)
+            if p.returncode:
+                raise SystemExit("interop: the developer cannot log in to gcloud:\n" + p.stderr)
         self.write("home/.gitconfig", "[user]\n\tname = Developer\n\temail = %s\n" % DEVELOPER)
 
     def environment(self, **more):
@@ -175,14 +178,14 @@ endpoints: {iamCredentials: "%s"}
             **more,
         }
 
-    def run_as(self, target, snippet, seconds, container=False):
+    def run_as(self, target, snippet, seconds, container=False, options=()):
         """In a session of its own, in a directory of its own; exit code and output. container: in a network of its own, too, which
         reaches the broker by its Unix socket alone."""
         place = tempfile.mkdtemp(prefix=name_of(target) + ".", dir=self.dir)
         env = self.environment(NAME=name_of(target), SA=target, BUCKET="of-" + name_of(target), WRONG_TOKEN=self.token_of(OTHER[target]))
         try:
             wrap = ["unshare", "--net", "python3", "-B", os.path.join(self.here, "bridge.py"), self.dir] if container else []
-            p = subprocess.run(wrap + [self.build + "/hallpass", "run", "--as", target, "--", "sh", "-ec", snippet], cwd=place, env=env,
+            p = subprocess.run(wrap + [self.build + "/hallpass", "run", "--as", target, *options, "--", "sh", "-ec", snippet], cwd=place, env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
         except subprocess.TimeoutExpired as e:
             return 124, (e.stdout or b"").decode(errors="replace") + "\n(it took more than %d s)" % seconds

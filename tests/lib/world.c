@@ -102,6 +102,9 @@ void world_start(struct world *w) {
 	}
 	snprintf(w->dir, sizeof(w->dir), "/tmp/hallpass-scenario.XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
+	snprintf(w->tmpfs, sizeof(w->tmpfs), "/dev/shm/hallpass-test.XXXXXX");
+	assert_non_null(mkdtemp(w->tmpfs));
+	setenv("XDG_RUNTIME_DIR", w->tmpfs, 1);
 	snprintf(w->socket, sizeof(w->socket), "%s/hp.sock", w->dir);
 	snprintf(google, sizeof(google), "%s/google", w->dir);
 	snprintf(path, sizeof(path), "%s/google/url", w->dir);
@@ -129,7 +132,7 @@ void world_end(struct world *w) {
 		waitpid(w->google, NULL, 0);
 	}
 	if (w->dir[0]) {
-		snprintf(command, sizeof(command), "rm -rf %s", w->dir);
+		snprintf(command, sizeof(command), "rm -rf %s %s", w->dir, w->tmpfs);
 		r = system(command);
 		(void)r;
 	}

@@ -32,6 +32,7 @@
 
 struct world {
 	char dir[64], socket[100], url[128];
+	char tmpfs[40]; /* XDG_RUNTIME_DIR: of commands, for what no disk may see; other worlds and users have others */
 	char config_more[1024]; /* lines added to hallpassd.yaml; `peers:` among them replaces the one for ME */
 	char listeners_more[300]; /* further items of `listeners:`, ", {tcp: …}" */
 	char audit_more[64];	/* more of its `audit:`, ", deadline: 1s" */

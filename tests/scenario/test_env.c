@@ -58,6 +58,28 @@ static void test_env_of_a_command(void **state) {
 	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
 }
 
+/* For clients that take no file. Who would rather take the user's own login is warned of. */
+static void test_env_metadata_names_no_file(void **state) {
+	static const char show[] = "echo [$GOOGLE_APPLICATION_CREDENTIALS$CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE] ${GCE_METADATA_HOST%:*}";
+	char command[400];
+
+	(void)state;
+	setenv("HOME", w.dir, 1);
+	setenv("GOOGLE_APPLICATION_CREDENTIALS", "/mine.json", 1);
+	world_daemon(&w);
+	assert_int_equal(CLI("run", "--metadata", "--as", SA_DEV, "--", "sh", "-c", show), 0);
+	assert_string_equal(out, "[] 127.0.0.1\n");
+	assert_string_equal(err, "");
+	snprintf(command, sizeof(command), "mkdir -p %s/.config/gcloud && echo '{}' >%s/.config/gcloud/application_default_credentials.json", w.dir, w.dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(CLI("run", "--metadata", "--as", SA_DEV, "--", "sh", "-c", show), 0);
+	assert_string_equal(out, "[] 127.0.0.1\n");
+	assert_non_null(strstr(err, "Go and older Node.js programs use your own login in "));
+	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "test -s $GOOGLE_APPLICATION_CREDENTIALS"), 0);
+	assert_string_equal(err, "");
+	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+}
+
 static void test_env_is_evaluated_by_a_shell(void **state) {
 	struct running r;
 	json_t *records;
@@ -267,6 +289,7 @@ static void test_run_keeps_to_the_end_of_its_session(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_env_of_a_command),
+		SCENARIO(test_env_metadata_names_no_file),
 		SCENARIO(test_env_is_evaluated_by_a_shell),
 		SCENARIO(test_env_ends_with_its_shell),
 		SCENARIO(test_env_again_is_another_session),

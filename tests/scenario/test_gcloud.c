@@ -16,7 +16,6 @@
 #include "tests/lib/httpstub.h"
 #include "tests/lib/offline.h"
 #include "tests/lib/session.h"
-#include "tests/lib/netns.h"
 #include "tests/lib/world.h"
 
 #define DELEGATE "hallpass-delegate@acme-ml.iam.gserviceaccount.com"
@@ -143,8 +142,8 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 	world_policy(&w, "version: 1\nbindings:\n  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], maxLifetime: 1h, permissions: "
 			 "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\n");
 	world_daemon(&w);
-	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--metadata", "--as", SA_DEV, "--", "sh", "-c",
+				 "gcloud auth list --format='value(account)' && gcloud auth print-access-token && "
 				 "gcloud auth print-identity-token --audiences=https://x.example", NULL),
 			 0);
 	assert_int_equal(strncmp(out, SA_DEV "\nya29.standin-", strlen(SA_DEV) + 14), 0);
@@ -161,8 +160,8 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 	need_gcloud();
 	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
 	world_daemon(&w);
-	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c",
-				 "unset CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE; gcloud auth print-access-token", NULL),
+	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--metadata", "--as", SA_DEV, "--", "sh", "-c",
+				 "gcloud auth print-access-token", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 }

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "tests/lib/netns.h"
+#include "tests/lib/offline.h"
 #include "tests/lib/running.h"
 #include "tests/lib/session.h"
 
@@ -54,7 +54,7 @@ static int teardown(void **state) {
 /* From here on the test is in the container; the broker and Google stay outside. */
 static void enter_container(void) {
 	world_daemon(&w);
-	assert_true(leave_network() && loopback_up());
+	assert_true(offline());
 }
 
 static void start_relay(const char *uids) {
