@@ -8,7 +8,6 @@
 #include "broker/source/google_error.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/json.h"
-#include "hallpass/utf8.h"
 
 #define TEXT_MAX (256 * 1024) /* more than any answer is read of */
 #define TOKEN_CREATOR "roles/iam.serviceAccountTokenCreator"
@@ -30,19 +29,13 @@ void finding_fini(struct finding *finding) {
 	buf_fini(&finding->remedy);
 }
 
-/* What others say, an environment, a server, need not be UTF-8; JSON must. */
 static void set_text(struct buf *out, const char *fmt, va_list ap) {
 	char *text = NULL;
-	size_t n, len;
 
 	buf_reset(out);
 	if (vasprintf(&text, fmt, ap) < 0)
 		return;
-	n = strlen(text);
-	for (size_t i = 0; i < n; i += len ? len : 1) {
-		len = utf8_length((const unsigned char *)text + i, n - i);
-		buf_add(out, len ? text + i : "?", len ? len : 1);
-	}
+	buf_adds(out, text);
 	free(text);
 }
 
@@ -64,9 +57,9 @@ void finding_remedy(struct finding *finding, const char *fmt, ...) {
 }
 
 json_t *finding_json(const struct finding *finding) {
-	return json_pack("{s:s, s:s*, s:s, s:s, s:s*}", "id", finding->id, "serviceAccount", finding->account, "status",
-			 health_names[finding->health], "text", finding->text.len ? finding->text.data : "nothing was heard", "remedy",
-			 finding->remedy.len ? finding->remedy.data : NULL);
+	return json_pack("{s:s, s:s*, s:s, s:o, s:o*}", "id", finding->id, "serviceAccount", finding->account, "status",
+			 health_names[finding->health], "text", text_json(finding->text.len ? finding->text.data : "nothing was heard"),
+			 "remedy", finding->remedy.len ? text_json(finding->remedy.data) : NULL);
 }
 
 /* --- the way there */

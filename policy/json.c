@@ -1,7 +1,9 @@
 /* See json.h. */
 
+#include <stdlib.h>
 #include "hallpass/buf.h"
 #include "hallpass/json.h"
+#include "hallpass/utf8.h"
 
 json_t *time_json(int64_t t) {
 	struct buf b = BUF_INIT(64);
@@ -20,6 +22,23 @@ json_t *strings_json(const char *const *list, size_t n) {
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(json, json_string(list[i]));
+	return json;
+}
+
+json_t *text_json(const char *text) {
+	char *copy = strdup(text);
+	size_t n = copy ? strlen(copy) : 0;
+	json_t *json;
+
+	for (size_t i = 0, len; i < n; i += len) {
+		len = utf8_length((const unsigned char *)copy + i, n - i);
+		if (len)
+			continue;
+		copy[i] = '?';
+		len = 1;
+	}
+	json = copy ? json_string(copy) : NULL;
+	free(copy);
 	return json;
 }
 

@@ -24,7 +24,8 @@ void checks_add(json_t *checks, const char *id, const char *status, const char *
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	json_array_append_new(checks, json_pack("{s:s, s:s, s:s, s:s*}", "id", id, "status", status, "text", text ? text : "", "remedy", remedy));
+	json_array_append_new(checks, json_pack("{s:s, s:s, s:o, s:o*}", "id", id, "status", status, "text", text_json(text ? text : ""), "remedy",
+						remedy ? text_json(remedy) : NULL));
 	free(text);
 }
 

@@ -315,6 +315,9 @@ static void test_doctor_says_who_is_nobody_and_who_is_not_there(void **state) {
 	assert_int_equal(doctor(NULL), 69);
 	assert_string_equal(text_of(check_of("broker", 0), "status"), "fail");
 	assert_non_null(strstr(text_of(check_of("broker", 0), "remedy"), "systemctl --user start hallpassd"));
+	/* Whatever bytes the place is made of: what cannot be told is no reason to be well. */
+	assert_int_equal(run_cli(&w, out, sizeof(out), NULL, 0, "doctor", "--json", "--socket", "/nowhere/\xff.sock", NULL), 69);
+	assert_non_null(strstr(out, "no broker at /nowhere/?.sock"));
 	snprintf(w.config_more, sizeof(w.config_more), "peers: [{uid: 12001, principal: \"" ME "\"}]\n");
 	world_daemon(&w);
 	assert_int_equal(doctor(NULL), 70);
