@@ -279,9 +279,12 @@ int relay_fork(struct cli *cli, const json_t *body, const struct private *privat
 	if (r == 0 && out->pid < 0)
 		r = error_set(err, ERR_UNAVAILABLE, "no process: %s", strerror(errno));
 	out->port = relay.at.port;
-	out->leash = ends[1];
 	if (ends[0] >= 0)
 		close(ends[0]);
+	if (r == 0)
+		out->leash = ends[1];
+	else if (ends[1] >= 0) /* there is nobody at its other end, to be waited for */
+		close(ends[1]);
 	relay_end(&relay);
 	return r;
 }
