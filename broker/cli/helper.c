@@ -1,6 +1,8 @@
 /* See helper.h. */
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -43,6 +45,14 @@ const struct helper_host *helper_host_find(const char *host, enum helper_use use
 		if ((hosts[i].uses & use) && host_is(&hosts[i], host, n))
 			return &hosts[i];
 	return NULL;
+}
+
+bool helper_host_named(const char *given, enum helper_use use, char *out, size_t size) {
+	snprintf(out, size, "%s", strncmp(given, "https://", 8) ? given : given + 8);
+	out[strcspn(out, "/")] = '\0';
+	for (char *c = out; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return helper_host_find(out, use) != NULL;
 }
 
 int helper_account(const struct cli *cli, const char *host, char out[HELPER_ACCOUNT_MAX], struct error *err) {

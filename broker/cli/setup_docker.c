@@ -5,7 +5,6 @@
  * account of each is kept in the memory, where the helper finds it; and so is the name of the helper that stood there before.
  */
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "broker/cli/helper.h"
@@ -29,11 +28,7 @@ struct plan {
 
 /* "https://europe-docker.pkg.dev/" -> "europe-docker.pkg.dev". -1: hallpass has nothing for that one. */
 static int registry_of(const char *given, char *out, size_t size, struct error *err) {
-	snprintf(out, size, "%s", strncmp(given, "https://", 8) ? given : given + 8);
-	out[strcspn(out, "/")] = '\0';
-	for (char *c = out; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	if (helper_host_find(out, HELPER_DOCKER))
+	if (helper_host_named(given, HELPER_DOCKER, out, size))
 		return 0;
 	return error_set(err, ERR_INVALID, "\"%s\" is no registry of Google's: hallpass gives tokens to gcr.io and *.pkg.dev alone", given);
 }
