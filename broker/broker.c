@@ -575,12 +575,21 @@ static json_t *status_doors(struct broker *b) {
 	return list;
 }
 
-json_t *broker_status(struct broker *b) {
-	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:{s:s, s:s, s:s?, s:s}, s:o, s:o, s:o, s:i, s:o}", "version",
-			 HALLPASS_VERSION, "pid", (int)getpid(), "uptime", (json_int_t)(clock_now().s - b->started_at),
-			 "config", b->config_path, "policy", status_policy(b), "credential", "kind",
-			 source_kind(b->source), "description", source_describe(b->source), "identity",
-			 source_email(b->source), "universe", source_universe(b->source), "audit", status_audit(b),
-			 "tokens", status_mint(b), "connections", status_connections(b), "sessions",
-			 (int)sessions_count(b->sessions), "listeners", status_doors(b));
+static json_t *status_credential(const struct broker *b, bool for_operator) {
+	struct buf description = BUF_INIT(8192);
+	json_t *json;
+
+	source_describe_to(b->source, for_operator, &description);
+	json = json_pack("{s:s, s:s, s:s?, s:s}", "kind", source_kind(b->source), "description", description.data ? description.data : "",
+			 "identity", source_email(b->source), "universe", source_universe(b->source));
+	buf_fini(&description);
+	return json;
+}
+
+json_t *broker_status(struct broker *b, bool for_operator) {
+	return json_pack("{s:s, s:i, s:I, s:s?, s:o, s:o, s:o, s:o, s:o, s:i, s:o}", "version", HALLPASS_VERSION, "pid", (int)getpid(),
+			 "uptime", (json_int_t)(clock_now().s - b->started_at), "config", b->config_path, "policy", status_policy(b),
+			 "credential", status_credential(b, for_operator), "audit", status_audit(b), "tokens", status_mint(b),
+			 "connections", status_connections(b), "sessions", (int)sessions_count(b->sessions), "listeners",
+			 status_doors(b));
 }

@@ -41,5 +41,5 @@ struct reloader *broker_reloader(struct broker *broker);
 /* Records that somebody wanted a reload who may not. */
 void broker_reload_denied(struct broker *broker, const struct reload_by *by, const struct error *err);
 
-/* What `hallpass status` shows. A new reference. */
-json_t *broker_status(struct broker *broker);
+/* What `hallpass status` shows; where the credential lies, to operators alone. A new reference. */
+json_t *broker_status(struct broker *broker, bool for_operator);

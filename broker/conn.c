@@ -379,7 +379,10 @@ static char *conn_room(struct conn *conn, size_t *n) {
 	return *n ? conn->in + conn->in_len : NULL;
 }
 
-/* What is left moves to the front of memory of the connection's own; idle connections hold none. */
+/*
+ * What is left moves to the front of memory of the connection's own; idle connections hold none. What was heard is wiped: a field may
+ * be a session's handle, a body a token that is asked about.
+ */
 static void conn_keep_in(struct conn *conn) {
 	size_t left = conn->in_len - conn->in_at, size = IN_FIRST;
 	char *in = conn->in_size ? conn->in : NULL;
@@ -390,14 +393,17 @@ static void conn_keep_in(struct conn *conn) {
 		size *= 2;
 	if (left && !in)
 		in = malloc(size);
-	if (left && in) {
+	if (left && in)
 		memmove(in, conn->in + conn->in_at, left);
-		if (in != conn->in) /* a body may be a handle, or a token that is asked about */
-			wipe(conn->in + conn->in_at, left);
+	if (in == conn->in)
+		wipe(in + left, conn->in_len - left);
+	else
+		wipe(conn->in, conn->in_len);
+	if (left && in) {
 		conn->in_size = conn->in_size ? conn->in_size : size;
 		conn->in_len = left;
 	} else {
-		wipe_free(in);
+		free(in);
 		in = NULL;
 		conn->in_size = conn->in_len = 0;
 	}

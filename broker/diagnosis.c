@@ -7,7 +7,7 @@
 #include "broker/diagnosis.h"
 #include "broker/source/google_error.h"
 #include "hallpass/cleanup.h"
-#include "hallpass/utf8.h"
+#include "hallpass/json.h"
 
 #define TEXT_MAX (256 * 1024) /* more than any answer is read of */
 #define TOKEN_CREATOR "roles/iam.serviceAccountTokenCreator"
@@ -29,19 +29,13 @@ void finding_fini(struct finding *finding) {
 	buf_fini(&finding->remedy);
 }
 
-/* What others say, an environment, a server, need not be UTF-8; JSON must. */
 static void set_text(struct buf *out, const char *fmt, va_list ap) {
 	char *text = NULL;
-	size_t n, len;
 
 	buf_reset(out);
 	if (vasprintf(&text, fmt, ap) < 0)
 		return;
-	n = strlen(text);
-	for (size_t i = 0; i < n; i += len ? len : 1) {
-		len = utf8_length((const unsigned char *)text + i, n - i);
-		buf_add(out, len ? text + i : "?", len ? len : 1);
-	}
+	buf_adds(out, text);
 	free(text);
 }
 
@@ -63,9 +57,9 @@ void finding_remedy(struct finding *finding, const char *fmt, ...) {
 }
 
 json_t *finding_json(const struct finding *finding) {
-	return json_pack("{s:s, s:s*, s:s, s:s, s:s*}", "id", finding->id, "serviceAccount", finding->account, "status",
-			 health_names[finding->health], "text", finding->text.len ? finding->text.data : "nothing was heard", "remedy",
-			 finding->remedy.len ? finding->remedy.data : NULL);
+	return json_pack("{s:s, s:s*, s:s, s:o, s:o*}", "id", finding->id, "serviceAccount", finding->account, "status",
+			 health_names[finding->health], "text", text_json(finding->text.len ? finding->text.data : "nothing was heard"),
+			 "remedy", finding->remedy.len ? text_json(finding->remedy.data) : NULL);
 }
 
 /* --- the way there */
@@ -168,14 +162,6 @@ static const char *trouble_shown(const struct patient *patient, const struct err
 	return err->message;
 }
 
-/* As whom it is described. */
-static void add_description(struct buf *out, const struct patient *patient) {
-	if (patient->for_operator)
-		buf_adds(out, source_describe(patient->source));
-	else
-		buf_addf(out, "%s%s%s", source_kind(patient->source), patient->email ? " " : "", patient->email ? patient->email : "");
-}
-
 static void remedy_credential(struct finding *finding, const struct patient *patient) {
 	struct buf login = BUF_INIT(TEXT_MAX);
 
@@ -196,7 +182,7 @@ void diagnose_credential(struct finding *finding, const struct patient *patient,
 	const struct error *trouble = source_trouble(patient->source);
 	struct buf who = BUF_INIT(TEXT_MAX);
 
-	add_description(&who, patient);
+	source_describe_to(patient->source, patient->for_operator, &who);
 	if (!expires_at)
 		finding_say(finding, HEALTH_FAIL, "%s gives no token: %s", who.data ? who.data : "", trouble_shown(patient, err));
 	else if (trouble->code)
@@ -249,16 +235,6 @@ static json_t *answer_of(struct finding *finding, const struct patient *patient,
 			finding_remedy(finding, "%s%s%s", remedies[i].remedy, i == 0 && source_project(patient->source) ? " --project=" : "",
 				       i == 0 && source_project(patient->source) ? source_project(patient->source) : "");
 	return NULL;
-}
-
-static bool list_has(const json_t *list, const char *text) {
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *item = json_string_value(json_array_get(list, i));
-
-		if (item && !strcmp(item, text))
-			return true;
-	}
-	return false;
 }
 
 /* Which of them are there, as "getAccessToken, signBlob". */

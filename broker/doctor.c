@@ -113,16 +113,13 @@ static void probe_start(struct probe *probe, const char *method, const char *url
 		.method = method, .url = url, .headers = type ? headers : NULL, .bearer = bearer, .body = body, .body_len = body ? strlen(body) : 0,
 		.timeout_ms = CALL_MS, .body_max = GOOGLE_MAX_ANSWER, .want_header = "date",
 	};
-	struct error err;
+	struct fetch_result nothing = { .trouble = FETCH_OTHER_TROUBLE };
 
 	probe->began_us = clock_monotonic_us();
 	probe->began_s = clock_now().s;
 	probe->doctor->under_way++;
-	if (fetch_start(probe->doctor->spec.fetcher, &spec, on_heard, probe, &probe->fetch, &err) == 0)
-		return;
-	probe->fetch = NULL;
-	finding_say(probe->finding, HEALTH_FAIL, "%s cannot be called: %s", url, err.message);
-	over(probe->doctor);
+	if (fetch_start(probe->doctor->spec.fetcher, &spec, on_heard, probe, &probe->fetch, &nothing.error) < 0)
+		on_heard(&nothing, probe); /* what comes after it goes on */
 }
 
 /* --- the endpoint: any answer will do */
@@ -257,11 +254,13 @@ static void ask_whose(struct doctor *d, const struct secret *bearer) {
 	char *body = malloc(bearer->len + 16);
 
 	assert(body);
-	d->whose = (struct probe){ .doctor = d, .finding = &d->checks[CHECK_CREDENTIAL], .heard = heard_whose };
+	d->whose = (struct probe){ .doctor = d, .heard = heard_whose };
 	tokeninfo_url(d, &url);
 	memcpy(body, "access_token=", 13);
 	memcpy(body + 13, bearer->data, bearer->len + 1);
-	if (secret_set(&d->bearer, bearer->data, bearer->len) == 0 && buf_ok(&url))
+	if (!buf_ok(&url) || secret_set(&d->bearer, bearer->data, bearer->len) < 0)
+		ask_accounts(d, bearer);
+	else
 		probe_start(&d->whose, "POST", url.data, NULL, "Content-Type: application/x-www-form-urlencoded", body);
 	wipe_free(body);
 	buf_fini(&url);

@@ -16,6 +16,7 @@
 #include "broker/surface/sts.h"
 #include "broker/surface/surface.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/hex.h"
 
 static const struct surface *const surfaces[] = { &surface_metadata, &surface_iam_credentials, &surface_sts };
 
@@ -130,8 +131,7 @@ static int make_handle(struct door *door, struct error *err) {
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return error_set(err, ERR_INTERNAL, "no random numbers");
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(hex + 2 * i, 3, "%02x", random[i]);
+	hex_text(hex, random, sizeof(random));
 	r = secret_set(&door->handle, hex, DOOR_HANDLE);
 	wipe(random, sizeof(random));
 	wipe(hex, sizeof(hex));

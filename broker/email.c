@@ -1,5 +1,7 @@
 /* See email.h. */
 
+#include <stdio.h>
+#include <string.h>
 #include "broker/email.h"
 
 static bool is_email(struct str s) {
@@ -23,4 +25,11 @@ int email_check(struct str email, const char *name, struct error *err) {
 			 "%s must be a service account's e-mail in lower case, like "
 			 "name@project.iam.gserviceaccount.com, not \"%.*s\"",
 			 name, (int)(email.n > 100 ? 100 : email.n), email.p ? email.p : "");
+}
+
+bool email_project(const char *email, char *out, size_t size) {
+	static const char domain[] = ".iam.gserviceaccount.com";
+	const char *at = strchr(email, '@'), *end = at ? strstr(at, domain) : NULL;
+
+	return end && !end[strlen(domain)] && snprintf(out, size, "%.*s", (int)(end - at - 1), at + 1) < (int)size;
 }

@@ -28,7 +28,6 @@
 #define REFRESH_PAUSE_S 5 /* between two refreshes of one spec */
 #define FADING_LEAST_S 10 /* with less a client could not do much any more */
 #define MAX_DELEGATES 16
-#define ID_TOKEN_LIFE 3600 /* seconds, whatever is asked */
 #define MAX_TEXT 2048	   /* bytes of one scope, account, audience */
 #define MAX_BODY (64 * 1024)
 #define MAX_PAYLOAD (24 * 1024) /* bytes; escaped they take at most twice as many */
@@ -623,7 +622,7 @@ static bool is_account(const char *text) {
 static int check_id_token_life(const struct mint_spec *spec, int64_t now, struct error *err) {
 	int64_t left = spec->expires_by - now;
 
-	if (spec->permission != PERMISSION_GET_OPEN_ID_TOKEN || left >= ID_TOKEN_LIFE)
+	if (spec->permission != PERMISSION_GET_OPEN_ID_TOKEN || left >= MINT_ID_TOKEN_LIFE)
 		return 0;
 	/* expires_by is wider than what the policy says by the allowance for the clocks. */
 	if (left > spec->lifetime_s)

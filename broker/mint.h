@@ -18,6 +18,8 @@
 #include "hallpass/error.h"
 #include "hallpass/policy.h"
 
+#define MINT_ID_TOKEN_LIFE 3600 /* seconds, whatever is asked */
+
 struct minter;
 struct mint_wait;
 struct flight;

@@ -7,7 +7,6 @@
 #include "broker/zonefile.h"
 #include "hallpass/cleanup.h"
 
-#define ID_TOKEN_LIFE 3600 /* seconds: mint.c */
 #define N_THEN 2 /* across a reload requests end under the one before */
 
 /* A policy of the past; what cannot be had is remembered as well. */
@@ -144,7 +143,7 @@ static const char *outlives(const struct recorded *asked, const struct decision 
 
 	if (q->permission == PERMISSION_SIGN_JWT && q->lifetime_s && q->now + q->lifetime_s > d->expires_by)
 		return REPLAY_JWT_OUTLIVES;
-	if (q->permission == PERMISSION_GET_OPEN_ID_TOKEN && !asked->cached && q->now + ID_TOKEN_LIFE > d->expires_by)
+	if (q->permission == PERMISSION_GET_OPEN_ID_TOKEN && !asked->cached && q->now + MINT_ID_TOKEN_LIFE > d->expires_by)
 		return REPLAY_ID_TOKEN_OUTLIVES;
 	return NULL;
 }

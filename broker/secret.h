@@ -29,3 +29,5 @@ void *wipe_realloc(void *p, size_t size);
 
 /* Gives them to jansson and OpenSSL, whose trees and TLS buffers hold tokens; for main(), before either is used. fetch.c sees to libcurl. */
 void secret_libraries(void);
+/* Gives them to jansson alone. */
+void secret_json(void);

@@ -1,6 +1,5 @@
-/* secret_libraries(). Apart, because the command needs neither it nor the libcrypto that it would link. See secret.h. */
+/* secret_libraries(). Apart, because the command does without it and the libcrypto that it would link. See secret.h. */
 
-#include <jansson.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include "broker/secret.h"
@@ -21,6 +20,6 @@ static void crypto_free(void *p, const char *file, int line) {
 }
 
 void secret_libraries(void) {
-	json_set_alloc_funcs(malloc, wipe_free);
+	secret_json();
 	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
 }

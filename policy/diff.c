@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "policy/condition.h"
 #include "policy/diff.h"
-#include "policy/explain.h"
 
 #define MAX_DECISIONS 10000000
 #define MAX_ATOMS 500000

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "policy/diff.h"
-#include "policy/explain.h"
 #include "policy/scopes.h"
 
 #define MAX_KINDS 4	  /* different lifetimes, and scopes, of one pair in the course of time */

@@ -2,11 +2,11 @@
 
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "hallpass/nearest.h"
 #include "policy/condition.h"
 #include "policy/counterfactual.h"
 #include "policy/decide.h"
-#include "policy/explain.h"
 
 #define MAX_OFFERED 10000 /* accounts compared with a misspelt one */
 #define MAX_TOLD 3	   /* false parts in one sentence */
@@ -330,26 +330,6 @@ static int by_rule(const void *a, const void *b) {
 	if (x->kind != y->kind)
 		return x->kind == RULE_DENY ? -1 : 1;
 	return x->index < y->index ? -1 : x->index > y->index;
-}
-
-json_t *time_json(int64_t t) {
-	struct buf b = BUF_INIT(64);
-	json_t *json;
-
-	if (t == INT64_MAX)
-		return json_null();
-	buf_add_time(&b, t);
-	json = b.data ? json_string(b.data) : NULL;
-	buf_fini(&b);
-	return json;
-}
-
-json_t *strings_json(const char *const *list, size_t n) {
-	json_t *json = json_array();
-
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(json, json_string(list[i]));
-	return json;
 }
 
 static const char *result_name(const struct verdict *v) {

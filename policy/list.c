@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "policy/condition.h"
 #include "policy/decide.h"
-#include "policy/explain.h"
 
 #define LOOK_S (31 * 86400) /* people plan further ahead than a token lives */
 #define WORD 64		    /* rules in a word of the set */

@@ -168,7 +168,6 @@ int client_error(int status, const json_t *reply, struct error *err);
 int client_whole_answer(const struct buf *in, const char **body);
 /* What kind of failure it is, in a word or two ("denied"), and what it is to the shell; for those who tell in their own way. */
 const char *client_kind(const struct error *err);
-int client_exit(const struct error *err);
 /* Tells a problem: a line and a hint on stderr, or with --json the broker's answer (NULL: one of our own). The exit code. */
 int client_tell(struct cli *cli, const struct error *err, json_t *reply);
 

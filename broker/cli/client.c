@@ -16,6 +16,7 @@
 #include "hallpass/cleanup.h"
 
 #define ANSWER_MAX (4 << 20)
+#define ANSWER_ROOM (32 << 10) /* one with a token is smaller */
 #define DEADLINE_MS 60000
 #define SPIN_AFTER_MS 150
 #define OWN_SOCKET "/hallpass/hallpass.sock" /* below XDG_RUNTIME_DIR */
@@ -265,6 +266,9 @@ int client_try(struct cli *cli, const char *path, const json_t *body, json_t **r
 	*reply = NULL;
 	if (fd < 0)
 		return -1;
+	/* Room first: what grows later would leave a copy of a token where it stood. */
+	if (buf_grow(&in, ANSWER_ROOM))
+		buf_reset(&in);
 	if (client_send(fd, path, body, false, err) == 0 && read_answer(cli, fd, &in, err) == 0)
 		status = parse_answer(&in, &text, err);
 	close(fd);
@@ -313,10 +317,6 @@ static const struct told *told_of(enum error_code code, const json_t *reply) {
 
 const char *client_kind(const struct error *err) {
 	return told_of(err->code, NULL)->kind;
-}
-
-int client_exit(const struct error *err) {
-	return (int)told_of(err->code, NULL)->exit;
 }
 
 static const char *denied_hint(const struct cli *cli, char *text, size_t size) {

@@ -6,6 +6,7 @@
 #include <time.h>
 #include "broker/cli/cli.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "hallpass/policy.h"
 
 #define HORIZON_S (31 * 86400)
@@ -18,12 +19,6 @@ static const struct kind {
 	{ "gains", "+", COLOR_GREEN },	  { "loses", "-", COLOR_RED },	   { "hours", "~", COLOR_YELLOW },
 	{ "lifetime", "~", COLOR_YELLOW }, { "scopes", "~", COLOR_YELLOW },
 };
-
-static const char *text_of(const json_t *object, const char *key) {
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
 
 static long long number(const json_t *object, const char *key) {
 	return (long long)json_integer_value(json_object_get(object, key));

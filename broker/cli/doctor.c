@@ -12,14 +12,9 @@
 #include "broker/cli/keep.h"
 #include "broker/loopback.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 
 #define INDENT 20 /* of what stands behind a check's name */
-
-static const char *text_of(const json_t *object, const char *key) {
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
 
 void checks_add(json_t *checks, const char *id, const char *status, const char *remedy, const char *fmt, ...) {
 	char *text = NULL;
@@ -29,7 +24,8 @@ void checks_add(json_t *checks, const char *id, const char *status, const char *
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	json_array_append_new(checks, json_pack("{s:s, s:s, s:s, s:s*}", "id", id, "status", status, "text", text ? text : "", "remedy", remedy));
+	json_array_append_new(checks, json_pack("{s:s, s:s, s:o, s:o*}", "id", id, "status", status, "text", text_json(text ? text : ""), "remedy",
+						remedy ? text_json(remedy) : NULL));
 	free(text);
 }
 
@@ -87,13 +83,6 @@ static int check_caller(json_t *checks, struct cli *cli) {
 }
 
 /* --- accounts: those that are named, else what the policy gives */
-
-static bool list_has(const json_t *list, const char *text) {
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (!strcmp(json_string_value(json_array_get(list, i)), text))
-			return true;
-	return false;
-}
 
 static void add_account(json_t *accounts, const char *account, size_t *too_many) {
 	if (list_has(accounts, account))

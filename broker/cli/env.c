@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -130,18 +129,6 @@ static int lock_file(const struct private *p, struct error *err) {
 	return error_set(err, ERR_UNAVAILABLE, "%s/%s: %s", p->dir, LOCK_FILE, strerror(errno));
 }
 
-static int watched_signals(void) {
-	static const int ends[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-		sigaddset(&set, ends[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 static void hold(struct keeper *keeper, int shell, int signals) {
 	for (;;) {
 		struct pollfd p[2 + KEEPER_POLLS] = { { .fd = shell, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
@@ -155,7 +142,7 @@ static void hold(struct keeper *keeper, int shell, int signals) {
 /* ready: a byte on it says that the holder can be found. */
 static void holder_main(struct keeper *keeper, int shell, int ready) {
 	struct error err;
-	int signals = watched_signals();
+	int signals = keep_watch_signals();
 
 	if (lock_file(&keeper->private, &err) == 0 && write(ready, "", 1) == 1) {
 		close(ready);

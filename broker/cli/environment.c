@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "broker/cli/keep.h"
+#include "broker/email.h"
 #include "hallpass/cleanup.h"
 
 enum what { SET, UNSET, LEAVE };
@@ -59,18 +60,15 @@ static enum what account(const struct keeper *k, const char *text, struct buf *o
 	return SET;
 }
 
-/* dev-sa@acme-ml.iam.gserviceaccount.com -> acme-ml; or as named. */
+/* As named, else the account's. */
 static enum what project(const struct keeper *k, const char *text, struct buf *out) {
-	static const char domain[] = ".iam.gserviceaccount.com";
-	const char *at = strchr(k->lease.account, '@'), *end = at ? strstr(at, domain) : NULL, *named = k->cli->values[OPT_PROJECT];
+	const char *named = k->cli->values[OPT_PROJECT];
+	char own[EMAIL_MAX] = "";
 
 	(void)text;
-	if (!named && (!end || end[strlen(domain)]))
+	if (!named && !email_project(k->lease.account, own, sizeof(own)))
 		return LEAVE;
-	if (named)
-		buf_adds(out, named);
-	else
-		buf_add(out, at + 1, (size_t)(end - at - 1));
+	buf_adds(out, named ? named : own);
 	return SET;
 }
 

@@ -1,6 +1,8 @@
 /* See helper.h. */
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,6 +10,8 @@
 #include "broker/cli/helper.h"
 #include "broker/cli/memory.h"
 #include "hallpass/cleanup.h"
+
+#define HOST_MAX_BYTES 253 /* RFC 1035 §2.3.4, without the dot at the end */
 
 static const struct helper_host hosts[] = {
 	{ "gcr.io", true, true, HELPER_DOCKER, "oauth2accesstoken" },
@@ -18,6 +22,11 @@ static const struct helper_host hosts[] = {
 	/* Whoever it is, is in the token; the name has to begin with "git-". */
 	{ "googlesource.com", true, true, HELPER_GIT, "git-account" },
 };
+
+/* As DNS has names: what else is in it, a ? or a #, would end the host for whoever connects, and the token would go to another. */
+static bool is_host(const char *host, size_t n) {
+	return n && n <= HOST_MAX_BYTES && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == n;
+}
 
 static bool host_is(const struct helper_host *known, const char *host, size_t n) {
 	size_t k = strlen(known->name);
@@ -30,12 +39,20 @@ static bool host_is(const struct helper_host *known, const char *host, size_t n)
 const struct helper_host *helper_host_find(const char *host, enum helper_use use) {
 	size_t n = strcspn(host, ":");
 
-	if (host[n] && strcmp(host + n, ":443"))
+	if (!is_host(host, n) || (host[n] && strcmp(host + n, ":443")))
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
 		if ((hosts[i].uses & use) && host_is(&hosts[i], host, n))
 			return &hosts[i];
 	return NULL;
+}
+
+bool helper_host_named(const char *given, enum helper_use use, char *out, size_t size) {
+	snprintf(out, size, "%s", strncmp(given, "https://", 8) ? given : given + 8);
+	out[strcspn(out, "/")] = '\0';
+	for (char *c = out; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return helper_host_find(out, use) != NULL;
 }
 
 int helper_account(const struct cli *cli, const char *host, char out[HELPER_ACCOUNT_MAX], struct error *err) {

@@ -19,6 +19,8 @@ struct helper_host {
 };
 /* host may have a port, which must be https's. NULL: not one of ours. */
 const struct helper_host *helper_host_find(const char *host, enum helper_use use);
+/* "https://GCR.io/v2/" -> "gcr.io": one as people name it. False: not one of ours. */
+bool helper_host_named(const char *given, enum helper_use use, char *out, size_t size);
 
 #define HELPER_ACCOUNT_MAX 320
 /* --as, else HALLPASS_AS, else --default-as, else what setup kept for this host (NULL: none). -1: there is none; err says what to do. */

@@ -16,7 +16,6 @@
 #include "hallpass/cleanup.h"
 
 #define DEADLINE_MS 25000   /* libraries wait 30 s, unless the file's timeout_millis says otherwise */
-#define OUR_AUDIENCE "//hallpass.invalid/"
 #define HANDLE_LIFE_S 300   /* a handle lives as long as its session; the exchange follows at once */
 #define ASKED "GOOGLE_EXTERNAL_ACCOUNT_"
 
@@ -117,7 +116,7 @@ int cmd_gcp_executable(struct cli *cli) {
 	}
 	if (!type)
 		return answer_error(&err);
-	if (!audience || !strncmp(audience, OUR_AUDIENCE, strlen(OUR_AUDIENCE)))
+	if (!audience || !strncmp(audience, API_AUDIENCE_OURS, strlen(API_AUDIENCE_OURS)))
 		return give_handle(cli, type);
 	return give_id_token(cli, type, audience);
 }

@@ -47,6 +47,7 @@ void settings_copy(struct str text, const struct unwanted *unwanted, struct buf 
  */
 struct keeper;
 int profile_write(const struct keeper *keeper, bool alone, struct error *err);
+void profile_own_gcloud(char *out, size_t size); /* the user's own directory of gcloud's */
 /* Warns where --metadata leaves a login of the user's own in the way of some clients. */
 void profile_tell_login(const struct keeper *keeper);
 
@@ -126,6 +127,8 @@ struct keeper {
 };
 /* An exit code: what went wrong has been told. keeper_end() is due either way. */
 int keeper_begin(struct keeper *keeper, struct cli *cli, bool hidden);
+/* What is to be read where a signal asks to end; each that would is blocked from now on. A descriptor. */
+int keep_watch_signals(void);
 /*
  * For a process that stays behind a shell: it hears none of the terminal's signals, reads nothing there, keeps no pipe open, and what
  * it tells stands there between the shell's own lines.

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 #include "broker/cli/keep.h"
@@ -23,6 +25,18 @@ void keep_tell(const struct cli *cli, enum color color, const char *text) {
 	const char *line = cli->aside ? "\r\n" : "\n"; /* a shell may be reading there, and has its prompt out */
 
 	fprintf(stderr, "%s%shallpass: %s%s%s", cli->aside ? line : "", out_color_err(cli, color), text, out_color_err(cli, COLOR_NONE), line);
+}
+
+int keep_watch_signals(void) {
+	static const int ends[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		sigaddset(&set, ends[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 void keep_leave_terminal(struct cli *cli) {

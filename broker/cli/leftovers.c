@@ -103,12 +103,8 @@ static size_t check_proxy(json_t *checks) {
 /* --- gcloud's directory */
 
 static void gcloud_file(const char *name, char *path, size_t size) {
-	const char *dir = getenv("CLOUDSDK_CONFIG"), *home = getenv("HOME");
-
-	if (dir && *dir)
-		snprintf(path, size, "%s/%s", dir, name);
-	else
-		snprintf(path, size, "%s/.config/gcloud/%s", home ? home : "", name);
+	profile_own_gcloud(path, size);
+	snprintf(path + strlen(path), size - strlen(path), "/%s", name);
 }
 
 /* Its first bytes, without the line's end. False: it is not there. */

@@ -174,13 +174,14 @@ static short wants(const struct pipe *in, const struct pipe *out) {
 	return (short)((!in->len && !in->ended ? POLLIN : 0) | (out->len ? POLLOUT : 0));
 }
 
+/* poll() tells of an end that one is not ready for, too, and without cease: so the broker's is not heard of while there is more to be told the client. */
 void link_polls(const struct link *link, struct pollfd polls[LINK_POLLS], int *timeout_ms) {
 	int64_t left = link->until_ms - keep_now_ms();
 	bool open = link->state == LINK_OPEN;
+	bool hears = link->state != LINK_LINGERING && (!open || wants(&link->down, &link->up));
 
 	polls[0] = (struct pollfd){ link->client, open ? wants(&link->up, &link->down) : link->state == LINK_LINGERING ? POLLIN : 0, 0 };
-	polls[1] = (struct pollfd){ link->state == LINK_LINGERING ? -1 : link->broker,
-				    open ? wants(&link->down, &link->up) : POLLIN, 0 };
+	polls[1] = (struct pollfd){ hears ? link->broker : -1, open ? wants(&link->down, &link->up) : POLLIN, 0 };
 	if (!open && (*timeout_ms < 0 || left < *timeout_ms))
 		*timeout_ms = left > 0 ? (int)left : 0;
 }
@@ -193,7 +194,7 @@ static bool is_due(const struct pollfd polls[LINK_POLLS]) {
 bool link_turn(struct link *link, const struct control *control, const struct pollfd polls[LINK_POLLS]) {
 	bool goes_on = link->state == LINK_OPEN || keep_now_ms() < link->until_ms;
 
-	if (link->state < LINK_OPEN && (polls[0].revents & (POLLHUP | POLLERR)))
+	if (polls[0].revents & (POLLHUP | POLLERR)) /* both its directions are at their end */
 		goes_on = false;
 	else if (link->state == LINK_WAITING && control->state == CONTROL_OPEN && control->times != link->tried)
 		enter(link, control);

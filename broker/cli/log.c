@@ -9,6 +9,7 @@
 #include "broker/audit/record.h"
 #include "broker/cli/cli.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 
 #define FOLLOW_MS 200
 
@@ -18,12 +19,6 @@ struct view {
 	json_t *last; /* with --lines: the latest N that fit */
 	size_t lines;
 };
-
-static const char *text_of(const json_t *object, const char *key) {
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
 
 static bool type_is_known(const char *type) {
 	for (int i = RECORD_INTENT; i < N_RECORD_TYPES; i++)

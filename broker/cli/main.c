@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include "broker/cli/cli.h"
+#include "broker/secret.h"
 
 /* Tokens pass through this process: they do not go into a core file. `run` gives its command the limit back. */
 static void forbid_cores(struct cli *cli) {
@@ -27,6 +28,7 @@ int main(int argc, char **argv) {
 	int r;
 
 	forbid_cores(&cli);
+	secret_json();
 	r = cli_parse(&cli, argc, argv);
 	if (r >= 0)
 		return finish(r);

@@ -37,15 +37,19 @@ json_t *memory_parse(const char *path, const char *text, struct error *err) {
 	return NULL;
 }
 
+void memory_host(const char *host, char out[MEMORY_HOST_MAX]) {
+	snprintf(out, MEMORY_HOST_MAX, "%.*s", (int)strcspn(host, ":"), host);
+	for (char *c = out; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+}
+
 int memory_account(const char *host, char *out, size_t size, struct error *err) {
-	char path[MEMORY_PATH_MAX], name[256], *text = NULL;
+	char path[MEMORY_PATH_MAX], name[MEMORY_HOST_MAX], *text = NULL;
 	size_t len;
 	json_t *memory;
 
 	out[0] = '\0';
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(host, ":"), host);
-	for (char *c = name; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
+	memory_host(host, name);
 	if (memory_path(path, err) < 0)
 		return -1;
 	if (file_read(path, MEMORY_MAX, &text, &len, err) < 0)

@@ -18,7 +18,10 @@
 int memory_path(char path[MEMORY_PATH_MAX], struct error *err);
 /* The file's text as JSON; NULL text: an empty object. A new reference; NULL: err says where it is wrong. */
 json_t *memory_parse(const char *path, const char *text, struct error *err);
-/* The account of a host, which stands there in small letters; "" where none is kept. */
+#define MEMORY_HOST_MAX 256
+/* A host as it stands there: in small letters, without a port. */
+void memory_host(const char *host, char out[MEMORY_HOST_MAX]);
+/* The account of a host; "" where none is kept. */
 int memory_account(const char *host, char *out, size_t size, struct error *err);
 /* An object at a key, made where it is missing. Borrowed. */
 json_t *memory_object(json_t *memory, const char *key);

@@ -223,10 +223,17 @@ int private_share(struct private *p, const struct private *own, const char *name
 	return open_shared(p, alone) == 0 ? 0 : error_set(err, ERR_UNAVAILABLE, "%s: %s", p->dir, strerror(errno));
 }
 
+/* Between one lock and the other a sweep may come, and then the name is for whoever takes it. */
 int private_shared(const struct private *p, struct error *err) {
+	struct stat st;
+
 	if (private_write(p, FILLED, "", err) < 0)
 		return -1;
-	return flock(p->fd, LOCK_SH) < 0 ? error_set(err, ERR_UNAVAILABLE, "%s: %s", p->dir, strerror(errno)) : 0;
+	if (flock(p->fd, LOCK_SH) < 0)
+		return error_set(err, ERR_UNAVAILABLE, "%s: %s", p->dir, strerror(errno));
+	if (fstat(p->fd, &st) < 0 || st.st_nlink == 0 || faccessat(p->fd, FILLED, F_OK, 0) < 0)
+		return error_set(err, ERR_UNAVAILABLE, "%s was removed meanwhile; try again", p->dir);
+	return 0;
 }
 
 void private_unshare(struct private *p) {

@@ -69,7 +69,7 @@ static int copy_settings(int dir, const char *name, const struct unwanted *unwan
 
 /* --- gcloud's: each of its configurations, and which is the active one */
 
-static void own_gcloud(char *out, size_t size) {
+void profile_own_gcloud(char *out, size_t size) {
 	const char *named = getenv("CLOUDSDK_CONFIG"), *home = getenv("HOME");
 
 	if (named && *named)
@@ -102,7 +102,7 @@ static int fill_gcloud(const struct private *to, struct error *err) {
 
 	if (private_mkdir(to, "gcloud", err) < 0 || private_mkdir(to, "gcloud/configurations", err) < 0)
 		return -1;
-	own_gcloud(path, sizeof(path));
+	profile_own_gcloud(path, sizeof(path));
 	own = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (own < 0)
 		return 0;

@@ -6,12 +6,7 @@
 #include <time.h>
 #include "broker/cli/cli.h"
 #include "hallpass/cleanup.h"
-
-static const char *text_of(const json_t *object, const char *key) {
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
+#include "hallpass/json.h"
 
 int cmd_version(struct cli *cli) {
 	json_t *json;

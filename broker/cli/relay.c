@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 #define MAX_LINKS 256 /* further ones wait in the kernel */
 #define MAX_UIDS 32
 #define TELL_EVERY_MS 10000
+#define DIAL_MS 2000 /* to a broker that takes nobody in: all others wait meanwhile */
 
 struct relay {
 	struct cli *cli;
@@ -197,18 +197,6 @@ static void take_one(struct relay *relay) {
 
 /* --- the loop */
 
-static int watched_signals(void) {
-	static const int ends[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-		sigaddset(&set, ends[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 enum { POLL_END, POLL_CONTROL, POLL_LISTENER, POLL_LINKS };
 #define MAX_POLLS (POLL_LINKS + LINK_POLLS * MAX_LINKS)
 
@@ -236,6 +224,7 @@ static void turn_links(struct relay *relay, const struct pollfd *polls) {
 static int serve(struct relay *relay, int end) {
 	static struct pollfd polls[MAX_POLLS];
 
+	relay->cli->deadline_ms = DIAL_MS;
 	while (relay->control.state != CONTROL_ENDED) {
 		int timeout = fill_polls(relay, end, polls);
 
@@ -290,9 +279,12 @@ int relay_fork(struct cli *cli, const json_t *body, const struct private *privat
 	if (r == 0 && out->pid < 0)
 		r = error_set(err, ERR_UNAVAILABLE, "no process: %s", strerror(errno));
 	out->port = relay.at.port;
-	out->leash = ends[1];
 	if (ends[0] >= 0)
 		close(ends[0]);
+	if (r == 0)
+		out->leash = ends[1];
+	else if (ends[1] >= 0) /* there is nobody at its other end, to be waited for */
+		close(ends[1]);
 	relay_end(&relay);
 	return r;
 }
@@ -315,7 +307,7 @@ int cmd_relay(struct cli *cli) {
 	if (r == API_EXIT_OK) {
 		tell_of_denial(&relay);
 		tell_begin(&relay);
-		r = serve(&relay, watched_signals());
+		r = serve(&relay, keep_watch_signals());
 	}
 	relay_end(&relay);
 	return r;

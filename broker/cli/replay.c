@@ -8,6 +8,7 @@
 #include "broker/cli/cli.h"
 #include "broker/cli/tally.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 
 #define MAX_LINES 25	/* of a table; -v prints all */
 #define MAX_UNPROVEN 16 /* policies of the past that could not be had, told one by one */
@@ -260,7 +261,7 @@ static void add_period(const struct run *run, struct buf *out) {
 		return;
 	buf_adds(out, " in ");
 	if (span >= 2 * 86400)
-		buf_addf(out, "%lld days", (long long)((span + 86399) / 86400));
+		buf_addf(out, "%lld days", (long long)((span + 43200) / 86400)); /* the nearest: a second more is no third day */
 	else
 		out_span(span, out);
 }
@@ -425,16 +426,6 @@ static void print_all(struct run *run) {
 }
 
 /* --- the upshot, for programs */
-
-static json_t *time_json(int64_t at) {
-	struct buf text = BUF_INIT(64);
-	json_t *json;
-
-	buf_add_time(&text, at);
-	json = json_string(text.data ? text.data : "");
-	buf_fini(&text);
-	return json;
-}
 
 static json_t *range_json(int64_t min, int64_t max) {
 	return json_pack("[I, I]", (json_int_t)min, (json_int_t)max);

@@ -35,7 +35,7 @@ void setup_note_account(struct setup *setup) {
 }
 
 /* It goes into files that others read, as a word of theirs. */
-int setup_check_account(const struct setup *setup, struct error *err) {
+static int check_account(const struct setup *setup, struct error *err) {
 	const char *as = setup->cli->values[OPT_AS];
 	size_t n = as ? strspn(as, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@:") : 0;
 
@@ -169,7 +169,7 @@ static int carry_out(struct setup *s) {
 }
 
 static int plan(struct setup *s, const struct client *client, struct error *err) {
-	if (setup_check_account(s, err) < 0 || (client->remembers && open_memory(s, err) < 0))
+	if (check_account(s, err) < 0 || (client->remembers && open_memory(s, err) < 0))
 		return -1;
 	return client->plan(s, err) < 0 ? -1 : close_memory(s, err);
 }

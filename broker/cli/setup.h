@@ -93,5 +93,3 @@ int setup_terraform(struct setup *setup, struct error *err);
 void setup_need(struct setup *setup, const char *program);
 /* Notes that without --as a helper knows an account in a session alone. */
 void setup_note_account(struct setup *setup);
-/* What is wrong with an account's name, before it is written anywhere. */
-int setup_check_account(const struct setup *setup, struct error *err);

@@ -5,7 +5,6 @@
  * account of each is kept in the memory, where the helper finds it; and so is the name of the helper that stood there before.
  */
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "broker/cli/helper.h"
@@ -29,11 +28,7 @@ struct plan {
 
 /* "https://europe-docker.pkg.dev/" -> "europe-docker.pkg.dev". -1: hallpass has nothing for that one. */
 static int registry_of(const char *given, char *out, size_t size, struct error *err) {
-	snprintf(out, size, "%s", strncmp(given, "https://", 8) ? given : given + 8);
-	out[strcspn(out, "/")] = '\0';
-	for (char *c = out; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	if (helper_host_find(out, HELPER_DOCKER))
+	if (helper_host_named(given, HELPER_DOCKER, out, size))
 		return 0;
 	return error_set(err, ERR_INVALID, "\"%s\" is no registry of Google's: hallpass gives tokens to gcr.io and *.pkg.dev alone", given);
 }
@@ -44,7 +39,7 @@ static size_t helpers_of(const struct plan *p) {
 
 static void put(struct plan *p, const char *registry) {
 	struct buf *text = &p->file->after;
-	char *there;
+	char host[MEMORY_HOST_MAX], *there;
 
 	if (helpers_of(p) == JSON_NOWHERE) {
 		setup_json_put(text, setup_json_root(text), HELPERS, "{}");
@@ -56,14 +51,15 @@ static void put(struct plan *p, const char *registry) {
 	if (there && strcmp(there, OURS))
 		json_object_set_new(p->before, registry, json_string(there));
 	free(there);
+	memory_host(registry, host);
 	if (p->setup->cli->values[OPT_AS])
-		json_object_set_new(p->accounts, registry, json_string(p->setup->cli->values[OPT_AS]));
+		json_object_set_new(p->accounts, host, json_string(p->setup->cli->values[OPT_AS]));
 }
 
 static void take_out(struct plan *p, const char *registry) {
 	struct buf *text = &p->file->after;
 	const char *before = json_string_value(json_object_get(p->before, registry));
-	char *there = helpers_of(p) == JSON_NOWHERE ? NULL : setup_json_string(text, helpers_of(p), registry);
+	char host[MEMORY_HOST_MAX], *there = helpers_of(p) == JSON_NOWHERE ? NULL : setup_json_string(text, helpers_of(p), registry);
 
 	if (there && !strcmp(there, OURS) && before) {
 		json_t *name = json_string(before);
@@ -77,7 +73,8 @@ static void take_out(struct plan *p, const char *registry) {
 	}
 	free(there);
 	json_object_del(p->before, registry);
-	json_object_del(p->accounts, registry);
+	memory_host(registry, host);
+	json_object_del(p->accounts, host);
 }
 
 /* What was made for our registries goes with the last of them, unless there is something else in it by now. */

@@ -9,24 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broker/cli/setup.h"
+#include "broker/email.h"
+#include "hallpass/api.h"
+#include "hallpass/json.h"
 
 #define BLOCK "gcloud"
-#define AUDIENCE "//hallpass.invalid/local/"
 
 struct listener {
 	char url[64];
 	char account[200];
 };
-
-static bool listed(const json_t *accounts, const char *account) {
-	size_t i;
-	json_t *one;
-
-	json_array_foreach(accounts, i, one)
-		if (json_is_string(one) && !strcmp(json_string_value(one), account))
-			return true;
-	return false;
-}
 
 /* The first listener that has the account; without --as, the first account of the first. 0: there is none. */
 static int find_listener(const struct setup *s, const json_t *status, struct listener *out) {
@@ -37,7 +29,7 @@ static int find_listener(const struct setup *s, const json_t *status, struct lis
 
 	json_array_foreach(list, i, one) {
 		accounts = json_object_get(one, "serviceAccounts");
-		if (as && !listed(accounts, as))
+		if (as && !list_has(accounts, as))
 			continue;
 		snprintf(out->url, sizeof(out->url), "http://%s:%d", json_string_value(json_object_get(one, "address")),
 			 (int)json_integer_value(json_object_get(one, "port")));
@@ -91,21 +83,14 @@ static int ask_broker(struct setup *s, struct listener *out, struct error *err) 
 	return r;
 }
 
-/* dev-sa@acme-ml.iam.gserviceaccount.com -> acme-ml; "" where the account does not say. */
-static void project_of(const struct setup *s, const char *account, char *out, size_t size) {
-	const char *at = strchr(account, '@'), *end = at ? strstr(at, ".iam.gserviceaccount.com") : NULL, *named = s->cli->values[OPT_PROJECT];
-
-	snprintf(out, size, "%.*s", named ? (int)strlen(named) : end ? (int)(end - at - 1) : 0, named ? named : end ? at + 1 : "");
-}
-
 /* gcloud wants a subject token, and the broker that there is one; this file itself holds it, since it is none that anybody could use. */
 static void put_credential(struct setup_file *file, const struct listener *l) {
 	struct buf *text = &file->after;
 
 	buf_reset(text);
-	buf_addf(text, "{\n  \"type\": \"external_account\",\n  \"audience\": \"" AUDIENCE "%s\",\n", l->account);
+	buf_addf(text, "{\n  \"type\": \"external_account\",\n  \"audience\": \"" API_AUDIENCE_LOCAL "/%s\",\n", l->account);
 	buf_adds(text, "  \"subject_token_type\": \"urn:ietf:params:oauth:token-type:jwt\",\n");
-	buf_addf(text, "  \"token_url\": \"%s/v1/token\",\n  \"token_info_url\": \"%s/v1/introspect\",\n", l->url, l->url);
+	buf_addf(text, "  \"token_url\": \"%s" API_PATH_EXCHANGE "\",\n  \"token_info_url\": \"%s" API_PATH_INTROSPECT "\",\n", l->url, l->url);
 	buf_adds(text, "  \"credential_source\": {\n    \"file\": ");
 	buf_add_json(text, file->path, strlen(file->path));
 	buf_adds(text, ",\n    \"format\": {\"type\": \"json\", \"subject_token_field_name\": \"no_secret\"}\n  },\n"
@@ -113,14 +98,15 @@ static void put_credential(struct setup_file *file, const struct listener *l) {
 }
 
 static int put_configuration(struct setup *s, struct setup_file *file, const struct listener *l, const char *credential, struct error *err) {
-	char project[128], lines[PATH_MAX + 512];
+	const char *named = s->cli->values[OPT_PROJECT];
+	char own[EMAIL_MAX] = "", project[EMAIL_MAX + 16] = "", lines[PATH_MAX + 512];
 
 	if (file->before && file->n_before && strncmp(file->before, "# >>> hallpass setup " BLOCK, strlen("# >>> hallpass setup " BLOCK)))
 		return error_set(err, ERR_INVALID, "%s is a configuration of gcloud's that hallpass did not write; `gcloud config configurations rename` "
 						   "makes room for it", file->path);
-	project_of(s, l->account, project, sizeof(project));
-	snprintf(lines, sizeof(lines), "[core]\n%s%s%sdisable_file_logging = true\n[auth]\ncredential_file_override = %s\n", *project ? "project = " : "",
-		 project, *project ? "\n" : "", credential);
+	if (named || email_project(l->account, own, sizeof(own)))
+		snprintf(project, sizeof(project), "project = %.200s\n", named ? named : own);
+	snprintf(lines, sizeof(lines), "[core]\n%sdisable_file_logging = true\n[auth]\ncredential_file_override = %s\n", project, credential);
 	return setup_block_put(file, BLOCK, lines, err);
 }
 

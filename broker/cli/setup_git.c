@@ -4,7 +4,6 @@
  * The helper of nobody comes first, which makes git forget all helpers of before: one that stores credentials would write tokens to a disk.
  */
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +30,7 @@ static int find_config(char path[PATH_MAX], struct error *err) {
 }
 
 static int host_of(const char *given, char *out, size_t size, struct error *err) {
-	snprintf(out, size, "%s", strncmp(given, "https://", 8) ? given : given + 8);
-	out[strcspn(out, "/")] = '\0';
-	for (char *c = out; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	if (helper_host_find(out, HELPER_GIT) && !strpbrk(out, "\"\\# "))
+	if (helper_host_named(given, HELPER_GIT, out, size))
 		return 0;
 	return error_set(err, ERR_INVALID,
 			 "\"%s\" is no host of git repositories at Google: hallpass gives tokens to source.developers.google.com, *.sourcemanager.dev, "

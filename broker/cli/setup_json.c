@@ -11,8 +11,9 @@ int setup_json_check(const struct setup_file *file, struct error *err) {
 
 	if (json && !object)
 		error_set(err, ERR_INVALID, "%s: a JSON object is expected", file->path);
-	if (!json)
-		error_set(err, ERR_INVALID, "%s:%d:%d: %s; it has to be right before it is added to", file->path, at.line, at.column, at.text);
+	if (!json) /* not "… near '…'": that may be a password */
+		error_set(err, ERR_INVALID, "%s:%d:%d: %.*s; it has to be right before it is added to", file->path, at.line, at.column,
+			  (int)(strstr(at.text, " near ") ? strstr(at.text, " near ") - at.text : (long)strlen(at.text)), at.text);
 	json_decref(json);
 	return object ? 0 : -1;
 }

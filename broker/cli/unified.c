@@ -12,9 +12,9 @@
 
 struct lines {
 	struct str *line; /* without their ends */
+	size_t *shown;	  /* how much of each may be seen */
 	size_t n;
 	bool open; /* the last has no end */
-	bool ours; /* nobody else's secret is among them */
 };
 
 enum op_kind { OP_KEEP, OP_DROP, OP_ADD };
@@ -23,16 +23,69 @@ struct op {
 	size_t a, b; /* the lines that it is about, or stands before */
 };
 
-static void split(const char *text, size_t n, bool ours, struct lines *out) {
-	*out = (struct lines){ .line = calloc(n + 1, sizeof(struct str)), .ours = ours };
-	for (size_t at = 0; out->line && at < n;) {
+/* Other people's secrets stand in these files, near what we change: their names are shown, their values are not. */
+static size_t shown_length(struct str line) {
+	static const char *const words[] = { "auth", "token", "password", "passwd", "secret", "-data", "_key", "apikey", "extraheader" };
+	size_t shown = SIZE_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		for (size_t at = 0; at + strlen(words[i]) <= line.n && at < shown; at++) {
+			if (strncasecmp(line.p + at, words[i], strlen(words[i])))
+				continue;
+			while (at < line.n && line.p[at] != ':' && line.p[at] != '=')
+				at++;
+			shown = at < line.n && at + 1 < shown ? at + 1 : shown;
+		}
+	return shown;
+}
+
+static size_t indent_of(struct str line) {
+	size_t n = 0;
+
+	while (n < line.n && (line.p[n] == ' ' || line.p[n] == '\t'))
+		n++;
+	return n;
+}
+
+/* A value goes on in the lines below that are indented deeper, unless it is an object or a list of JSON's, whose members speak for themselves. */
+static void hide(struct lines *lines) {
+	size_t below = SIZE_MAX;
+
+	for (size_t i = 0; i < lines->n; i++) {
+		struct str line = lines->line[i];
+		size_t indent = indent_of(line), shown = shown_length(line);
+
+		if (indent > below && indent < line.n) {
+			lines->shown[i] = indent;
+			continue;
+		}
+		below = shown == SIZE_MAX || strchr("{[", line.p[line.n - 1]) ? SIZE_MAX : indent;
+		lines->shown[i] = shown < line.n ? shown : line.n;
+	}
+}
+
+/* ours: nobody else's secret is among them. False: no memory. */
+static bool split(const char *text, size_t n, bool ours, struct lines *out) {
+	*out = (struct lines){ .line = calloc(n + 1, sizeof(struct str)), .shown = calloc(n + 1, sizeof(size_t)) };
+	if (!out->line || !out->shown)
+		return false;
+	for (size_t at = 0; at < n;) {
 		const char *end = memchr(text + at, '\n', n - at);
 		size_t len = end ? (size_t)(end - text) - at : n - at;
 
+		out->shown[out->n] = len;
 		out->line[out->n++] = (struct str){ text + at, len };
 		out->open = !end;
 		at += len + 1;
 	}
+	if (!ours)
+		hide(out);
+	return true;
+}
+
+static void lines_fini(struct lines *lines) {
+	free(lines->line);
+	free(lines->shown);
 }
 
 static bool same(const struct lines *a, size_t i, const struct lines *b, size_t j) {
@@ -83,29 +136,13 @@ static size_t compare(const struct lines *a, const struct lines *b, struct op *o
 	return n;
 }
 
-/* Other people's secrets stand in these files, near what we change: their names are shown, their values are not. */
-static size_t shown_length(struct str line) {
-	static const char *const words[] = { "auth", "token", "password", "passwd", "secret", "-data", "_key", "apikey", "extraheader" };
-	size_t shown = line.n;
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		for (size_t at = 0; at + strlen(words[i]) <= shown; at++) {
-			if (strncasecmp(line.p + at, words[i], strlen(words[i])))
-				continue;
-			while (at < shown && line.p[at] != ':' && line.p[at] != '=')
-				at++;
-			shown = at < shown ? at + 1 : shown;
-		}
-	return shown;
-}
-
 static void print_line(const struct cli *cli, const struct lines *of, size_t i, enum op_kind kind) {
 	static const struct {
 		char sign;
 		enum color color;
 	} looks[] = { [OP_KEEP] = { ' ', COLOR_NONE }, [OP_DROP] = { '-', COLOR_RED }, [OP_ADD] = { '+', COLOR_GREEN } };
 	struct str line = of->line[i];
-	size_t n = of->ours ? line.n : shown_length(line);
+	size_t n = of->shown[i];
 	char text[2048];
 
 	snprintf(text, sizeof(text), "%.*s", (int)n, line.p);
@@ -151,16 +188,16 @@ static void print_hunks(const struct cli *cli, const struct lines *a, const stru
 void diff_print(const struct cli *cli, const struct setup_file *file) {
 	struct lines a, b;
 	struct op *ops;
+	bool whole = split(file->before ? file->before : "", file->before ? file->n_before : 0, file->ours, &a);
 
-	split(file->before ? file->before : "", file->before ? file->n_before : 0, file->ours, &a);
-	split(file->after.data ? file->after.data : "", file->gone ? 0 : file->after.len, file->ours, &b);
+	whole &= split(file->after.data ? file->after.data : "", file->gone ? 0 : file->after.len, file->ours, &b);
 	ops = calloc(a.n + b.n + 1, sizeof(*ops));
-	if (a.line && b.line && ops) {
+	if (whole && ops) {
 		printf("%s--- %s\n+++ %s%s\n", out_color(cli, COLOR_BOLD), file->before ? setup_shown(file->path) : "/dev/null",
 		       file->gone ? "/dev/null" : setup_shown(file->path), out_color(cli, COLOR_NONE));
 		print_hunks(cli, &a, &b, ops, compare(&a, &b, ops));
 	}
 	free(ops);
-	free(a.line);
-	free(b.line);
+	lines_fini(&a);
+	lines_fini(&b);
 }

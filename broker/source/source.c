@@ -639,6 +639,13 @@ const char *source_describe(const struct source *source) {
 	return source->describe;
 }
 
+void source_describe_to(const struct source *source, bool operators, struct buf *out) {
+	if (operators)
+		buf_adds(out, source->describe);
+	else
+		buf_addf(out, "%s%s%s", source->kind->name, source->email ? " " : "", source->email ? source->email : "");
+}
+
 const char *source_email(const struct source *source) {
 	return source->email;
 }

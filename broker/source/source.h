@@ -59,7 +59,8 @@ bool source_trouble_passes(const struct source *source);
 const char *source_file(const struct source *source); /* its path, or NULL */
 
 const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */
-const char *source_describe(const struct source *source);   /* for people: kind, file, principal where known */
+const char *source_describe(const struct source *source);   /* for operators and logs: kind, principal where known, file */
+void source_describe_to(const struct source *source, bool operators, struct buf *out); /* for people: where it lies is for operators */
 const char *source_email(const struct source *source);	    /* principal, or NULL where not known */
 const char *source_universe(const struct source *source);   /* "googleapis.com" */
 const char *source_project(const struct source *source);    /* project_id or quota_project_id, or NULL */

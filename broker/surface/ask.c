@@ -6,6 +6,7 @@
 #include "broker/surface/ask.h"
 #include "hallpass/base64.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 
 #define MAX_SCOPE 256
 #define MAX_TEXT 1024
@@ -302,22 +303,12 @@ int ask_parse(json_t *body, enum policy_permission permission, const char *const
 
 #define ALL_SCOPES "https://www.googleapis.com/auth/cloud-platform"
 
-static bool has_scope(const json_t *list, const char *scope) {
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const char *one = json_string_value(json_array_get(list, i));
-
-		if (one && !strcmp(one, scope))
-			return true;
-	}
-	return false;
-}
-
 /* Of ours those that are asked for. A new list. */
 static json_t *common(const json_t *ours, const json_t *asked) {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < json_array_size(ours); i++)
-		if (has_scope(asked, json_string_value(json_array_get(ours, i))))
+		if (list_has(asked, json_string_value(json_array_get(ours, i))))
 			json_array_append(list, json_array_get(ours, i));
 	return list;
 }
@@ -326,11 +317,11 @@ int ask_narrow(json_t *body, json_t *scopes, struct error *err) {
 	const json_t *ours = json_object_get(body, "scopes");
 	json_t *list;
 
-	if (!scopes || (ours && has_scope(scopes, ALL_SCOPES))) { /* as it is */
+	if (!scopes || (ours && list_has(scopes, ALL_SCOPES))) { /* as it is */
 		json_decref(scopes);
 		return 0;
 	}
-	if (!ours || has_scope(ours, ALL_SCOPES) || !json_is_array(scopes))
+	if (!ours || list_has(ours, ALL_SCOPES) || !json_is_array(scopes))
 		return json_object_set_new(body, "scopes", scopes) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
 	list = common(ours, scopes);
 	json_decref(scopes);

@@ -51,7 +51,10 @@ static int put_lifetime(json_t *ask, const json_t *value, struct error *err) {
 	return most && asked > most ? 0 : json_object_set(ask, "lifetime", (json_t *)value);
 }
 
+/* The ask would say the same of its scopes, which is not what the member is called here. */
 static int put_scope(json_t *ask, const json_t *value, struct error *err) {
+	if (!json_is_array(value) || json_array_size(value) > POLICY_MAX_SCOPES)
+		return error_set(err, ERR_INVALID, "scope must be a list of at most %d strings", POLICY_MAX_SCOPES);
 	return ask_narrow(ask, json_incref((json_t *)value), err);
 }
 

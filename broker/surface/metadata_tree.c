@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "broker/email.h"
 #include "broker/surface/metadata_tree.h"
 #include "hallpass/cleanup.h"
 
@@ -49,14 +50,6 @@ static json_t *attributes_dir(const struct config *config) {
 	return dir;
 }
 
-/* "dev-sa@acme-ml.iam.gserviceaccount.com" -> acme-ml. False: it is of no project's domain. */
-static bool project_of(const char *email, char *out, size_t size) {
-	static const char domain[] = ".iam.gserviceaccount.com";
-	const char *at = strchr(email, '@'), *end = at ? strstr(at, domain) : NULL;
-
-	return end && !end[strlen(domain)] && snprintf(out, size, "%.*s", (int)(end - at - 1), at + 1) < (int)size;
-}
-
 static json_t *instance_dir(const struct metadata_facts *facts, const char *project) {
 	const struct config *config = facts->config;
 	long long number = config->instance_project_number;
@@ -95,7 +88,7 @@ json_t *metadata_tree(const struct metadata_facts *facts) {
 
 	if (facts->config->instance_project)
 		snprintf(project, sizeof(project), "%s", facts->config->instance_project);
-	else if (!project_of(facts->accounts[0].email, project, sizeof(project)))
+	else if (!email_project(facts->accounts[0].email, project, sizeof(project)))
 		project[0] = '\0';
 	put(tree, "instance", instance_dir(facts, project));
 	put(tree, "project", project_dir(facts, project));

@@ -359,7 +359,7 @@ static void answer_why(struct call *call) {
 }
 
 static void answer_status(struct call *call) {
-	call_reply_json(call, broker_status(call->native->broker));
+	call_reply_json(call, broker_status(call->native->broker, call_is_operators(call)));
 }
 
 static void on_reloaded(const struct snapshot *snapshot, const struct snapshot_notes *notes, const struct error *err, void *arg) {

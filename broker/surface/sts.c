@@ -223,6 +223,7 @@ static void serve_introspect(struct exchange *x, struct str form) {
 	const char *account;
 
 	if (uri_form(form, "token", token, sizeof(token)) < 1) {
+		wipe(token, sizeof(token)); /* the first of two may stand there */
 		refuse(x, 400, "invalid_request", "token is missing, is no text, or stands there twice");
 		return;
 	}
@@ -239,18 +240,14 @@ static void serve_introspect(struct exchange *x, struct str form) {
 /* --- from a request */
 
 static void serve(struct exchange *x, const struct http_request *request) {
-	struct str body = request->body;
-
 	if (request->method != HTTP_POST)
 		refuse(x, 405, "invalid_request", "tokens are exchanged by POST");
 	else if (!http_type_is(request, "application/x-www-form-urlencoded"))
 		refuse(x, 400, "invalid_request", "the Content-Type must be application/x-www-form-urlencoded");
 	else if (str_eq(request->path, STR(API_PATH_EXCHANGE)))
-		serve_token(x, body);
+		serve_token(x, request->body);
 	else
-		serve_introspect(x, body);
-	if (body.n) /* a handle, or a token: nothing reads it again */
-		wipe((char *)body.p, body.n);
+		serve_introspect(x, request->body);
 }
 
 static bool takes(struct str path) {

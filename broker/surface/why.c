@@ -9,6 +9,7 @@
 #include "broker/versions.h"
 #include "hallpass/api.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 
 struct why {
 	struct request_world *world;
@@ -46,16 +47,6 @@ static void why_query(const struct why *why, struct policy_query *out) {
 	out->peer = (struct policy_peer){ 0 };
 	out->origin_ip = NULL;
 	out->origin_port = 0;
-}
-
-static json_t *time_json(int64_t t) {
-	struct buf text = BUF_INIT(64);
-	json_t *json;
-
-	buf_add_time(&text, t);
-	json = json_string(text.data ? text.data : "");
-	buf_fini(&text);
-	return json;
 }
 
 /* What the answer is about, since the question need not say it. */

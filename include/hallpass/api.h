@@ -61,7 +61,8 @@
 /* At a session's port: */
 #define API_PATH_EXCHANGE "/v1/token"
 #define API_PATH_INTROSPECT "/v1/introspect"
-#define API_AUDIENCE_LOCAL "//hallpass.invalid/local" /* Python asks Google about one with /projects/N/ in it */
+#define API_AUDIENCE_OURS "//hallpass.invalid/" /* how those begin that are nobody's but hallpass's */
+#define API_AUDIENCE_LOCAL API_AUDIENCE_OURS "local" /* Python asks Google about one with /projects/N/ in it */
 
 #define API_SERVICE_ACCOUNT "serviceAccount"
 #define API_SCOPES "scopes"

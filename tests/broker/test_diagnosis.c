@@ -9,6 +9,7 @@
 #include <string.h>
 #include "broker/diagnosis.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 #include "tests/lib/sourcebed.h"
 
 #define SA "sa@p.iam.gserviceaccount.com"
@@ -28,9 +29,9 @@ static void assert_finding(enum health health, const char *says, const char *rem
 	json_t *json = finding_json(&f);
 
 	assert_non_null(json);
+	if (f.health != health || !f.text.len || !strstr(text_of(json, "text"), says) || strcmp(text_of(json, "remedy"), remedy))
+		fail_msg("%d: %s = %s", f.health, text_of(json, "text"), text_of(json, "remedy"));
 	json_decref(json);
-	if (f.health != health || !f.text.len || !strstr(f.text.data, says) || strcmp(f.remedy.len ? f.remedy.data : "", remedy))
-		fail_msg("%d: %s = %s", f.health, f.text.len ? f.text.data : "", f.remedy.len ? f.remedy.data : "");
 	finding_fini(&f);
 }
 

@@ -141,6 +141,34 @@ static void test_iam_call_reads_the_query(void **state) {
 	}
 }
 
+/* By the names that Google's API has for things, not by those of our own. */
+static void test_iam_call_refuses_in_googles_words(void **state) {
+	static const struct {
+		const char *body, *refusal;
+	} cases[] = {
+		{ "{}", "scope is missing" },
+		{ "{\"scope\": \"x\"}", "scope must be a list of at most" },
+		{ "{\"scope\": {\"x\": 1}}", "scope must be a list of at most" },
+		{ "{\"scope\": 7}", "scope must be a list of at most" },
+	};
+	char many[2000] = "{\"scope\": [\"x\"";
+	json_t *ask = json_object();
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(read_call("generateAccessToken", "", cases[i].body, ask, &err), -1);
+		if (strncmp(err.message, cases[i].refusal, strlen(cases[i].refusal)))
+			fail_msg("%s: %s", cases[i].body, err.message);
+	}
+	for (size_t i = 0; i < POLICY_MAX_SCOPES; i++)
+		strcat(many, ",\"x\"");
+	strcat(many, "]}");
+	assert_int_equal(read_call("generateAccessToken", "", many, ask, &err), -1);
+	assert_non_null(strstr(err.message, "scope must be a list of at most"));
+	json_decref(ask);
+}
+
 static void test_iam_call_takes_one_spelling(void **state) {
 	json_t *ask = json_object();
 	struct error err;
@@ -172,6 +200,7 @@ int main(void) {
 		cmocka_unit_test(test_iam_call_finds_the_method),
 		cmocka_unit_test(test_iam_call_asks_what_the_body_says),
 		cmocka_unit_test(test_iam_call_reads_the_query),
+		cmocka_unit_test(test_iam_call_refuses_in_googles_words),
 		cmocka_unit_test(test_iam_call_takes_one_spelling),
 		cmocka_unit_test(test_iam_call_refuses_what_is_not_a_body),
 	};

@@ -32,8 +32,12 @@ static const char *build(void) {
 	return b ? b : "build";
 }
 
+/* Not by time(), which is a tick behind the clock that the daemon reads, and so now and then a second. */
 int64_t now_s(void) {
-	return (int64_t)time(NULL);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec;
 }
 
 static int64_t now_ms(void) {

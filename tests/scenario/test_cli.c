@@ -604,14 +604,14 @@ static void test_cli_completion_completes(void **state) {
 
 /* --- brokers that are none */
 
-/* Answers one connection at path with a text and goes; as: the uid that it has then. */
+/* Answers one connection at path with a text and goes; as: the uid that it has then. It is there once it listens: until then by another name. */
 static pid_t start_liar(const char *path, const char *answer, uid_t as) {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char request[4096];
 	pid_t pid;
 
-	snprintf(un.sun_path, sizeof(un.sun_path), "%.100s", path);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%.100s.new", path);
 	unlink(path);
 	pid = fork(); /* who listens is who the kernel names to those who connect */
 	if (pid) {
@@ -620,9 +620,9 @@ static pid_t start_liar(const char *path, const char *answer, uid_t as) {
 			poll(NULL, 0, 2);
 		return pid;
 	}
-	if (setuid(as) < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fd, 4) < 0)
+	if (setuid(as) < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || listen(fd, 4) < 0 || chmod(un.sun_path, 0777) < 0 ||
+	    rename(un.sun_path, path) < 0)
 		_exit(1);
-	chmod(path, 0777);
 	fd = accept(fd, NULL, NULL);
 	if (recv(fd, request, sizeof(request), 0) > 0)
 		send(fd, answer, strlen(answer), MSG_NOSIGNAL);

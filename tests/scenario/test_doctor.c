@@ -282,6 +282,11 @@ static void test_doctor_tells_callers_what_is_theirs(void **state) {
 	assert_non_null(strstr(a.text, "hallpass why " SA_PROD));
 	assert_int_equal(google_calls(&w, "testIamPermissions"), 1);
 	answer_fini(&a);
+	/* `hallpass status` keeps to the same rule. */
+	ask_as_uid(&w, STRANGER, "GET", "/v1/status", NULL, &a);
+	assert_int_equal(a.status, 200);
+	assert_non_null(strstr(a.text, "\"description\":\"service_account " BROKER "\""));
+	answer_fini(&a);
 	/* Trouble is theirs to know, and its file is not. */
 	google_script(&w, "{\"endpoint\": \"token\", \"status\": 403}");
 	assert_int_equal(world_stop(&w, SIGTERM), 0);
@@ -310,6 +315,9 @@ static void test_doctor_says_who_is_nobody_and_who_is_not_there(void **state) {
 	assert_int_equal(doctor(NULL), 69);
 	assert_string_equal(text_of(check_of("broker", 0), "status"), "fail");
 	assert_non_null(strstr(text_of(check_of("broker", 0), "remedy"), "systemctl --user start hallpassd"));
+	/* Whatever bytes the place is made of: what cannot be told is no reason to be well. */
+	assert_int_equal(run_cli(&w, out, sizeof(out), NULL, 0, "doctor", "--json", "--socket", "/nowhere/\xff.sock", NULL), 69);
+	assert_non_null(strstr(out, "no broker at /nowhere/?.sock"));
 	snprintf(w.config_more, sizeof(w.config_more), "peers: [{uid: 12001, principal: \"" ME "\"}]\n");
 	world_daemon(&w);
 	assert_int_equal(doctor(NULL), 70);

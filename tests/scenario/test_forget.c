@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
+#include "tests/lib/running.h"
 #include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
@@ -159,20 +160,16 @@ static size_t in_mapping(int mem, off_t from, off_t to, const char *what) {
 	return found;
 }
 
-/* How often a text stands in the daemon's writable memory. */
-static size_t in_memory(const char *what) {
+/* How often a text stands in a process's writable memory. */
+static size_t in_memory_of(pid_t pid, const char *what) {
 	char path[64], line[512];
 	size_t found = 0;
-	struct answer a;
 	FILE *maps;
 	int mem;
 
-	/* It wipes behind the reply that the client has by now: another answer says that it has. */
-	ask(&w, "GET", "/healthz", NULL, &a);
-	answer_fini(&a);
-	snprintf(path, sizeof(path), "/proc/%d/maps", w.daemon);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	maps = fopen(path, "r");
-	snprintf(path, sizeof(path), "/proc/%d/mem", w.daemon);
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	assert_non_null(maps);
 	assert_true(mem >= 0);
@@ -191,6 +188,16 @@ static size_t in_memory(const char *what) {
 	fclose(maps);
 	close(mem);
 	return found;
+}
+
+/* The same of the daemon's. */
+static size_t in_memory(const char *what) {
+	struct answer a;
+
+	/* It wipes behind the reply that the client has by now: another answer says that it has. */
+	ask(&w, "GET", "/healthz", NULL, &a);
+	answer_fini(&a);
+	return in_memory_of(w.daemon, what);
 }
 
 static void test_P5_memory_holds_a_token_once_and_then_no_more(void **state) {
@@ -305,7 +312,7 @@ static void test_P5_memory_forgets_what_it_is_asked_about(void **state) {
 	static const char grant[] = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token_type=urn:ietf:params:oauth:token-type:jwt&"
 				    "audience=//hallpass.invalid/local&subject_token=";
 	static struct session_of_test s;
-	char headers[200], body[4096], token[200], reply[1024];
+	char headers[400], body[4096], token[200], reply[1024];
 	struct http_answer h;
 
 	(void)state;
@@ -326,7 +333,44 @@ static void test_P5_memory_forgets_what_it_is_asked_about(void **state) {
 		assert_non_null(strstr(reply, "\"active\":true"));
 		assert_int_equal(in_memory(token), 1);
 	}
+	/* Twice, from a web page, or where nobody asks for it: refused, and forgotten no less. */
+	snprintf(body, sizeof(body), "token=%s&token=%s", token, token);
+	http_ask(s.url, "POST", "/v1/introspect", headers, body, &h);
+	assert_int_equal(h.status, 400);
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
+	snprintf(headers, sizeof(headers), "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nOrigin: http://evil.example\r\n", s.host);
+	http_ask(s.url, "POST", "/v1/introspect", headers, body, &h);
+	assert_int_equal(h.status, 403);
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
+	snprintf(headers, sizeof(headers), "Host: %s\r\nAuthorization: Bearer %s\r\n", s.host, token);
+	http_ask(s.url, "GET", "/nowhere", headers, NULL, &h);
+	assert_int_equal(h.status, 404);
+	http_answer_fini(&h);
+	assert_int_equal(in_memory(token), 1);
 	session_leave(&s);
+}
+
+/* `hallpass run` lives as long as its command, and holds the token file; of what is in it, it holds nothing. */
+static void test_P5_memory_of_run_forgets_its_token(void **state) {
+	char token[200];
+	struct running r;
+
+	(void)state;
+	needs_root("reading another process's memory");
+	unsanitized("freed memory is kept on purpose");
+	world_daemon(&w);
+	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sh", "-c",
+					     "cat \"$HALLPASS_TOKEN_FILE\"; echo; exec sleep 1000", NULL });
+	assert_true(wait_for(&r, "\n"));
+	assert_non_null(strstr(r.text, CANARY));
+	snprintf(token, sizeof(token), "%.*s", (int)strcspn(strstr(r.text, CANARY), "\n"), strstr(r.text, CANARY));
+	assert_true(strlen(token) > 20);
+	assert_true(in_memory_of(r.pid, SA_DEV) > 0); /* the search finds what is there */
+	assert_int_equal(in_memory_of(r.pid, token + strlen(CANARY)), 0);
+	assert_int_equal(kill(r.pid, SIGTERM), 0);
+	finish(&r);
 }
 
 /* --- another process of the same user */
@@ -446,6 +490,7 @@ int main(void) {
 		SCENARIO(test_P5_memory_forgets_tokens_that_were_never_delivered),
 		SCENARIO(test_P5_memory_holds_no_signature),
 		SCENARIO(test_P5_memory_forgets_what_it_is_asked_about),
+		SCENARIO(test_P5_memory_of_run_forgets_its_token),
 		SCENARIO(test_P5_a_process_of_the_same_user_cannot_look_inside),
 		SCENARIO(test_P5_a_crash_leaves_no_core),
 	};

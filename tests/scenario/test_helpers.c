@@ -129,6 +129,10 @@ static void test_helpers_know_their_account(void **state) {
 	assert_printed_token_of(NULL, "Secret", SA_DEV);
 	assert_int_equal(SH("echo us.gcr.io | docker-credential-hallpass get"), 1);
 	assert_non_null(strstr(out, "as which account?"));
+	/* By whichever port it was named to setup. */
+	assert_int_equal(SH("rm .config/hallpass/helpers.json; hallpass setup docker us.gcr.io:443 --as " SA_LABEL " --yes >/dev/null 2>&1 && echo us.gcr.io:443 | docker-credential-hallpass get"), 0);
+	assert_printed_token_of(NULL, "Secret", SA_LABEL);
+	assert_int_equal(SH("hallpass setup docker --remove --yes >/dev/null 2>&1 && test ! -e .config/hallpass/helpers.json && test ! -e .docker/config.json"), 0);
 	assert_int_equal(SH("echo '{\"accounts\": ' > .config/hallpass/helpers.json; echo gcr.io | docker-credential-hallpass get"), 1);
 	assert_non_null(strstr(out, "helpers.json:2:0: "));
 }
@@ -222,6 +226,9 @@ static void test_helpers_docker_protocol(void **state) {
 		{ "pkg.dev", 1, "credentials not found in native keychain\n" },
 		{ ".pkg.dev", 1, "credentials not found in native keychain\n" },
 		{ "https://user@gcr.io@evil.example", 1, "credentials not found in native keychain\n" },
+		{ "https://evil.example?.gcr.io", 1, "credentials not found in native keychain\n" },
+		{ "evil.example#.pkg.dev", 1, "credentials not found in native keychain\n" },
+		{ "evil.example\\\\.gcr.io", 1, "credentials not found in native keychain\n" },
 		{ "", 1, "no credentials server URL\n" },
 		{ "\\n", 1, "no credentials server URL\n" },
 	};
@@ -245,6 +252,9 @@ static void test_helpers_docker_protocol(void **state) {
 		assert_string_equal(text_in(json, "ServerURL"), line);
 		json_decref(json);
 	}
+	/* Cut off where it is longest, it would be one of ours. */
+	assert_int_equal(SH("printf 'https://%0496d.gcr.io.evil.example' 0 | docker-credential-hallpass get"), 1);
+	assert_string_equal(out, "credentials not found in native keychain\n");
 	assert_int_equal(SH("docker-credential-hallpass list </dev/null"), 0);
 	assert_string_equal(out, "{}\n");
 	assert_int_equal(SH("docker-credential-hallpass frobnicate </dev/null"), 1);
@@ -271,6 +281,10 @@ static void test_helpers_git_protocol(void **state) {
 		{ "protocol=https\\nhost=source.developers.google.com.example.org\\n\\n", NULL },
 		{ "protocol=https\\nhost=source.developers.google.com:8443\\n\\n", NULL },
 		{ "protocol=https\\nhost=evilgooglesource.com\\n\\n", NULL },
+		{ "protocol=https\\nhost=evil.example?.googlesource.com\\n\\n", NULL },
+		{ "protocol=https\\nhost=evil.example\\r.googlesource.com\\n\\n", NULL },
+		{ "protocol=https\\nhost=evil.example#.googlesource.com\\n\\n", NULL },
+		{ "protocol=https\\nhost=evil.example%%2f.googlesource.com\\n\\n", NULL },
 		{ "protocol=http\\nhost=github.com\\n\\n", NULL },
 		{ "", NULL },
 	};

@@ -188,6 +188,33 @@ static void test_relay_passes_bytes_as_they_are(void **state) {
 	assert_non_null(strstr(text, "HTTP/1.1 400 "));
 }
 
+/* It has sent more than the broker takes while it is being served, and breaks off: the broker hears of that at once, not with its answer. */
+static void test_relay_leaves_with_its_client(void **state) {
+	static const char token[] = "GET /computeMetadata/v1/" TOKEN " HTTP/1.1\r\nHost: " AT "\r\nMetadata-Flavor: Google\r\n\r\n";
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(PORT) };
+	const struct linger reset = { .l_onoff = 1 };
+	static char more[1 << 16];
+	struct pollfd p = { .events = POLLOUT };
+	json_t *records;
+
+	(void)state;
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"times\": 1, \"latency_ms\": 5000}");
+	enter_container();
+	start_relay(NULL);
+	p.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(p.fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(send(p.fd, token, sizeof(token) - 1, MSG_NOSIGNAL), sizeof(token) - 1);
+	json_decref(records_wait(&w, "intent", 1)); /* so that Google is being asked, and takes its time */
+	memset(more, '\n', sizeof(more));
+	while (poll(&p, 1, 500) > 0) /* until nothing goes any more */
+		send(p.fd, more, sizeof(more), MSG_NOSIGNAL | MSG_DONTWAIT);
+	setsockopt(p.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(p.fd);
+	records = records_wait(&w, "abandoned", 1);
+	assert_int_equal(records_count(records, "issued"), 0); /* Google has not answered yet */
+	json_decref(records);
+}
+
 static void test_P4_a_relay_takes_no_web_page(void **state) {
 	(void)state;
 	enter_container();
@@ -435,6 +462,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_relay_needs_nothing_but_the_socket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_outlives_the_broker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_passes_bytes_as_they_are, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_leaves_with_its_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P4_a_relay_takes_no_web_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P4_a_relay_takes_its_own_uid_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_takes_whom_it_is_told, setup, teardown),

@@ -138,6 +138,7 @@ static void test_replay_proves_requests_under_a_policy_with_invariants(void **st
 	world_daemon(&w);
 	token(SA_LABEL, "", 200);
 	token(SA_DEV, "", 403);
+	json_decref(records_wait(&w, "denied", 1)); /* a refusal does not wait for its record */
 	assert_as_recorded(POLICY(BINDING("over", SA_DEV, ", notAfter: 2020-01-01T00:00:00Z") BINDING("label", SA_LABEL, "")), 1, 1);
 }
 
@@ -229,6 +230,7 @@ static void a_busy_day(void) {
 	token(SA_LABEL, ", \"scopes\": [\"openid\"]", 200);
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
 	token(SA_BATCH, ", \"scopes\": [\"openid\"]", 403);
+	json_decref(records_wait(&w, "failed", 1));
 }
 
 #define NEW                                                                                                            \

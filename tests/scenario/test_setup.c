@@ -786,6 +786,17 @@ static void test_setup_shows_no_secret(void **state) {
 	assert_non_null(strstr(out, "+- name: hallpass\n"));
 	assert_non_null(strstr(out, "     token: …\n"));
 	assert_null(strstr(out, "c2VjcmV0"));
+	/* On lines of its own; what comes behind it is shown again. */
+	assert_int_equal(SH("printf 'users:\\n- user:\\n    client-key-data: |\\n      c2Vj\\n\\n      cmV0\\n  name: a\\n' > .kube/config; hallpass setup kubectl --dry-run"), 0);
+	assert_non_null(strstr(out, "     client-key-data: …\n        …\n"));
+	assert_null(strstr(out, "c2Vj"));
+	assert_int_equal(SH("printf '[http]\\n\\textraheader = \\\\\\n\\t\\tc2VjcmV0\\n\\tproxy = http://p\\n' > .gitconfig; hallpass setup git --dry-run"), 0);
+	assert_non_null(strstr(out, " \textraheader = …\n \t\t …\n \tproxy = http://p\n"));
+	assert_null(strstr(out, "c2VjcmV0"));
+	/* Nor does a mistake. */
+	assert_int_equal(SH("printf '{\"auths\": {\"x.example\": {\"auth\": c2VjcmV0}}}' > .docker/config.json; hallpass setup docker gcr.io --dry-run"), 64);
+	assert_non_null(strstr(err, ": invalid token; it has to be right before it is added to"));
+	assert_null(strstr(err, "c2VjcmV0"));
 }
 
 static void test_setup_refuses_in_words(void **state) {
