@@ -646,7 +646,7 @@ static void test_mint_fails_with_the_credentials_own_words(void **state) {
 	w->now += 3600;
 	spec.expires_by += 3600;
 	mint(w, &spec);
-	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_int_equal(w->last.error.code, ERR_REFUSED);
 	assert_non_null(strstr(w->last.error.message, "invalid_grant: revoked"));
 	assert_true(w->last.intended);
 	assert_int_equal(httpstub_count(w->stub, ACCESS), 1);
