@@ -61,7 +61,7 @@ static const struct key {
 	  "How long a request waits for its record to be durable before it is refused." },
 	{ "limits.requestsPerMinute", TYPE_INT, FIELD(requests_per_minute), "600", 1, 100000000, true,
 	  "How many requests one principal may make a minute, on average; `hallpass list` and `hallpass why` count, too, and a cached token of which clients ask before each call, having under 330 s left, counts a tenth." },
-	{ "limits.burst", TYPE_INT, FIELD(burst), "100", 1, 100000000, true, "How many of them at once." },
+	{ "limits.burst", TYPE_INT, FIELD(burst), "300", 1, 100000000, true, "How many of them at once." },
 	{ "limits.maxLifetime", TYPE_DURATION, FIELD(max_lifetime_s), "1h", 1, POLICY_MAX_LIFETIME, true,
 	  "Hard ceiling on every token's lifetime, whatever the policy says." },
 	{ "limits.clockAllowance", TYPE_DURATION, FIELD(clock_allowance_s), "5s", 0, 300, true,
