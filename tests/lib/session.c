@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,18 @@ void session_begin(const struct world *w, const char *body, struct session_of_te
 }
 
 void session_leave(struct session_of_test *s) {
-	close(s->fd);
+	if (s->fd > 0)
+		close(s->fd);
 	s->fd = -1;
+}
+
+void place_end(struct session_of_test *s, struct running *relay) {
+	session_leave(s);
+	if (relay->pid > 0) {
+		kill(relay->pid, SIGTERM);
+		finish(relay);
+	}
+	relay->pid = 0;
 }
 
 void md_raw(const struct session_of_test *s, const char *method, const char *path, const char *headers, struct http_answer *out) {

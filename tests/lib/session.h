@@ -18,7 +18,7 @@ struct session_of_test {
 int session_ask(const struct world *w, const char *body, int *fd, struct answer *out);
 /* The same, and it must be given. */
 void session_begin(const struct world *w, const char *body, struct session_of_test *s);
-void session_leave(struct session_of_test *s); /* closes the control connection */
+void session_leave(struct session_of_test *s); /* closes the control connection, where there is one */
 
 /* What a door listened to by the configuration is asked as. */
 void door_at(int port, struct session_of_test *s);
@@ -26,8 +26,9 @@ void door_at6(int port, struct session_of_test *s); /* on [::1], for md_bytes() 
 
 /* Each kind of port that there is; what holds of one surface's server must hold at all of them. */
 enum place { PLACE_SESSION, PLACE_LISTENER, PLACE_LISTENER6, PLACE_RELAY, N_PLACES };
-/* Starts the daemon with it, for SA_DEV. False: this machine has no such. relay: of PLACE_RELAY, to be ended by the caller. */
+/* Starts the daemon with it, for SA_DEV. False: this machine has no such. relay: of PLACE_RELAY. place_end() is due either way. */
 bool place_begin(struct world *w, enum place place, struct session_of_test *s, struct running *relay);
+void place_end(struct session_of_test *s, struct running *relay);
 
 /* GET, with Metadata-Flavor and the right Host; path below /computeMetadata/v1/. */
 void md(const struct session_of_test *s, const char *path, struct http_answer *out);

@@ -50,9 +50,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
 	(void)state;
 	http_answer_fini(&h);
-	if (s.fd > 0)
-		close(s.fd);
-	s.fd = 0;
+	session_leave(&s);
 	return world_end_well(&w);
 }
 

@@ -39,14 +39,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
 	(void)state;
-	if (s.fd > 0)
-		close(s.fd);
-	s.fd = 0;
-	if (relay.pid > 0) {
-		kill(relay.pid, SIGTERM);
-		finish(&relay);
-	}
-	relay.pid = 0;
+	place_end(&s, &relay);
 	return world_end_well(&w);
 }
 

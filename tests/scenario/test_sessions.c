@@ -38,11 +38,8 @@ static int teardown(void **state) {
 	(void)state;
 	http_answer_fini(&h);
 	answer_fini(&a);
-	if (s.fd > 0)
-		close(s.fd);
-	if (t.fd > 0)
-		close(t.fd);
-	s.fd = t.fd = 0;
+	session_leave(&s);
+	session_leave(&t);
 	return world_end_well(&w);
 }
 

@@ -40,9 +40,7 @@ static int teardown(void **state) {
 	(void)state;
 	http_answer_fini(&h);
 	answer_fini(&a);
-	if (s.fd > 0)
-		close(s.fd);
-	s.fd = 0;
+	session_leave(&s);
 	return world_end_well(&w);
 }
 
