@@ -269,7 +269,7 @@ run_one() { # a line of the table
 	if grep -q 'did not come up' "$tree/log"; then
 		echo "FAILED $name: hallpassd does not even start with it"
 	elif [ $status -ne 0 ] && [ $status -ne 124 ]; then # a wait without end is no finding
-		sed -n 's/^not ok [0-9]* - \([^ ]*\).*/\1/p' "$tree/log" >"$dir/$name.seen" # "…: Could not run test" where teardown fails too
+		sed -n 's/.*not ok [0-9]* - \(test_[A-Za-z0-9_]*\).*/\1/p' "$tree/log" >"$dir/$name.seen" # other output may stand before it, "…: Could not run test" behind
 		echo "ok     $name: noticed by $filter ($((SECONDS - began)) s)"
 	elif grep -q '# SKIP' "$tree/log"; then
 		echo "skip   $name: $(grep -m 1 -o 'skipped: .*' "$tree/log")"
