@@ -211,6 +211,10 @@ static void flight_tell(struct flight *flight, struct token *token, const struct
 	}
 }
 
+bool mint_trouble_passes(const struct error *err) {
+	return err->code == ERR_UPSTREAM || err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT;
+}
+
 /* token: ours to keep, NULL: err says why (it may be the flight's own). The flight is gone afterwards. */
 static void flight_finish(struct flight *flight, struct token *token, const struct error *err) {
 	struct minter *minter = flight->minter;
@@ -220,7 +224,7 @@ static void flight_finish(struct flight *flight, struct token *token, const stru
 	event_del(flight->timer);
 	if (token && !mint_signs(flight->spec->permission))
 		cache_add(minter->cache, flight->spec, token, minter_now(minter));
-	if (!token)
+	if (!token && mint_trouble_passes(err))
 		cache_note_trouble(minter->cache, flight->spec, minter_now(minter));
 	minter->counters.failures += token == NULL;
 	flight_tell(flight, token, err);

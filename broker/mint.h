@@ -117,7 +117,9 @@ struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, i
  * successor. A new reference, or NULL.
  */
 struct token *mint_fading(struct minter *minter, const struct mint_spec *spec, int64_t now);
-/* No successor was to be had in the last seconds: another try would only keep the client waiting. */
+/* Whether what went wrong may be over the next time, as a no of Google's is not. */
+bool mint_trouble_passes(const struct error *err);
+/* Such trouble was there in the last seconds, and no successor: another try would only keep the client waiting. */
 bool mint_had_trouble(struct minter *minter, const struct mint_spec *spec, int64_t now);
 /*
  * Joins the equal flight, or begins one. done() once, never from inside. context goes to ports->intend.

@@ -348,11 +348,6 @@ static void request_end_patience(struct request *req) {
 		event_free(take(&req->patience));
 }
 
-/* What may be over the next time. A no of Google's is none. */
-static bool passes(const struct error *err) {
-	return err->code == ERR_UPSTREAM || err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE || err->code == ERR_LIMIT;
-}
-
 /* The flight goes on, and tells the record how it ended. */
 static void on_patience(evutil_socket_t fd, short events, void *arg) {
 	struct request *req = arg;
@@ -384,7 +379,7 @@ static void on_minted(const struct mint_result *result, void *arg) {
 
 	req->mint_wait = NULL;
 	request_end_patience(req);
-	if (!result->token && req->fading && result->intended && passes(&result->error)) {
+	if (!result->token && req->fading && result->intended && mint_trouble_passes(&result->error)) {
 		request_mint_spec(req, &spec);
 		orphaned(req->world, result->flight_id, &spec, NULL, &result->error); /* what this request ends with is not its end */
 		request_advance(req, request_fall_back(req));

@@ -79,12 +79,16 @@ static const char *find(const json_t *accounts, const char *name, struct error *
 }
 
 /* Kept for as long as the process is. */
-static int spell_out(const json_t *accounts, const char **name, struct error *err) {
+static int spell_out(const json_t *reply, const char **name, struct error *err) {
 	const char *email;
 
 	if (!is_short(*name))
 		return 0;
-	email = find(accounts, *name, err);
+	if (json_is_true(json_object_get(reply, "truncated")))
+		return error_set(err, ERR_INVALID,
+				 "you may be more accounts than can be listed, so nobody can tell which one %s is: give the whole address, "
+				 "name@project.iam.gserviceaccount.com", *name);
+	email = find(json_object_get(reply, "accounts"), *name, err);
 	if (!email)
 		return -1;
 	*name = strdup(email);
@@ -118,7 +122,7 @@ int accounts_spell_out(struct cli *cli) {
 		return API_EXIT_OK;
 	r = client_call(cli, API_PATH_LIST, NULL, &reply);
 	for (size_t i = 0; r == API_EXIT_OK && i < n; i++)
-		if (spell_out(json_object_get(reply, "accounts"), names[i], &err) < 0) {
+		if (spell_out(reply, names[i], &err) < 0) {
 			r = client_tell(cli, &err, NULL);
 			if (!cli->json)
 				fputs("hint: `hallpass list` shows what you may be\n", stderr);

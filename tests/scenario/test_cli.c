@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
 #include "tests/lib/running.h"
 #include "tests/lib/world.h"
@@ -76,6 +77,23 @@ static void test_cli_takes_short_names(void **state) {
 	assert_int_equal(CLI("token", SA_PROD), 77);
 	assert_int_equal(CLI("setup", "git", "--dry-run", "--as", "ml-training-dev"), 0);
 	assert_non_null(strstr(out, "--default-as " SA_DEV));
+}
+
+/* What does not stand in a list that was cut may be called so, too. */
+static void test_cli_takes_no_short_name_from_half_a_list(void **state) {
+	struct buf policy = BUF_INIT(4 << 20);
+
+	(void)state;
+	buf_adds(&policy, "version: 1\nbindings:\n  - name: many\n    members: [\"" ME "\"]\n    serviceAccounts:\n      - " SA_DEV "\n");
+	for (int i = 0; i < 8000; i++)
+		buf_addf(&policy, "      - \"worker-%d@acme-ml.iam.gserviceaccount.com\"\n", i);
+	buf_adds(&policy, "      - ml-training-dev-sa@other.iam.gserviceaccount.com\n");
+	world_policy(&w, policy.data);
+	buf_fini(&policy);
+	world_daemon(&w);
+	assert_int_equal(CLI("token", "ml-training-dev"), 64);
+	assert_non_null(strstr(err, "give the whole address"));
+	assert_int_equal(CLI("token", SA_DEV), 0);
 }
 
 static void test_cli_exit_codes(void **state) {
@@ -838,6 +856,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_cli_token_is_alone_on_stdout),
 		SCENARIO(test_cli_takes_short_names),
+		SCENARIO(test_cli_takes_no_short_name_from_half_a_list),
 		SCENARIO(test_cli_exit_codes),
 		SCENARIO(test_cli_tells_who_what_and_why),
 		SCENARIO(test_cli_reload_without_a_file_is_refused),

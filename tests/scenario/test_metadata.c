@@ -313,6 +313,7 @@ static void test_metadata_keeps_no_token_against_a_refusal(void **state) {
 	begin_fading("upstream: {timeout: 1s}\n");
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 403}");
 	assert_int_equal(get(TOKEN), 403);
+	assert_int_equal(get(TOKEN), 403); /* not taken for trouble that passes */
 	google_reset(&w);
 	google_clock(&w, 1800 - 200);
 	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"status\": 503}");
