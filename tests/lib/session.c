@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "tests/lib/port.h"
 #include "tests/lib/session.h"
 
 #define PATIENCE_MS 30000
@@ -57,18 +58,6 @@ void door_at6(int port, struct session_of_test *s) {
 	door_at(port, s);
 	snprintf(s->host, sizeof(s->host), "[::1]:%d", port);
 	snprintf(s->url, sizeof(s->url), "http://[::1]:%d", port);
-}
-
-/* Of both families. */
-static int free_port(void) {
-	struct sockaddr_in6 in = { .sin6_family = AF_INET6, .sin6_addr = in6addr_any };
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-	if (bind(fd, (struct sockaddr *)&in, len) == 0 && getsockname(fd, (struct sockaddr *)&in, &len) == 0)
-		port = ntohs(in.sin6_port);
-	close(fd);
-	return port;
 }
 
 static bool has_ipv6(void) {

@@ -20,6 +20,7 @@
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
 #include "tests/lib/session.h"
+#include "tests/lib/port.h"
 #include "tests/lib/world.h"
 
 #define STRANGER 12002
@@ -408,17 +409,6 @@ static void test_P4_iam_gives_nothing_to_pages_and_proxies(void **state) {
 	http_ask(s.url, "POST", ACCESS, lines, SCOPE, &h);
 	assert_refused(400, "INVALID_ARGUMENT", "Content-Type must be application/json");
 	assert_int_equal(google_calls(&w, "generateAccessToken"), 0);
-}
-
-static int free_port(void) {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(in);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
-	getsockname(fd, (struct sockaddr *)&in, &len);
-	close(fd);
-	return ntohs(in.sin_port);
 }
 
 /* There is no handle: any bearer will do, and one must be there; who asks is the kernel's word. */

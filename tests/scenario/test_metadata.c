@@ -15,6 +15,7 @@
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
 #include "tests/lib/session.h"
+#include "tests/lib/port.h"
 #include "tests/lib/world.h"
 
 #define DEV "{\"serviceAccount\": \"" SA_DEV "\"}"
@@ -506,22 +507,9 @@ static void test_metadata_speaks_http_by_the_book(void **state) {
 }
 
 /* A port that no session has: for whoever `peers:` knows. */
-static int free_port(int family) {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-	socklen_t len = family == AF_INET ? sizeof(in) : sizeof(in6);
-	struct sockaddr *sa = family == AF_INET ? (void *)&in : (void *)&in6;
-
-	if (bind(fd, sa, len) == 0 && getsockname(fd, sa, &len) == 0)
-		port = ntohs(family == AF_INET ? in.sin_port : in6.sin6_port);
-	close(fd);
-	return port;
-}
-
 static void test_metadata_on_a_configured_port(void **state) {
 	json_t *records;
-	int port = free_port(AF_INET);
+	int port = free_port();
 
 	(void)state;
 	snprintf(w.listeners_more, sizeof(w.listeners_more), ", {tcp: \"127.0.0.1:%d\", serviceAccounts: [" SA_DEV ", " SA_LABEL "]}", port);
@@ -543,7 +531,7 @@ static void test_metadata_on_a_configured_port(void **state) {
 static void test_metadata_on_ipv6(void **state) {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
 	char text[400], out[4096] = "";
-	int port = free_port(AF_INET6), fd, n;
+	int port = free_port(), fd, n;
 	size_t have = 0;
 	ssize_t r;
 

@@ -18,6 +18,7 @@
 #include "hallpass/cleanup.h"
 #include "hallpass/yaml.h"
 #include "tests/lib/httpstub.h"
+#include "tests/lib/port.h"
 #include "tests/lib/running.h"
 #include "tests/lib/shell.h"
 #include "tests/lib/world.h"
@@ -563,14 +564,6 @@ static void test_setup_kubectl_refuses_what_it_cannot_edit(void **state) {
 /* --- gcloud */
 
 #define POLICY_LISTENER "{tcp: \"127.0.0.1:0\", serviceAccounts: [" SA_DEV "]}"
-
-static int free_port(void) {
-	int port = 0;
-
-	assert_int_equal(SH("python3 -c 'import socket; s = socket.socket(); s.bind((\"127.0.0.1\", 0)); print(s.getsockname()[1])' 2>/dev/null || echo 18585"), 0);
-	sscanf(out, "%d", &port);
-	return port;
-}
 
 static void test_setup_gcloud(void **state) {
 	char url[64];

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "hallpass/cleanup.h"
+#include "tests/lib/port.h"
 #include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
@@ -332,7 +333,7 @@ static void test_sts_introspects_what_it_gave(void **state) {
 
 /* It has no handle to give out: any will do, but none will not, and who asks is the kernel's word. */
 static void test_sts_at_a_listener_of_the_configuration(void **state) {
-	int port = 20000 + getpid() % 20000;
+	int port = free_port();
 
 	(void)state;
 	snprintf(w.listeners_more, sizeof(w.listeners_more), ", {tcp: \"127.0.0.1:%d\", serviceAccounts: [" SA_DEV "]}", port);

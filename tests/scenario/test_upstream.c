@@ -20,6 +20,7 @@
 #include "tests/lib/httpask.h"
 #include "tests/lib/httpstub.h"
 #include "tests/lib/testcert.h"
+#include "tests/lib/port.h"
 #include "tests/lib/world.h"
 
 #define GENERATE "generateAccessToken"
@@ -695,17 +696,6 @@ static void test_upstream_goes_by_the_proxy_of_the_environment(void **state) {
 }
 
 /* --- HTTP/2, with nginx in front of the stand-in */
-
-static int free_port(void) {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
-	getsockname(fd, (struct sockaddr *)&in, &len);
-	close(fd);
-	return ntohs(in.sin_port);
-}
 
 static bool listens(int port) {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
