@@ -487,6 +487,7 @@ static void parse_peer(struct parse *p, struct config *config, const struct yaml
 		config_problem(p, item, "missing-key", NULL, "a peer rule needs `principal`");
 	else if (principal_template_check(peer->principal, &err) < 0)
 		config_problem(p, yaml_find(item, "principal"), "wrong-value", NULL, "%s", err.message);
+	peer->plain = peer->principal && !strchr(peer->principal, '{');
 }
 
 static void parse_operator(struct parse *p, struct config *config, const struct yaml_node *item) {

@@ -41,6 +41,7 @@ struct config_peer {
 	char *user;  /* NULL: not by user name */
 	char *group; /* NULL: not by group name */
 	char *principal; /* a template: {name} and {uid} are replaced */
+	bool plain;	 /* there is nothing to replace in it */
 };
 
 struct config {

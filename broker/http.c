@@ -320,6 +320,7 @@ static bool parse_head(struct http_parser *p, const char *data, struct http_requ
 	bool first = true;
 
 	r->n_fields = 0;
+	r->serial = 0;
 	r->host = r->query = r->body = (struct str){ NULL, 0 };
 	while (line < end) {
 		const char *cr = memchr(line, '\r', (size_t)(end - line));

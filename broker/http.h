@@ -34,6 +34,7 @@ struct http_request {
 	struct str body;   /* complete and de-chunked */
 	int minor;	   /* HTTP/1.minor: 0 or 1 */
 	bool keep_alive;
+	uint64_t serial; /* of a request that is known (http_memo.h); 0: this one is not */
 	struct http_field fields[HTTP_MAX_FIELDS];
 	size_t n_fields;
 };

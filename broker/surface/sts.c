@@ -19,7 +19,7 @@
 
 static void reply(struct exchange *x, int status, const struct buf *body, const char *extra) {
 	exchange_reply(x, &(struct http_reply){ .status = status,
-						.content_type = "application/json",
+						.content_type = http_json,
 						.body = { body->data ? body->data : "", body->len },
 						.extra = extra });
 }
@@ -75,7 +75,7 @@ static void on_token(struct exchange *x, const struct request_outcome *o) {
 	buf_adds(&body, ",\"issued_token_type\":\"" TYPE "access_token\"");
 	add_scope(&body, o);
 	buf_addc(&body, '}');
-	exchange_reply(x, &(struct http_reply){ .status = 200, .content_type = "application/json", .body = { body.data, body.len },
+	exchange_reply(x, &(struct http_reply){ .status = 200, .content_type = http_json, .body = { body.data, body.len },
 						.secret = true });
 	wipe(body.data, body.len);
 	buf_fini(&body);
