@@ -32,7 +32,7 @@ P1-sync-error-ignored | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->i
 P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ | scenario/test_faults | test_P1_the_disk_hangs
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
-P1-habits-of-another | broker/habit.c | s/habit->rule == key->rule && habit->bound_by == key->bound_by && habit->lifetime_s == key->lifetime_s/true/ | scenario/test_promises | test_P1_who_asks*
+P1-habits-of-another | broker/habit.c | s/habit->snapshot == key->snapshot/true/; s/habit->rule == key->rule && habit->bound_by == key->bound_by && habit->lifetime_s == key->lifetime_s/true/ | scenario/test_promises | test_P1_who_asks*
 P1-habits-of-an-earlier-policy | broker/habit.c | s/habit->snapshot == key->snapshot && // | broker/test_habit | test_P1_habit*
 P1-records-of-one-request | broker/audit/mould.c | s/put_request(put_text(mould, at, GAP_REQUEST), casting->request)/put_request(put_text(mould, at, GAP_REQUEST), "same")/ | broker/test_habit | test_mould_casts*
 P1-answers-of-an-earlier-policy | broker/surface/issued.c | s/ && memo->snapshot == o->snapshot && memo->rule == o->decision->rule// | scenario/test_promises | test_P1_who_asks*
