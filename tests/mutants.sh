@@ -145,6 +145,7 @@ P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle
 P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
 P4-refreshing-for-any-handle | broker/surface/sts.c | s/(door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0)/(grant == EXCHANGE \&\& door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), \&err) < 0)/ | scenario/test_sts | test_P4_sts_refreshes_by*
 P4-handles-that-anybody-guesses | broker/session.c | s/if (door_check_handle(str_of(handle), err) < 0)/if (false)/ | scenario/test_sessions | test_sessions_are_refused_in_words
+P4-handles-not-wanted-again | broker/cli/control.c | /json_object_set_new(c->body, API_HANDLE, /d | scenario/test_env | test_run_survives*
 P4-handles-of-others | broker/session.c | s/if (door_takes_credential(session->door, str_of(handle)))/if (false)/ | scenario/test_sessions | test_P4_a_handle_is_one*
 P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
 P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
