@@ -149,6 +149,20 @@ static int check_limits(struct sessions *sessions, const struct session_wish *wi
 	return 0;
 }
 
+/* One handle, one session: a handle that somebody has got hold of opens nothing beside what it was made for. */
+static int check_handle(const struct sessions *sessions, const char *handle, struct error *err) {
+	const struct session *session;
+
+	if (!handle)
+		return 0;
+	if (door_check_handle(str_of(handle), err) < 0)
+		return -1;
+	TAILQ_FOREACH(session, &sessions->all, link)
+		if (door_takes_credential(session->door, str_of(handle)))
+			return error_set(err, ERR_UNAVAILABLE, "another session has this handle; try again when it has ended");
+	return 0;
+}
+
 static int make_id(struct session *session, struct error *err) {
 	uint64_t random;
 
@@ -166,6 +180,7 @@ static int open_door(struct session *session, const struct session_wish *wish, s
 		.relayed = wish->relayed,
 		.uid = wish->caller->peer->uid,
 		.session = session->id,
+		.handle = wish->handle,
 		.accounts = accounts,
 		.n_accounts = wish->n_also + 1,
 		.terms = json_incref(wish->terms),
@@ -205,7 +220,7 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 	session->sessions = sessions;
 	session->peer = *wish->caller->peer;
 	snprintf(session->principal, sizeof(session->principal), "%s", wish->caller->principal);
-	r = check_limits(sessions, wish, control, err) < 0 ? -1 : session_begin(session, wish, err);
+	r = check_limits(sessions, wish, control, err) < 0 || check_handle(sessions, wish->handle, err) < 0 ? -1 : session_begin(session, wish, err);
 	json_decref(wish->terms);
 	if (r < 0) {
 		session_free(session);

@@ -149,7 +149,11 @@ P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TC
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
 P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0// | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
-P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->subject_token), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-refreshing-for-any-handle | broker/surface/sts.c | s/(door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0)/(grant == EXCHANGE \&\& door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), \&err) < 0)/ | scenario/test_sts | test_P4_sts_refreshes_by*
+P4-handles-that-anybody-guesses | broker/session.c | s/if (door_check_handle(str_of(handle), err) < 0)/if (false)/ | scenario/test_sessions | test_sessions_are_refused_in_words
+P4-handles-not-wanted-again | broker/cli/control.c | /json_object_set_new(c->body, API_HANDLE, /d | scenario/test_env | test_run_survives*
+P4-handles-of-others | broker/session.c | s/if (door_takes_credential(session->door, str_of(handle)))/if (false)/ | scenario/test_sessions | test_P4_a_handle_is_one*
 P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
 P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
 P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind

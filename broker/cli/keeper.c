@@ -90,6 +90,8 @@ int keeper_begin(struct keeper *k, struct cli *cli, bool hidden) {
 			      .control = { .fd = -1 } };
 	if (!cli->values[OPT_AS])
 		return help_usage_error(cli->command, "as whom? --as ACCOUNT; see `hallpass list`");
+	if (cli->values[OPT_METADATA] && cli->values[OPT_EXTERNAL])
+		return help_usage_error(cli->command, "--metadata names no credential file, --external-account another one: which?");
 	k->body = cli_token_body(cli);
 	if (!k->body)
 		return API_EXIT_USAGE;

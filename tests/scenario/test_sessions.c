@@ -21,6 +21,7 @@
 
 #define STRANGER 12002
 #define DEV "{\"serviceAccount\": \"" SA_DEV "\"}"
+#define ZEROS "0000000000000000"
 #define TOKEN "instance/service-accounts/default/token"
 
 static struct world w;
@@ -214,6 +215,9 @@ static void test_sessions_are_refused_in_words(void **state) {
 		{ "{\"serviceAccount\": \"" SA_DEV "\", \"port\": 80}", 400, "port must be a number from 1024" },
 		{ "{\"serviceAccount\": \"" SA_DEV "\", \"port\": \"8080\"}", 400, "port must be a number" },
 		{ "{\"serviceAccount\": \"" SA_DEV "\", \"lifetime\": 0}", 400, "lifetime must be from" },
+		{ "{\"serviceAccount\": \"" SA_DEV "\", \"handle\": 7}", 400, "handle must be a string" },
+		{ "{\"serviceAccount\": \"" SA_DEV "\", \"handle\": \"\"}", 400, "a handle is 64 hex digits" },
+		{ "{\"serviceAccount\": \"" SA_DEV "\", \"handle\": \"" ZEROS ZEROS ZEROS ZEROS "\"}", 400, "a handle is random, and this one is not" },
 	};
 	json_t *records;
 	int fd;
@@ -233,6 +237,104 @@ static void test_sessions_are_refused_in_words(void **state) {
 	records = world_records(&w, NULL, 0);
 	assert_int_equal(records_count(records, "opened"), 0);
 	json_decref(records);
+}
+
+/* A body with the port and the handle that another session had. */
+static const char *wanted(const struct session_of_test *had) {
+	static char body[300];
+
+	snprintf(body, sizeof(body), "{\"serviceAccount\": \"" SA_DEV "\", \"port\": %d, \"handle\": \"%s\"}", had->port, had->handle);
+	return body;
+}
+
+/* The status of an exchange at its port by that handle. */
+static int exchange(const struct session_of_test *at, const char *handle) {
+	char headers[200], body[200];
+
+	snprintf(headers, sizeof(headers), "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n", at->host);
+	snprintf(body, sizeof(body), "grant_type=refresh_token&refresh_token=%s", handle);
+	http_answer_fini(&h);
+	http_ask(at->url, "POST", "/v1/token", headers, body, &h);
+	return h.status;
+}
+
+/* Programs have read it, and go on with the next broker. */
+static void test_sessions_have_their_handle_again(void **state) {
+	(void)state;
+	world_daemon(&w);
+	session_begin(&w, DEV, &s);
+	assert_int_equal(world_stop(&w, SIGKILL), SIGKILL);
+	world_daemon(&w);
+	session_begin(&w, wanted(&s), &t);
+	assert_int_equal(t.port, s.port);
+	assert_string_equal(t.handle, s.handle);
+	assert_string_not_equal(t.id, s.id);
+	assert_int_equal(exchange(&t, s.handle), 200);
+	session_leave(&t);
+	json_decref(records_wait(&w, "closed", 1));
+	session_begin(&w, DEV, &t);
+	assert_string_not_equal(t.handle, s.handle); /* who wants none gets another */
+	assert_int_equal(exchange(&t, s.handle), 400);
+}
+
+/* Asks for a session as another uid, and exits with 0 where that gives this status; hold: not before it is killed. */
+static pid_t ask_as_stranger(const char *body, int status, bool hold) {
+	pid_t pid = fork();
+	int fd;
+
+	if (pid)
+		return pid;
+	if (setgroups(0, NULL) < 0 || setresgid(STRANGER, STRANGER, STRANGER) < 0 || setresuid(STRANGER, STRANGER, STRANGER) < 0)
+		_exit(99);
+	status = session_ask(&w, body, &fd, &a) == status ? 0 : 1;
+	if (hold)
+		pause();
+	_exit(status);
+}
+
+static int exit_code(pid_t pid) {
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* What opens a session opens no other, whoever wants it to; and whoever has got hold of it opens none of mine. */
+static void test_P4_a_handle_is_one_sessions_alone(void **state) {
+	int fd;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("skipped: speaking as another uid needs root\n");
+		skip();
+	}
+	snprintf(w.config_more, sizeof(w.config_more), "peers: [{uid: 0, principal: \"" ME "\"}, {uid: %d, principal: \"user:other@example.com\"}]\n", STRANGER);
+	world_daemon(&w);
+	assert_int_equal(chmod(w.dir, 0755), 0);
+	assert_int_equal(chmod(w.socket, 0666), 0);
+	session_begin(&w, DEV, &s);
+	assert_int_equal(session_ask(&w, wanted(&s), &fd, &a), 503);
+	assert_non_null(strstr(answer_text(&a, "error.message"), "another session has this handle"));
+	answer_fini(&a);
+	close(fd);
+	assert_int_equal(exit_code(ask_as_stranger(wanted(&s), 503, false)), 0);
+	assert_int_equal(exchange(&s, s.handle), 200); /* it goes on as it was */
+	session_leave(&s);
+	json_decref(records_wait(&w, "closed", 1));
+	/* He comes first after a restart, with my handle and at my port: it is his, and I get nothing there. */
+	pid = ask_as_stranger(wanted(&s), 200, true);
+	json_decref(records_wait(&w, "opened", 2));
+	assert_int_equal(exchange(&s, s.handle), 403);
+	assert_int_equal(session_ask(&w, wanted(&s), &fd, &a), 503);
+	answer_fini(&a);
+	close(fd);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	json_decref(records_wait(&w, "closed", 2));
+	session_begin(&w, wanted(&s), &t);
+	assert_string_equal(t.handle, s.handle);
+	assert_int_equal(exchange(&t, s.handle), 200);
 }
 
 static void test_sessions_have_limits(void **state) {
@@ -358,6 +460,8 @@ int main(void) {
 		SCENARIO(test_P4_a_session_is_its_own_uids_alone),
 		SCENARIO(test_sessions_end_by_delete),
 		SCENARIO(test_sessions_are_refused_in_words),
+		SCENARIO(test_sessions_have_their_handle_again),
+		SCENARIO(test_P4_a_handle_is_one_sessions_alone),
 		SCENARIO(test_sessions_have_limits),
 		SCENARIO(test_sessions_that_nobody_uses_end),
 		SCENARIO(test_sessions_follow_the_policy),
