@@ -169,6 +169,34 @@ static void test_P4_a_session_is_its_own_uids_alone(void **state) {
 	assert_int_equal(get(&s, TOKEN), 200);
 }
 
+/* One that closes its side behind its request cannot be told from one that has left, whose port another may have taken. */
+static void test_sessions_tell_a_client_that_half_closed(void **state) {
+	char text[512], out[4096] = "";
+	json_t *records;
+	size_t n = 0;
+	ssize_t r;
+	int fd, len;
+
+	(void)state;
+	world_daemon(&w);
+	session_begin(&w, DEV, &s);
+	assert_int_equal(kill(w.daemon, SIGSTOP), 0); /* all of it is there before the broker looks */
+	fd = md_dial(&s);
+	len = snprintf(text, sizeof(text), "GET /computeMetadata/v1/" TOKEN " HTTP/1.1\r\nHost: %s\r\nMetadata-Flavor: Google\r\n\r\n", s.host);
+	assert_int_equal(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_int_equal(kill(w.daemon, SIGCONT), 0);
+	while ((r = read(fd, out + n, sizeof(out) - 1 - n)) > 0)
+		n += (size_t)r;
+	close(fd);
+	assert_non_null(strstr(out, "HTTP/1.1 403 "));
+	assert_non_null(strstr(out, "a client leaves its side open (no shutdown for writing) until it has its answer"));
+	records = records_wait(&w, "denied", 1);
+	assert_string_equal(member(records_last(records, "denied"), "reason"), "UNKNOWN_CALLER");
+	assert_int_equal(records_count(records, "issued"), 0);
+	json_decref(records);
+}
+
 static void test_sessions_end_by_delete(void **state) {
 	char path[64], rest[4096] = "";
 	json_t *records;
@@ -360,6 +388,7 @@ int main(void) {
 		SCENARIO(test_sessions_give_tokens_and_are_recorded),
 		SCENARIO(test_sessions_are_each_for_themselves),
 		SCENARIO(test_P4_a_session_is_its_own_uids_alone),
+		SCENARIO(test_sessions_tell_a_client_that_half_closed),
 		SCENARIO(test_sessions_end_by_delete),
 		SCENARIO(test_sessions_are_refused_in_words),
 		SCENARIO(test_sessions_have_limits),
