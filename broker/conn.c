@@ -422,7 +422,7 @@ static void conn_continue(struct conn *conn) {
 }
 
 /* The bytes of the request are done with once the handler has seen it. */
-static void conn_request(struct conn *conn, const struct http_request *request) {
+static void conn_request(struct conn *conn, struct http_request *request) {
 	struct conn_server *s = conn->server;
 
 	conn->in_at += conn->parser.consumed;
@@ -432,6 +432,8 @@ static void conn_request(struct conn *conn, const struct http_request *request) 
 	conn->pending = true;
 	conn->head_only = request->method == HTTP_HEAD;
 	conn->keep_alive = request->keep_alive;
+	if (request->escapes)
+		http_plain_path(request);
 	conn->handler.request(conn->handler.arg, conn, request);
 }
 

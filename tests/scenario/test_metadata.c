@@ -400,12 +400,13 @@ static void test_metadata_moves_and_misses(void **state) {
 	assert_non_null(strstr(h.text, "Metadata-Flavor: Google"));
 	for (size_t i = 0; i < 8; i++) {
 		static const char *const missing[] = { "instance/nothing", "instance/zone/", "instance//zone", "instance/%2e%2e/project/project-id",
-						       ACCOUNTS "nobody@x.iam.gserviceaccount.com/token", TOKEN "/", "instance/zone%00", "../v1/instance/zone" };
+						       ACCOUNTS "nobody@x.iam.gserviceaccount.com/token", TOKEN "/", "instance/zone%01", "../v1/instance/zone" };
 
 		if (get(missing[i]) != 404)
 			fail_msg("%s: %s", missing[i], h.text);
 		assert_non_null(strstr(h.text, "Metadata-Flavor: Google"));
 	}
+	assert_int_equal(get("instance/zone%00"), 400);
 	assert_int_equal(raw("GET", "/computeMetadata/v2/instance/", "Metadata-Flavor: Google\r\n"), 404);
 	assert_int_equal(raw("GET", "/v1/list", ""), 404);
 }
