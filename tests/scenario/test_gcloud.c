@@ -166,6 +166,38 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
 }
 
+/* As a session leaves it: whom the policy gives is had by a flag, an ID token, too; and Google's own API is not asked with anybody's token. */
+static void test_gcloud_impersonates_in_a_session(void **state) {
+	static const char script[] =
+		"as=--impersonate-service-account=" SA_LABEL "; gcloud auth print-access-token $as && gcloud auth print-access-token && "
+		"gcloud auth print-identity-token $as --audiences=https://x.example --include-email && "
+		"! gcloud auth print-access-token --impersonate-service-account=" SA_PROD;
+	json_t *records, *record;
+	size_t i, labels = 0;
+
+	(void)state;
+	need_gcloud();
+	world_policy(&w, "version: 1\nbindings:\n  - {name: all, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "], maxLifetime: 1h, "
+			 "permissions: [getAccessToken, getOpenIdToken]}\n");
+	world_daemon(&w);
+	if (run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c", script, NULL) != 0)
+		fail_msg("%s%s", out, err);
+	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+	assert_non_null(strstr(out, "\nya29.standin-"));
+	assert_non_null(strstr(out, "\neyJ"));
+	assert_non_null(strstr(err, "no binding lets " ME " use " SA_PROD));
+	records = world_records(&w, NULL, 0);
+	json_array_foreach(records, i, record) {
+		if (strcmp(json_string_value(json_object_get(record, "type")), "issued") ||
+		    strcmp(json_string_value(json_object_get(record, "target")), SA_LABEL))
+			continue;
+		assert_member(record, "surface", "iamCredentials");
+		labels++;
+	}
+	assert_true(labels >= 2);
+	json_decref(records);
+}
+
 /*
  * Impersonation, pointed at the session's IAM Credentials API: gcloud sends the handle and nothing else, and each account that the policy
  * gives is had by its name. Lifetimes, ID tokens, signatures; and a no is the policy's sentence.
@@ -351,6 +383,7 @@ int main(void) {
 		SCENARIO(test_gcloud_prints_the_brokered_token),
 		SCENARIO(test_gcloud_takes_the_metadata_server),
 		SCENARIO(test_gcloud_goes_without_an_id_token),
+		SCENARIO(test_gcloud_impersonates_in_a_session),
 		SCENARIO(test_gcloud_impersonates_through_the_session),
 		SCENARIO(test_google_auth_takes_the_metadata_server),
 		SCENARIO(test_gcloud_login_serves_as_credential),
