@@ -42,7 +42,7 @@ void settings_copy(struct str text, const struct unwanted *unwanted, struct buf 
 
 /*
  * profile.c: the files that programs are pointed at. In the session's directory an external_account file for each of its accounts,
- * "credentials.json" the default's; in the account's, for as long as anybody works as it, gcloud's own directory and gsutil's, with
+ * "credentials.json" the default's; in the account's on the same terms, for as long as anybody works so, gcloud's own directory and gsutil's, with
  * the user's settings in them and without his logins.
  */
 struct keeper;
@@ -121,7 +121,7 @@ struct keeper {
 	struct relayed relayed;
 	json_t *body; /* of each request for a token */
 	struct private private;
-	struct private identity; /* the account's, shared */
+	struct private identity; /* the account's on these terms, shared */
 	struct lease lease;
 	struct control control;
 };

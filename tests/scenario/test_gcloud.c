@@ -154,6 +154,34 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 	json_decref(records);
 }
 
+/* At the metadata server it keeps tokens by the account's name: one of a session with more scopes is not for one with fewer beside it. */
+static void test_gcloud_keeps_no_token_for_another_sessions_scopes(void **state) {
+	static const char script[] =
+		"gcloud auth print-access-token && exec $0 run --metadata --as " SA_DEV " --scopes devstorage.read_only -- gcloud auth print-access-token";
+	json_t *records;
+	char *second;
+
+	(void)state;
+	need_gcloud();
+	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
+	world_policy(&w, "version: 1\nbindings:\n  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], maxLifetime: 1h, scopes: "
+			 "[\"https://www.googleapis.com/auth/cloud-platform\", \"https://www.googleapis.com/auth/devstorage.read_only\"]}\n");
+	world_daemon(&w);
+	if (run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--metadata", "--as", SA_DEV, "--scopes", "cloud-platform", "--", "sh", "-c", script,
+		    program("hallpass"), NULL) != 0)
+		fail_msg("%s%s", out, err);
+	second = strchr(out, '\n');
+	assert_non_null(second);
+	*second++ = '\0';
+	second[strcspn(second, "\n")] = '\0';
+	assert_int_equal(strncmp(second, "ya29.standin-", 13), 0);
+	assert_string_not_equal(out, second);
+	records = records_wait(&w, "closed", 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(records_last(records, "issued"), "scopes"), 0)),
+			    "https://www.googleapis.com/auth/devstorage.read_only");
+	json_decref(records);
+}
+
 /* A policy that gives no ID token is no obstacle: gcloud asks for one at each refresh, and takes a 404. */
 static void test_gcloud_goes_without_an_id_token(void **state) {
 	(void)state;
@@ -382,6 +410,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_gcloud_prints_the_brokered_token),
 		SCENARIO(test_gcloud_takes_the_metadata_server),
+		SCENARIO(test_gcloud_keeps_no_token_for_another_sessions_scopes),
 		SCENARIO(test_gcloud_goes_without_an_id_token),
 		SCENARIO(test_gcloud_impersonates_in_a_session),
 		SCENARIO(test_gcloud_impersonates_through_the_session),
