@@ -446,7 +446,7 @@ static void conn_request(struct conn *conn, const struct http_request *request, 
 	struct conn_server *s = conn->server;
 	unsigned lent = request->serial != 0;
 
-	s->handed = (struct handed){ conn, request, conn->parser.chunked ? NULL : conn->in + conn->in_at, n };
+	s->handed = (struct handed){ conn, request, conn->parser.chunked || request->escapes ? NULL : conn->in + conn->in_at, n };
 	conn->in_at += n;
 	http_parser_init(&conn->parser);
 	conn_wait(conn, WAIT_NOTHING);
@@ -495,6 +495,8 @@ static bool conn_step(struct conn *conn) {
 	case HTTP_DONE:
 		break;
 	}
+	if (request.escapes)
+		http_plain_path(&request);
 	conn_request(conn, &request, conn->parser.consumed);
 	return true;
 }

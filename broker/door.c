@@ -111,7 +111,6 @@ static const struct surface *surface_for(const struct door *door, const struct h
 static void on_request(void *arg, struct conn *conn, const struct http_request *request) {
 	struct door *door = arg;
 
-	door->used_ms = clock_boottime_ms();
 	exchange_start(door, conn, surface_for(door, request), request);
 }
 
@@ -210,7 +209,6 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 	door->fd = door->id = -1;
 	door->uid = spec->uid;
 	door->terms = spec->terms;
-	door->used_ms = clock_boottime_ms();
 	if (spec->session)
 		snprintf(door->session, sizeof(door->session), "%s", spec->session);
 	if (take_accounts(door, spec, err) < 0 || take_handle(door, spec, err) < 0 || door_listen(door, err) < 0) {
@@ -226,7 +224,6 @@ int door_enter(struct door *door, struct conn *conn, struct error *err) {
 
 	if (door_admit(door, conn_peer(conn), err) < 0)
 		return -1;
-	door->used_ms = clock_boottime_ms();
 	conn_move(conn, &handler, door->id);
 	return 0;
 }

@@ -55,7 +55,6 @@ struct door {
 	size_t n_accounts;
 	json_t *names;			     /* owner of the accounts' texts */
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
-	int64_t used_ms;		     /* boottime: when somebody came last */
 	uint64_t tokens;		     /* that it gave, signatures included */
 	struct given given[DOOR_GIVEN];	     /* the last of them, in a ring */
 	size_t n_given;

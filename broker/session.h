@@ -5,8 +5,9 @@
  *
  * Owns the doors that callers open over the Unix socket, each with a port, its accounts and the terms of what is asked through
  * it. A session grants nothing: each request through its door is its caller's, decided by itself. It ends when its control
- * connection drops, when it is deleted, when nobody used it for too long, or with the broker; then the port closes, requests
- * under way there end as of clients that left, and the record says how many tokens it gave.
+ * connection drops, when it is deleted, or with the broker, and never for being idle: what holds the connection, a command or a
+ * shell, may ask again after a night. Then the port closes, requests under way there end as of clients that left, and the record
+ * says how many tokens it gave.
  */
 
 #include "broker/door.h"

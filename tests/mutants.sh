@@ -156,6 +156,7 @@ P4-handles-not-wanted-again | broker/cli/control.c | /json_object_set_new(c->bod
 P4-handles-of-others | broker/session.c | s/if (door_takes_credential(session->door, str_of(handle)))/if (false)/ | scenario/test_sessions | test_P4_a_handle_is_one*
 P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
 P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
+P4-sts-gives-the-handle-away | broker/surface/sts_iam.c | s/door_takes_credential(door, str_of(handle))/true/ | scenario/test_sts | test_P4_sts_gives_the_handle_to_whom_has_it
 P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
 P4-own-credentials-handed-on | broker/cli/environment.c | s/OTHER("GOOGLE_CREDENTIALS")/OTHER("NOBODY")/ | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
 P4-own-configuration-of-gcloud | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login

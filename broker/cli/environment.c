@@ -24,9 +24,9 @@ static enum what fixed(const struct keeper *k, const char *text, struct buf *out
 	return SET;
 }
 
+/* HOST:PORT, or with a scheme the URL. */
 static enum what place(const struct keeper *k, const char *text, struct buf *out) {
-	(void)text;
-	buf_addf(out, "127.0.0.1:%d", k->control.port);
+	buf_addf(out, "%s127.0.0.1:%d%s", text ? text : "", k->control.port, text ? "/" : "");
 	return SET;
 }
 
@@ -136,6 +136,9 @@ static const struct variable {
 	  "true, unless it is set: gcloud logs what it prints." },
 	{ "BOTO_PATH", boto_files, "boto", false,
 	  "gsutil's settings: the user's without credentials, and the account's." },
+	/* Google's own would be asked with the account's token, past the policy and the record. */
+	{ "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS", place, "http://", false,
+	  "The port's IAM Credentials API, for gcloud's --impersonate-service-account." },
 	/* A broker that trusts a certificate of its own stands behind a proxy that the programs have before them, too. */
 	{ "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", ca_file, NULL, true,
 	  "The broker's upstream.caFile, where it has one; what is set already stays." },

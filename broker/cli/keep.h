@@ -42,8 +42,8 @@ void settings_copy(struct str text, const struct unwanted *unwanted, struct buf 
 
 /*
  * profile.c: the files that programs are pointed at. In the session's directory "credentials.json", which Google's libraries for Python,
- * Node.js, Go and Java take, and an external_account file for each of its accounts, ACCOUNT.json; in the account's, for as long as anybody
- * works as it, gcloud's own directory and gsutil's, with
+ * Node.js, Go and Java take, and an external_account file for each of its accounts, ACCOUNT.json; in the account's on the same terms, for as
+ * long as anybody works so, gcloud's own directory and gsutil's, with
  * the user's settings in them and without his logins.
  */
 struct keeper;
@@ -124,7 +124,7 @@ struct keeper {
 	struct relayed relayed;
 	json_t *body; /* of each request for a token */
 	struct private private;
-	struct private identity; /* the account's, shared */
+	struct private identity; /* the account's on these terms, shared */
 	struct lease lease;
 	struct control control;
 };

@@ -7,6 +7,7 @@
 #include "broker/surface/ask.h"
 #include "broker/surface/oauth.h"
 #include "broker/surface/sts.h"
+#include "broker/surface/sts_iam.h"
 #include "broker/surface/uri.h"
 #include "hallpass/api.h"
 #include "hallpass/cleanup.h"
@@ -247,6 +248,8 @@ static void serve_token(struct exchange *x, struct str body) {
 
 	if (error)
 		refuse(x, 400, error, err.message);
+	else if (sts_iam_serve(x, body))
+		; /* it is answered */
 	else
 		give_token(x, &form);
 	wipe(form.credential, sizeof(form.credential));

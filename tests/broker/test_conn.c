@@ -303,13 +303,17 @@ static void test_conn_knows_a_request_that_came_before(void **state) {
 }
 
 /* Its bytes are no longer those that came. */
-static void test_conn_remembers_no_chunked_request(void **state) {
+static void test_conn_remembers_no_request_that_it_changed(void **state) {
 	struct world *w = *state;
 	int fd = dial(w);
 
 	w->remember = true;
 	ask_for(w, fd, "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", "/c");
 	assert_true(w->remembered == 0);
+	ask_for(w, fd, GET("/%64"), "/d");
+	assert_true(w->remembered == 0);
+	ask_for(w, fd, GET("/e"), "/e");
+	assert_true(w->remembered);
 	close(fd);
 }
 
@@ -909,7 +913,7 @@ int main(void) {
 		WORLD(test_conn_reads_on_where_more_is_there),
 		WORLD(test_conn_ends_one_whose_client_said_its_last),
 		WORLD(test_conn_knows_a_request_that_came_before),
-		WORLD(test_conn_remembers_no_chunked_request),
+		WORLD(test_conn_remembers_no_request_that_it_changed),
 		WORLD(test_conn_remembers_only_inside_the_request),
 		WORLD(test_conn_ends_a_slow_head_with_408),
 		WORLD(test_conn_refuses_and_parses_nothing_behind),

@@ -214,6 +214,22 @@ static void test_run_keeps_accounts_apart(void **state) {
 	assert_string_equal(out, "./gcloud/surface_data/storage/t\n./gsutil/tracker-files/t\n"); /* transfers can go on */
 }
 
+/* What clients keep, they keep by the account's name: a session that asks for something else with it finds nothing of this one's. */
+static void test_run_keeps_terms_apart(void **state) {
+	static const char look[] = "ls $CLOUDSDK_CONFIG ${CLOUDSDK_CONFIG%/gcloud}/gsutil | grep -c 'db$\\|credstore'; grep -c \"state_dir = ${CLOUDSDK_CONFIG%/gcloud}/gsutil\" ${BOTO_PATH##*:}";
+	static const char *const terms[][2] = { { "--scopes", "cloud-platform" }, { "--lifetime", "10m" }, { "--reason", "INC-7" }, { "--project", "p" } };
+	struct running first;
+
+	(void)state;
+	world_daemon(&w);
+	start_session(&first, SA_DEV, WRITE_TOKENS); /* and SA_LABEL's, by --also */
+	for (size_t i = 0; i < ARRAY_SIZE(terms); i++) {
+		assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, terms[i][0], terms[i][1], "--", "sh", "-c", look, NULL), 0);
+		assert_string_equal(out, "0\n1\n");
+	}
+	end(&first);
+}
+
 /* Whoever comes while others come and go finds it filled, and the last one leaves nothing. */
 static void test_run_may_begin_while_another_ends(void **state) {
 	static const char line[] = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \"$0\" run --as " SA_DEV
@@ -417,6 +433,7 @@ int main(void) {
 		SCENARIO(test_run_names_a_file_that_libraries_exchange),
 		SCENARIO(test_P4_run_leaves_the_users_logins_behind),
 		SCENARIO(test_run_keeps_accounts_apart),
+		SCENARIO(test_run_keeps_terms_apart),
 		SCENARIO(test_run_may_begin_while_another_ends),
 		SCENARIO(test_P5_run_leaves_no_tokens_of_gclouds_behind),
 		SCENARIO(test_run_shares_nothing_with_others),

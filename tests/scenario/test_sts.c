@@ -304,6 +304,67 @@ static void test_P4_sts_refreshes_by_the_sessions_handle_alone(void **state) {
 	close(other.fd);
 }
 
+#define IAM_SCOPE "https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fiam"
+
+static void as_bearer(const char *bearer) {
+	static const char path[] = "/v1/projects/-/serviceAccounts/" SA_LABEL ":generateAccessToken";
+	char headers[300];
+
+	snprintf(headers, sizeof(headers), "Content-Type: application/json\r\nAuthorization: Bearer %s\r\n", bearer);
+	post(path, headers, "{\"scope\": [\"https://www.googleapis.com/auth/cloud-platform\"]}");
+}
+
+/* Who impersonates asks for a token for that first: at a session's port the handle is it. Who has it gets it; nothing is issued. */
+static void test_P4_sts_gives_the_handle_to_whom_has_it(void **state) {
+	json_t *records;
+	char bearer[100];
+
+	(void)state;
+	begin(DEV);
+	exchange("0000000000000000000000000000000000000000000000000000000000000000", "&scope=" IAM_SCOPE);
+	assert_refused(400, "invalid_grant", "not this session's handle");
+	assert_int_equal(exchange(s.handle, "&scope=" IAM_SCOPE), 200);
+	assert_string_equal(http_answer_text(&h, "access_token"), s.handle);
+	assert_string_equal(http_answer_text(&h, "token_type"), "Bearer");
+	assert_string_equal(http_answer_text(&h, "issued_token_type"), "urn:ietf:params:oauth:token-type:access_token");
+	assert_true(http_answer_int(&h, "expires_in") == 3600);
+	assert_non_null(strstr(h.text, "\r\nCache-Control: no-store\r\n"));
+	records = records_wait(&w, "denied", 1); /* of the zeros */
+	assert_int_equal(records_count(records, "issued") + records_count(records, "intent"), 0);
+	json_decref(records);
+	snprintf(bearer, sizeof(bearer), "%s", http_answer_text(&h, "access_token"));
+	as_bearer(bearer);
+	assert_int_equal(h.status, 200);
+	assert_non_null(strstr(h.text, "\"accessToken\""));
+}
+
+/* With another scope beside it, of a session that was opened for it, at nobody's port or for nobody's account it is a scope like any. */
+static void test_sts_gives_the_handle_for_impersonation_alone(void **state) {
+	int port = free_port();
+
+	(void)state;
+	snprintf(w.listeners_more, sizeof(w.listeners_more), ", {tcp: \"127.0.0.1:%d\", serviceAccounts: [" SA_DEV "]}", port);
+	begin(DEV);
+	assert_int_equal(exchange(s.handle, "&scope=" IAM_SCOPE "%20" CLOUD), 200);
+	assert_int_equal(strncmp(http_answer_text(&h, "access_token"), "ya29.", 5), 0);
+	post_form(GRANT "&audience=%2F%2Felsewhere&" JWT "&scope=" IAM_SCOPE "&subject_token=$", s.handle);
+	assert_refused(400, "invalid_target", "the audience is");
+	post_form(GRANT "&" AUDIENCE "%2Fnobody%40x.iam.gserviceaccount.com&" JWT "&scope=" IAM_SCOPE "&subject_token=$", s.handle);
+	assert_refused(400, "invalid_target", "the audience is");
+	exchange(s.handle, "&scope=" IAM_SCOPE "&actor_token=x");
+	assert_refused(400, "invalid_request", "actor_token");
+	exchange(s.handle, "&scope=" IAM_SCOPE "&options=%7B%22accessBoundary%22%3A%7B%7D%7D");
+	assert_refused(400, "invalid_request", "accessBoundary");
+	session_leave(&s);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\", \"scopes\": [\"https://www.googleapis.com/auth/iam\"]}", &s);
+	exchange(s.handle, "&scope=" IAM_SCOPE);
+	assert_refused(403, "unauthorized_client", "none of the scopes asked for");
+	session_leave(&s);
+	door_at(port, &s);
+	exchange("whatever", "&scope=" IAM_SCOPE);
+	assert_refused(403, "unauthorized_client", "none of the scopes asked for");
+}
+
 /* Another uid with the right handle is still another uid. */
 static void test_P4_sts_is_the_sessions_uids_alone(void **state) {
 	int status = 0;
@@ -449,6 +510,8 @@ int main(void) {
 		SCENARIO(test_sts_refuses_forms_that_are_none),
 		SCENARIO(test_P4_sts_takes_the_sessions_handle_alone),
 		SCENARIO(test_P4_sts_refreshes_by_the_sessions_handle_alone),
+		SCENARIO(test_P4_sts_gives_the_handle_to_whom_has_it),
+		SCENARIO(test_sts_gives_the_handle_for_impersonation_alone),
 		SCENARIO(test_P4_sts_is_the_sessions_uids_alone),
 		SCENARIO(test_P4_sts_gives_nothing_to_pages),
 		SCENARIO(test_sts_refuses_as_clients_take_it),
