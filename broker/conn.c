@@ -28,6 +28,7 @@
 #define DESCRIPTORS_KEPT 256 /* at most half of all: for the record, upstream and listeners */
 #define TELL_EVERY_MS 10000  /* what anybody can cause is logged so often at most */
 #define TICK_MS 100   /* how finely deadlines are watched */
+#define LOOKS_AT_ONCE 256 /* a tick */
 #define LINGER_MS 1000 /* how long a refused client's further bytes are read away, so that it sees its answer */
 
 /* What a connection waits for; each has a list in order of deadline, because the span is the same for all in it. */
@@ -46,10 +47,10 @@ struct conn {
 	int came_in; /* id of the listener */
 	struct quota *quota;
 	struct event read_event, write_event;
-	struct event closed_event; /* armed instead of read_event while bytes wait behind a pending request */
 	int fd;
 	TAILQ_ENTRY(conn) link;	     /* all */
 	TAILQ_ENTRY(conn) wait_link; /* in waits[wait] */
+	TAILQ_ENTRY(conn) read_link; /* in read_lately, while looked_after */
 	enum wait wait;
 	int64_t deadline_ms;
 
@@ -67,7 +68,9 @@ struct conn {
 	bool close_after;   /* the answer under way is the last */
 	bool busy;	    /* conn_process() is on the stack: it frees */
 	bool dead;
-	bool parked;	    /* closed_event stands in for read_event */
+	bool unread;	    /* more came while it was pending, and waits in the kernel */
+	bool looked_after;  /* in server->read_lately */
+	unsigned read_at;   /* the tick */
 	void *user;
 	void (*ended)(void *arg); /* held; NULL: it is not */
 	void *ended_arg;
@@ -103,6 +106,8 @@ struct conn_server {
 	struct conn_counters counters;
 	struct log *log;
 	struct conns all, waits[N_WAITS];
+	struct conns read_lately; /* in order of read_at */
+	unsigned ticks;
 	struct event *tick, *resume;
 	LIST_HEAD(, listening) listening;
 	int last_id;
@@ -150,6 +155,45 @@ static void conn_wait(struct conn *conn, enum wait wait) {
 		return;
 	conn->deadline_ms = clock_boottime_ms() + wait_span(s, wait);
 	TAILQ_INSERT_TAIL(&s->waits[wait], conn, wait_link);
+}
+
+/* --- edges: what is not taken at the first word is not told again */
+
+/* Whatever there is to be read, or its end, is news once more. */
+static void conn_read_again(struct conn *conn) {
+	event_del(&conn->read_event);
+	event_add(&conn->read_event, NULL);
+}
+
+/*
+ * A reset that comes with the last bytes is one edge with them, and libevent does not tell it from more bytes; recv() may
+ * stop short of all that there is (SCM_RIGHTS, urgent data). So a while after it was last read each socket is asked once more.
+ */
+static void conn_look_again_later(struct conn *conn) {
+	struct conn_server *s = conn->server;
+
+	if (conn->looked_after && conn->read_at == s->ticks)
+		return;
+	if (conn->looked_after)
+		TAILQ_REMOVE(&s->read_lately, conn, read_link);
+	conn->looked_after = true;
+	conn->read_at = s->ticks;
+	TAILQ_INSERT_TAIL(&s->read_lately, conn, read_link);
+}
+
+static void conn_look_no_more(struct conn *conn) {
+	if (conn->looked_after)
+		TAILQ_REMOVE(&conn->server->read_lately, conn, read_link);
+	conn->looked_after = false;
+}
+
+static void look_again(struct conn_server *s) {
+	struct conn *conn;
+
+	for (int i = 0; i < LOOKS_AT_ONCE && (conn = TAILQ_FIRST(&s->read_lately)) && s->ticks - conn->read_at > 1; i++) {
+		conn_look_no_more(conn);
+		conn_read_again(conn);
+	}
 }
 
 /* --- the end of a connection */
@@ -215,7 +259,7 @@ static void conn_free(struct conn *conn) {
 	TAILQ_REMOVE(&s->all, conn, link);
 	event_del(&conn->read_event);
 	event_del(&conn->write_event);
-	event_del(&conn->closed_event);
+	conn_look_no_more(conn);
 	close(conn->fd);
 	conn_out_free(conn);
 	if (conn->in_size)
@@ -501,50 +545,37 @@ static bool conn_step(struct conn *conn) {
 	return true;
 }
 
+static bool has_failed(int fd) {
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error;
+}
+
 /* Bytes behind a pending request stay in the kernel: that bounds what a client can make us hold. */
-static void conn_park(struct conn *conn) {
-	char c;
-	ssize_t r = recv(conn->fd, &c, 1, MSG_PEEK);
-
-	if (r < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (r <= 0) {
+static void conn_leave_unread(struct conn *conn, short events) {
+	if (events & EV_CLOSED || has_failed(conn->fd))
 		conn_end(conn);
-		return;
-	}
-	event_del(&conn->read_event);
-	event_add(&conn->closed_event, NULL);
-	conn->parked = true;
+	else
+		conn->unread = true;
 }
 
-static void conn_unpark(struct conn *conn) {
-	if (!conn->parked || conn->dead || conn->pending || conn->out)
+static void conn_read_what_was_left(struct conn *conn) {
+	if (!conn->unread || conn->dead || conn->pending || conn->out)
 		return;
-	event_del(&conn->closed_event);
-	event_add(&conn->read_event, NULL);
-	conn->parked = false;
-}
-
-static void on_closed(evutil_socket_t fd, short events, void *arg) {
-	(void)fd, (void)events;
-	conn_end(arg);
+	conn->unread = false;
+	conn_read_again(conn);
 }
 
 static void conn_process(struct conn *conn) {
 	conn->busy = true;
 	while (conn_step(conn))
 		;
-	conn_unpark(conn);
+	conn_read_what_was_left(conn);
 	conn_keep_in(conn);
 	conn->busy = false;
 	if (conn->dead)
 		conn_free(conn);
-}
-
-/* Whatever is there to be read is news once more. */
-static void conn_read_again(struct conn *conn) {
-	event_del(&conn->read_event);
-	event_add(&conn->read_event, NULL);
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *arg) {
@@ -554,12 +585,13 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 	ssize_t r;
 
 	if (conn->pending || conn->out) {
-		conn_park(conn);
+		conn_leave_unread(conn, events);
 		return;
 	}
 	room = conn_room(conn, &n);
 	if (!room) {
 		/* Only chunks of a byte or two each come so far: three times the largest body, and no end. */
+		conn_look_again_later(conn);
 		conn_refuse(conn, 413, ERR_INVALID, "a body in too many chunks");
 		return;
 	}
@@ -568,10 +600,13 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 		conn_read_again(conn);
 	if (r > 0 && conn->wait != WAIT_LINGER)
 		conn->in_len += (size_t)r;
-	if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR)) /* a half-close counts as leaving */
+	if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR)) { /* a half-close counts as leaving */
 		conn_end(conn);
-	else
-		conn_process(conn);
+		return;
+	}
+	if (r > 0)
+		conn_look_again_later(conn);
+	conn_process(conn);
 }
 
 /* --- accepting */
@@ -616,11 +651,10 @@ static void conn_start(struct listening *l, int fd, const struct peer *peer, str
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/*
 	 * Edges: the kernel need not look at each socket once more to find that nothing is left. So what is left must be
-	 * asked for again (conn_read_again()), and the end of what comes is an edge of its own.
+	 * asked for again (conn_read_again(), conn_look_again_later()), and the end of what comes is an edge of its own.
 	 */
 	event_assign(&conn->read_event, s->base, fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_readable, conn);
 	event_assign(&conn->write_event, s->base, fd, EV_WRITE | EV_PERSIST | EV_ET, on_writable, conn);
-	event_assign(&conn->closed_event, s->base, fd, EV_CLOSED | EV_ET, on_closed, conn);
 	event_add(&conn->read_event, NULL);
 	TAILQ_INSERT_TAIL(&s->all, conn, link);
 	s->counters.open++;
@@ -726,6 +760,8 @@ static void on_tick(evutil_socket_t fd, short events, void *arg) {
 	(void)fd, (void)events;
 	for (int wait = WAIT_IDLE; wait < N_WAITS; wait++)
 		expire(s, (enum wait)wait, now);
+	s->ticks++;
+	look_again(s);
 }
 
 /* --- the server */
@@ -761,6 +797,7 @@ int conn_server_new(struct event_base *base, const struct conn_limits *limits, s
 	limits_fit(s);
 	s->reply = BUF_INIT(OUT_MAX);
 	TAILQ_INIT(&s->all);
+	TAILQ_INIT(&s->read_lately);
 	for (size_t i = 0; i < UID_BUCKETS; i++)
 		LIST_INIT(&s->quotas[i]);
 	for (size_t i = 0; i < N_WAITS; i++)

@@ -41,7 +41,7 @@ void habits_fini(struct habits *habits);
 struct policy_route *habit_route(const struct habits *habits, const struct habit_key *key);
 /* The key's spec_hash, where its rule is the same, too; flight and peer are not looked at. 0: nothing is remembered. */
 uint64_t habit_spec_hash(const struct habits *habits, const struct habit_key *key);
-/* The record of an issuance with this key, appended to out. False: none like it is remembered, and out is as it was. */
+/* The record of an issuance with this key, appended to out. False: none like it is remembered, and out has no more in it than before. */
 bool habit_write(struct habits *habits, const struct habit_key *key, const struct casting *casting, struct buf *out);
 /* The same, once more: record is the issuance's. It is remembered if there is memory. */
 void habit_learn(struct habits *habits, const struct habit_key *key, const struct audit_record *record);

@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "broker/http_memo.h"
+#include "broker/secret.h"
 #include "hallpass/cleanup.h"
 
 #define HASHED 72 /* bytes at the end; a multiple of 8 */
@@ -57,18 +59,31 @@ static void take_request(struct http_known *known, const struct http_request *re
 	}
 }
 
-static bool carries_credential(const struct http_request *request) {
-	static const char *const names[] = { "authorization", "proxy-authorization", "cookie" };
+/* Fields in which nobody has a secret. Of others one cannot know, nor of a query. */
+static bool is_plain_field(struct str name) {
+	static const struct str names[] = {
+		STR("host"), STR("user-agent"), STR("accept"), STR("accept-encoding"), STR("connection"), STR("content-type"),
+		STR("content-length"), STR("metadata-flavor"),
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (http_field(request, names[i]).p)
+		if (name.n == names[i].n && !strncasecmp(name.p, names[i].p, name.n))
 			return true;
 	return false;
 }
 
+static bool is_plain(const struct http_request *request) {
+	if (request->query.n)
+		return false;
+	for (size_t i = 0; i < request->n_fields; i++)
+		if (!is_plain_field(request->fields[i].name))
+			return false;
+	return true;
+}
+
 void http_memo_fini(struct http_memo *memo) {
 	for (size_t i = 0; i < HTTP_MEMO_SLOTS; i++)
-		free(memo->slots[i]);
+		wipe_free(memo->slots[i]);
 	*memo = (struct http_memo){ 0 };
 }
 
@@ -84,12 +99,14 @@ const struct http_request *http_memo_find(const struct http_memo *memo, const ch
 uint64_t http_memo_keep(struct http_memo *memo, const char *bytes, size_t n, const struct http_request *request) {
 	struct http_known **place, *known;
 
-	if (n > HTTP_MEMO_MAX_BYTES || memo->lent || carries_credential(request))
+	if (n > HTTP_MEMO_MAX_BYTES || memo->lent || !is_plain(request))
 		return 0;
 	place = &memo->slots[place_of(bytes, n)];
 	known = *place ? *place : malloc(sizeof(*known));
 	if (!known)
 		return 0;
+	if (*place)
+		wipe(known, sizeof(*known));
 	*place = known;
 	known->n = n;
 	memcpy(known->bytes, bytes, n);

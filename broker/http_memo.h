@@ -4,7 +4,7 @@
  * Requests that came before, byte for byte: clients ask the same again and again, and what bytes mean does not change. So
  * they are compared rather than parsed.
  *
- * Kept is what a handler said may be kept, and nothing that carries a credential: these bytes stay in memory. A request
+ * Kept is what a handler said may be kept, and of that nothing but plain requests: these bytes stay in memory. A request
  * that is known has a serial number, never given again, under which a handler may remember what it made of it.
  */
 
@@ -32,6 +32,7 @@ const struct http_request *http_memo_find(const struct http_memo *memo, const ch
 
 /*
  * Copies a request of n bytes, which were not changed since they came (a chunked body is), and its views into them. Gives
- * its serial; 0: it is not kept, because it is too long, carries a credential, or there is no memory.
+ * its serial; 0: it is not kept, because it is too long, has a query or another field than
+ * the few in which there are no secrets, or there is no memory.
  */
 uint64_t http_memo_keep(struct http_memo *memo, const char *bytes, size_t n, const struct http_request *request);

@@ -533,6 +533,7 @@ static void request_write_record(const struct request *req, enum record_type typ
 	buf_reset(&world->record);
 	if (habitual && habit_write(&world->habits, &key, &casting, &world->record))
 		return;
+	buf_reset(&world->record); /* where memory failed, it may be there now */
 	request_record(req, type, &record);
 	record_write(&record, &world->record);
 	if (habitual)

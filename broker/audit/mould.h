@@ -30,5 +30,5 @@ struct mould {
 void mould_fini(struct mould *mould);
 /* From a record that has all four. False: it has not, or there is no memory; there is no mould then. */
 bool mould_make(struct mould *mould, const struct audit_record *record);
-/* Appends the record to out. False: no memory, or a year beyond 9999; out is as it was. */
+/* Appends the record to out. False: no memory, or a year beyond 9999; out has no more in it than before. */
 bool mould_cast(struct mould *mould, const struct casting *casting, struct buf *out);

@@ -225,6 +225,41 @@ static void test_conn_tells_that_a_client_left(void **state) {
 	}
 }
 
+static void wait_for_gones(struct world *w, int n) {
+	for (int i = 0; i < 500 && w->gones < n; i++)
+		spin(w, 2);
+	assert_int_equal(w->gones, n);
+}
+
+/*
+ * A client that closes with an answer unread resets its connection: behind a request that is read in the same turn, and behind
+ * bytes that wait in the kernel because a request is pending.
+ */
+static void test_conn_tells_of_a_reset_behind_other_bytes(void **state) {
+	struct world *w = *state;
+
+	for (int behind = 0; behind < 2; behind++) {
+		int fd = dial(w);
+
+		w->hold = false;
+		say(fd, GET("/unread"));
+		for (int i = 0; i < 500 && w->requests < 2 * behind + 1; i++)
+			spin(w, 2);
+		w->hold = true;
+		say(fd, GET("/held"));
+		for (int i = 0; behind && i < 500 && !w->held; i++)
+			spin(w, 2);
+		if (behind) {
+			say(fd, GET("/waits"));
+			spin(w, 20);
+		}
+		assert_int_equal(w->gones, behind);
+		close(fd);
+		wait_for_gones(w, behind + 1);
+		assert_int_equal(w->requests, 2 * (behind + 1));
+	}
+}
+
 /* More than is read at once, all of it there before anybody looks: nothing tells of the rest a second time. */
 static void test_conn_reads_on_where_more_is_there(void **state) {
 	static char text[1 << 17], out[1 << 18];
@@ -910,6 +945,7 @@ int main(void) {
 		WORLD(test_conn_answers_pipelined_requests_in_order),
 		WORLD(test_conn_waits_with_the_next_request_while_one_is_pending),
 		WORLD(test_conn_tells_that_a_client_left),
+		WORLD(test_conn_tells_of_a_reset_behind_other_bytes),
 		WORLD(test_conn_reads_on_where_more_is_there),
 		WORLD(test_conn_ends_one_whose_client_said_its_last),
 		WORLD(test_conn_knows_a_request_that_came_before),
