@@ -62,8 +62,8 @@ static void take_request(struct http_known *known, const struct http_request *re
 /* Fields in which nobody has a secret. Of others one cannot know, nor of a query. */
 static bool is_plain_field(struct str name) {
 	static const struct str names[] = {
-		STR("host"), STR("user-agent"), STR("accept"), STR("accept-encoding"), STR("connection"), STR("content-type"),
-		STR("content-length"), STR("metadata-flavor"),
+		STR("host"), STR("user-agent"), STR("accept"), STR("accept-encoding"), STR("accept-language"), STR("cache-control"),
+		STR("connection"), STR("content-type"), STR("content-length"), STR("metadata-flavor"), STR("x-goog-api-client"),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
