@@ -17,6 +17,7 @@
 #include "broker/fetch.h"
 #include "broker/handle.h"
 #include "broker/log.h"
+#include "broker/pace.h"
 #include "hallpass/cleanup.h"
 
 #define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
@@ -37,14 +38,19 @@ struct fetcher {
 	struct handles handles;
 	struct event *timer;
 	LIST_HEAD(, fetch) running;
+	struct pace pace;
+	TAILQ_HEAD(, fetch) held; /* those of the running that begin later */
+	struct event *gap;	  /* then */
 };
 
 struct fetch {
 	struct fetcher *fetcher;
 	LIST_ENTRY(fetch) link;
+	TAILQ_ENTRY(fetch) behind; /* while it is held */
+	int64_t began_us;	   /* monotonic */
 	struct handle *handle;
 	CURL *easy; /* the handle's */
-	bool added; /* to the multi handle */
+	bool added, held; /* to the multi handle; until its time comes */
 	char *sent; /* header lines and body, in one piece */
 	struct curl_slist lines[MAX_HEADERS + 1]; /* into sent; the last one is for the bearer */
 	fetch_done_fn *done;
@@ -60,6 +66,8 @@ struct fetch {
 static void fetch_end(struct fetch *fetch, bool again) {
 	struct fetcher *fetcher = fetch->fetcher;
 
+	if (fetch->held)
+		TAILQ_REMOVE(&fetcher->held, fetch, behind);
 	if (fetch->added)
 		fetcher->curl.multi_remove_handle(fetcher->multi, fetch->easy);
 	handle_put(&fetcher->handles, fetch->handle, again);
@@ -165,7 +173,9 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	result.sent = sent > 0;
 	result.retry_after_s = retry_after(fetch);
 	result.header = fetch_header(fetch, fetch->want_header);
-	if (code != CURLE_OK) {
+	if (code == CURLE_OK) {
+		pace_learn(&fetch->fetcher->pace, clock_monotonic_us() - fetch->began_us);
+	} else {
 		fetch_error(fetch, code, &result.error);
 		result.trouble = trouble_of(fetch, code);
 		result.transient = code_is_transient(code);
@@ -241,6 +251,54 @@ static int timer_cb(CURLM *multi, long timeout_ms, void *arg) {
 	return timeout_ms < 0 ? event_del(fetcher->timer) : event_add(fetcher->timer, &tv);
 }
 
+/* --- when one begins */
+
+/* Arms the timer; nothing runs yet. */
+static int fetch_begin(struct fetch *fetch, int64_t now_us) {
+	fetch->held = false;
+	fetch->began_us = now_us;
+	fetch->added = fetch->fetcher->curl.multi_add_handle(fetch->fetcher->multi, fetch->easy) == CURLM_OK;
+	return fetch->added ? 0 : -1;
+}
+
+static void fetcher_wait(struct fetcher *fetcher, int64_t now_us) {
+	int64_t us = pace_wait_us(&fetcher->pace, now_us);
+
+	event_add(fetcher->gap, &(struct timeval){ .tv_usec = us > 0 ? us : 0 });
+}
+
+static void on_gap(evutil_socket_t fd, short events, void *arg) {
+	struct fetcher *fetcher = arg;
+	int64_t now_us = clock_monotonic_us();
+	struct fetch *fetch;
+
+	(void)fd, (void)events;
+	while ((fetch = TAILQ_FIRST(&fetcher->held))) {
+		if (!pace_begin(&fetcher->pace, now_us))
+			return fetcher_wait(fetcher, now_us);
+		TAILQ_REMOVE(&fetcher->held, fetch, behind);
+		if (fetch_begin(fetch, now_us) < 0)
+			fetch_finish(fetch, CURLE_OUT_OF_MEMORY);
+	}
+}
+
+/* Nobody overtakes who is held. */
+static int fetch_begin_or_hold(struct fetch *fetch) {
+	struct fetcher *fetcher = fetch->fetcher;
+	int64_t now_us = clock_monotonic_us();
+
+	if (TAILQ_EMPTY(&fetcher->held)) {
+		if (pace_begin(&fetcher->pace, now_us))
+			return fetch_begin(fetch, now_us);
+		fetcher_wait(fetcher, now_us);
+	}
+	fetch->held = true;
+	TAILQ_INSERT_TAIL(&fetcher->held, fetch, behind);
+	return 0;
+}
+
+/* --- the body */
+
 /* Grows without leaving a copy behind. */
 static bool body_reserve(struct fetch *fetch, size_t want) {
 	size_t size = fetch->body_size ? fetch->body_size : FIRST_BODY;
@@ -308,6 +366,7 @@ int fetcher_new(struct event_base *base, const struct fetch_options *options, st
 	if (!fetcher)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	LIST_INIT(&fetcher->running);
+	TAILQ_INIT(&fetcher->held);
 	fetcher->base = base;
 	fetcher->log = log;
 	fetcher->max_connections = options->max_connections_per_host ? options->max_connections_per_host
@@ -315,7 +374,8 @@ int fetcher_new(struct event_base *base, const struct fetch_options *options, st
 	fetcher->ca_file = strdup(options->ca_file ? options->ca_file : SYSTEM_CA_FILE);
 	fetcher->proxy = options->proxy ? strdup(options->proxy) : NULL;
 	fetcher->timer = evtimer_new(base, on_timer, fetcher);
-	if (!fetcher->ca_file || (options->proxy && !fetcher->proxy) || !fetcher->timer) {
+	fetcher->gap = evtimer_new(base, on_gap, fetcher);
+	if (!fetcher->ca_file || (options->proxy && !fetcher->proxy) || !fetcher->timer || !fetcher->gap) {
 		fetcher_free(fetcher);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
@@ -340,6 +400,8 @@ void fetcher_free(struct fetcher *fetcher) {
 		fetcher->curl.multi_cleanup(fetcher->multi); /* may call socket_cb() and timer_cb() */
 	if (fetcher->timer)
 		event_free(fetcher->timer);
+	if (fetcher->gap)
+		event_free(fetcher->gap);
 	if (fetcher->initialised)
 		fetcher->curl.global_cleanup();
 	free(fetcher->ca_file);
@@ -502,10 +564,8 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_do
 	if (fetch_set_request(fetch, spec, err) < 0)
 		return -1;
 	fetch_set_transfer(fetch, spec);
-	/* Arms the timer; nothing runs yet. */
-	if (fetcher->curl.multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
+	if (fetch_begin_or_hold(fetch) < 0)
 		return error_set(err, ERR_INTERNAL, "libcurl refuses a transfer");
-	fetch->added = true;
 	LIST_INSERT_HEAD(&fetcher->running, fetch, link);
 	*out = take(&fetch);
 	return 0;

@@ -317,6 +317,32 @@ static void test_fetch_calls_many_origins(void **state) {
 	assert_int_equal(httpstub_count(w->stub, "GET /a"), 18);
 }
 
+/* Where calls take their time a burst begins in groups: all are answered in the end, but for those that are given up before. */
+static void test_fetch_begins_a_burst_in_groups(void **state) {
+	struct world *w = *state;
+	struct fetch *calls[40];
+
+	reply(w, "GET /slow", (struct httpstub_reply){ .status = 200, .body = "x", .action = STUB_HOLD });
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	get_path(w, "/slow");
+	while (httpstub_count(w->stub, "GET /slow") == 0)
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	usleep(200000); /* it learns that calls take long */
+	httpstub_release(w->stub);
+	run_until(w->base, &w->calls, 1);
+	for (int i = 0; i < 40; i++)
+		calls[i] = get_path(w, "/a");
+	fetch_cancel(calls[39]);
+	fetch_cancel(calls[20]);
+	run_until(w->base, &w->calls, 39);
+	assert_int_equal(w->last.status, 200);
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 40);
+	assert_int_equal(httpstub_count(w->stub, "GET /a"), 39);
+	for (int i = 0; i < 40; i++)
+		get_path(w, "/a"); /* teardown frees the fetcher with most of these not begun */
+}
+
 static void test_fetch_reads_retry_after(void **state) {
 	static const struct {
 		const char *header;
@@ -674,6 +700,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_calls_the_same_again_where_a_kept_connection_is_dead, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_judges_urls_that_begin_like_a_known_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_calls_many_origins, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_begins_a_burst_in_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_reads_retry_after, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_reports_broken_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_long_answers, setup, teardown),
