@@ -13,7 +13,7 @@ DATE     := November 26, 2026
 PKGS      = libcurl libevent_core libevent_pthreads jansson openssl yaml-0.1
 
 CPPFLAGS += -D_GNU_SOURCE -DHALLPASS_VERSION='"$(VERSION)"' -DHALLPASS_DATE='"$(DATE)"' -Iinclude -I.
-CFLAGS   ?= -O2 -g -fno-omit-frame-pointer
+CFLAGS   ?= -O2 -g
 WARNINGS  = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wvla -Wundef
 CFLAGS_C  = -std=gnu17 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -fno-strict-aliasing \
 	    -fstack-protector-strong -MMD -MP

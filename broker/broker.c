@@ -324,6 +324,7 @@ void broker_free(struct broker *b) {
 	versions_fini(&b->versions);
 	buf_fini(&b->requests.record);
 	pool_fini(&b->requests.pool);
+	habits_fini(&b->requests.habits);
 	snapshot_unref(b->requests.snapshot);
 	errands_free(b->names);
 	errands_free(b->errands); /* older ones may be on their way */

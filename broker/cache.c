@@ -44,50 +44,88 @@ static inline void sip_rounds(uint64_t v[4], unsigned rounds) {
 	}
 }
 
-static inline uint64_t sip(const uint64_t key[2], unsigned c, unsigned d, const void *data, size_t len) {
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-			  key[1] ^ 0x7465646279746573 };
+static inline void sip_begin(uint64_t v[4], const uint64_t key[2]) {
+	v[0] = key[0] ^ 0x736f6d6570736575;
+	v[1] = key[1] ^ 0x646f72616e646f6d;
+	v[2] = key[0] ^ 0x6c7967656e657261;
+	v[3] = key[1] ^ 0x7465646279746573;
+}
+
+static inline void sip_word(uint64_t v[4], unsigned c, uint64_t word) {
+	v[3] ^= word;
+	sip_rounds(v, c);
+	v[0] ^= word;
+}
+
+/* All of it, the last bytes with its length (of which the lowest eight bits count) in a word of their own. */
+static inline void sip_bytes(uint64_t v[4], unsigned c, const void *data, size_t len) {
 	const unsigned char *u = data;
-	uint64_t word, last = (uint64_t)len << 56;
+	uint64_t word;
 	size_t left = len;
 
 	for (; left >= 8; left -= 8, u += 8) {
 		memcpy(&word, u, 8);
-		v[3] ^= word;
-		sip_rounds(v, c);
-		v[0] ^= word;
+		sip_word(v, c, word);
 	}
+	word = (uint64_t)len << 56;
 	for (size_t i = 0; i < left; i++)
-		last |= (uint64_t)u[i] << (8 * i);
-	v[3] ^= last;
-	sip_rounds(v, c);
-	v[0] ^= last;
+		word |= (uint64_t)u[i] << (8 * i);
+	sip_word(v, c, word);
+}
+
+static inline uint64_t sip_end(uint64_t v[4], unsigned d) {
 	v[2] ^= 0xff;
 	sip_rounds(v, d);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 uint64_t siphash(const uint64_t key[2], unsigned c, unsigned d, const void *data, size_t len) {
-	return sip(key, c, d, data, len);
+	uint64_t v[4];
+
+	sip_begin(v, key);
+	sip_bytes(v, c, data, len);
+	return sip_end(v, d);
 }
 
-/* --- specs */
+/* --- specs: SipHash-1-3 over their words, one text behind the other, each closed by a word with its length */
 
-static inline uint64_t hash_text(const char *text, const uint64_t seed[2]) {
-	return text ? sip(seed, 1, 3, text, strlen(text)) : 1;
+static void hash_text(uint64_t v[4], const char *text) {
+	if (text)
+		sip_bytes(v, 1, text, strlen(text));
+	else
+		sip_word(v, 1, 0);
+}
+
+/* A set: the order is all the same. */
+static uint64_t hash_scopes(const struct mint_spec *spec, const uint64_t seed[2]) {
+	uint64_t sum = 0, v[4];
+
+	for (size_t i = 0; i < spec->n_scopes; i++) {
+		sip_begin(v, seed);
+		hash_text(v, spec->scopes[i]);
+		sum += sip_end(v, 3);
+	}
+	return sum;
 }
 
 uint64_t mint_spec_hash(const struct mint_spec *spec, const uint64_t seed[2]) {
-	uint64_t parts[6] = { (uint64_t)spec->permission << 2 | spec->use_email_azp << 1 | spec->include_email };
+	uint64_t v[4], hash;
 
-	parts[1] = hash_text(spec->principal, seed);
-	parts[2] = hash_text(spec->target, seed);
-	parts[3] = hash_text(spec->audience, seed);
-	for (size_t i = 0; i < spec->n_scopes; i++)
-		parts[4] += hash_text(spec->scopes[i], seed); /* a set: the order is all the same */
+	if (spec->hash)
+		return spec->hash;
+	sip_begin(v, seed);
+	sip_word(v, 1, (uint64_t)spec->permission << 2 | spec->use_email_azp << 1 | spec->include_email);
+	hash_text(v, spec->principal);
+	hash_text(v, spec->target);
+	hash_text(v, spec->audience);
+	if (spec->n_scopes == 1)
+		hash_text(v, spec->scopes[0]);
+	else
+		sip_word(v, 1, hash_scopes(spec, seed));
 	for (size_t i = 0; i < spec->n_delegates; i++)
-		parts[5] = rotate(parts[5], 23) ^ hash_text(spec->delegates[i], seed);
-	return sip(seed, 1, 3, parts, sizeof(parts));
+		hash_text(v, spec->delegates[i]);
+	hash = sip_end(v, 3);
+	return hash ? hash : 1;
 }
 
 static bool same_text(const char *a, const char *b) {

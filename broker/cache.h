@@ -38,6 +38,7 @@ unsigned cache_count(const struct cache *cache); /* tokens */
 
 /* --- specs as keys; flights use them, too */
 
+/* spec->hash, or computed where that is 0; never 0. */
 uint64_t mint_spec_hash(const struct mint_spec *spec, const uint64_t seed[2]);
 bool mint_spec_same(const struct mint_spec *a, const struct mint_spec *b);
 /* A deep copy in one block, for free(). NULL: memory. */

@@ -85,8 +85,6 @@ static const struct key {
 	  "Sessions in all, each with a TCP port on loopback; further ones are refused." },
 	{ "limits.maxSessionsPerPrincipal", TYPE_INT, FIELD(max_sessions_per_principal), "64", 1, 60000, true,
 	  "Sessions of one principal; further ones are refused." },
-	{ "limits.sessionIdle", TYPE_MILLI, FIELD(session_idle_ms), "12h", 1000, 604800000, true,
-	  "A session that nobody used for so long ends." },
 	{ "upstream.timeout", TYPE_MILLI, FIELD(upstream_timeout_ms), "20s", 100, 600000, false,
 	  "How long one mint may take, retries included." },
 	{ "upstream.connections", TYPE_INT, FIELD(upstream_connections), "64", 1, 1024, false,
@@ -487,6 +485,7 @@ static void parse_peer(struct parse *p, struct config *config, const struct yaml
 		config_problem(p, item, "missing-key", NULL, "a peer rule needs `principal`");
 	else if (principal_template_check(peer->principal, &err) < 0)
 		config_problem(p, yaml_find(item, "principal"), "wrong-value", NULL, "%s", err.message);
+	peer->plain = peer->principal && !strchr(peer->principal, '{');
 }
 
 static void parse_operator(struct parse *p, struct config *config, const struct yaml_node *item) {

@@ -41,6 +41,7 @@ struct config_peer {
 	char *user;  /* NULL: not by user name */
 	char *group; /* NULL: not by group name */
 	char *principal; /* a template: {name} and {uid} are replaced */
+	bool plain;	 /* there is nothing to replace in it */
 };
 
 struct config {
@@ -71,7 +72,7 @@ struct config {
 	bool upstream_allow_http;
 	char *iam_endpoint, *iam_admin_endpoint, *token_endpoint, *sts_endpoint, *metadata_host;
 
-	int64_t max_sessions, max_sessions_per_principal, session_idle_ms;
+	int64_t max_sessions, max_sessions_per_principal;
 
 	/* What the metadata server says of the machine. */
 	char *instance_project; /* NULL: the account's own */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "broker/clock.h"
 #include "broker/conn.h"
+#include "broker/http_memo.h"
 #include "broker/log.h"
 #include "broker/secret.h"
 #include "broker/status.h"
@@ -88,6 +89,14 @@ struct told {
 	unsigned times;
 };
 
+/* The request that a handler looks at now, for conn_remember(). */
+struct handed {
+	const struct conn *conn; /* NULL: none */
+	const struct http_request *request;
+	const char *bytes; /* as they came, n of them; NULL: they were changed since */
+	size_t n;
+};
+
 struct conn_server {
 	struct event_base *base;
 	struct conn_limits limits;
@@ -102,6 +111,8 @@ struct conn_server {
 	LIST_HEAD(, quota) quotas[UID_BUCKETS];
 	struct buf reply;     /* scratch for building one answer */
 	char in[IN_SCRATCH]; /* scratch for reading */
+	struct http_memo memo;
+	struct handed handed;
 	struct told told_exhausted, told_peer;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -235,19 +246,28 @@ static void conn_end(struct conn *conn) {
 
 /* --- writing */
 
+const char http_json[] = "application/json";
+
+static void build_first_lines(const struct http_reply *reply, struct buf *out) {
+	buf_adds(out, "HTTP/1.1 ");
+	buf_addu(out, (uint64_t)reply->status);
+	buf_addc(out, ' ');
+	buf_adds(out, http_reason(reply->status));
+	if (!reply->content_type)
+		return;
+	buf_adds(out, "\r\nContent-Type: ");
+	buf_adds(out, reply->content_type);
+}
+
 static void build_reply(struct conn *conn, const struct http_reply *reply, bool close, struct buf *out) {
 	/* Room first: what grows later would leave a copy of the token where it stood. */
 	buf_reset(out);
 	if (buf_grow(out, reply->body.n + 1024))
 		buf_reset(out);
-	buf_adds(out, "HTTP/1.1 ");
-	buf_addu(out, (uint64_t)reply->status);
-	buf_addc(out, ' ');
-	buf_adds(out, http_reason(reply->status));
-	if (reply->content_type) {
-		buf_adds(out, "\r\nContent-Type: ");
-		buf_adds(out, reply->content_type);
-	}
+	if (reply->status == 200 && reply->content_type == http_json)
+		buf_adds(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json"); /* nearly every answer, in one */
+	else
+		build_first_lines(reply, out);
 	buf_adds(out, "\r\nContent-Length: ");
 	buf_addu(out, reply->body.n);
 	if (reply->secret)
@@ -346,7 +366,7 @@ void conn_reply(struct conn *conn, const struct http_reply *reply) {
 /* A refusal by this layer: Google's error shape, and the end. */
 static void conn_refuse(struct conn *conn, int status, enum error_code code, const char *why) {
 	struct buf body = BUF_INIT(4096);
-	struct http_reply reply = { .status = status, .content_type = "application/json" };
+	struct http_reply reply = { .status = status, .content_type = http_json };
 
 	conn->server->counters.refused++;
 	status_body_http(&body, status, code, "MALFORMED_REQUEST", why);
@@ -421,27 +441,49 @@ static void conn_continue(struct conn *conn) {
 		conn_end(conn);
 }
 
-/* The bytes of the request are done with once the handler has seen it. */
-static void conn_request(struct conn *conn, const struct http_request *request) {
+/* The bytes of the request, n of them, are done with once the handler has seen it. */
+static void conn_request(struct conn *conn, const struct http_request *request, size_t n) {
 	struct conn_server *s = conn->server;
+	unsigned lent = request->serial != 0;
 
-	conn->in_at += conn->parser.consumed;
+	s->handed = (struct handed){ conn, request, conn->parser.chunked || request->escapes ? NULL : conn->in + conn->in_at, n };
+	conn->in_at += n;
 	http_parser_init(&conn->parser);
 	conn_wait(conn, WAIT_NOTHING);
 	s->counters.requests++;
 	conn->pending = true;
 	conn->head_only = request->method == HTTP_HEAD;
 	conn->keep_alive = request->keep_alive;
+	s->memo.lent += lent;
 	conn->handler.request(conn->handler.arg, conn, request);
+	s->memo.lent -= lent;
+	s->handed.conn = NULL;
+}
+
+uint64_t conn_remember(struct conn *conn) {
+	struct conn_server *s = conn->server;
+	const struct handed *handed = &s->handed;
+
+	if (handed->conn != conn || !handed->bytes)
+		return 0;
+	return handed->request->serial ? handed->request->serial
+				       : http_memo_keep(&s->memo, handed->bytes, handed->n, handed->request);
 }
 
 /* One request from the buffer to the handler. False: nothing more to do now. */
 static bool conn_step(struct conn *conn) {
+	const struct http_request *known;
 	struct http_request request;
+	size_t n = conn->in_len - conn->in_at;
 
-	if (conn->dead || conn->pending || conn->out || conn->close_after || conn->in_at == conn->in_len)
+	if (conn->dead || conn->pending || conn->out || conn->close_after || n == 0)
 		return false;
-	switch (http_parse(&conn->parser, conn->in + conn->in_at, conn->in_len - conn->in_at, &request)) {
+	known = conn->parser.scanned ? NULL : http_memo_find(&conn->server->memo, conn->in + conn->in_at, n);
+	if (known) {
+		conn_request(conn, known, n);
+		return true;
+	}
+	switch (http_parse(&conn->parser, conn->in + conn->in_at, n, &request)) {
 	case HTTP_MORE:
 		conn_wait(conn, WAIT_HEAD);
 		if (conn->parser.expect_continue)
@@ -453,7 +495,9 @@ static bool conn_step(struct conn *conn) {
 	case HTTP_DONE:
 		break;
 	}
-	conn_request(conn, &request);
+	if (request.escapes)
+		http_plain_path(&request);
+	conn_request(conn, &request, conn->parser.consumed);
 	return true;
 }
 
@@ -497,13 +541,18 @@ static void conn_process(struct conn *conn) {
 		conn_free(conn);
 }
 
+/* Whatever is there to be read is news once more. */
+static void conn_read_again(struct conn *conn) {
+	event_del(&conn->read_event);
+	event_add(&conn->read_event, NULL);
+}
+
 static void on_readable(evutil_socket_t fd, short events, void *arg) {
 	struct conn *conn = arg;
 	char *room;
 	size_t n;
 	ssize_t r;
 
-	(void)events;
 	if (conn->pending || conn->out) {
 		conn_park(conn);
 		return;
@@ -515,6 +564,8 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 		return;
 	}
 	r = recv(fd, room, n, 0);
+	if (r == (ssize_t)n || (r > 0 && events & EV_CLOSED) || (r < 0 && errno == EINTR))
+		conn_read_again(conn);
 	if (r > 0 && conn->wait != WAIT_LINGER)
 		conn->in_len += (size_t)r;
 	if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR)) /* a half-close counts as leaving */
@@ -563,9 +614,13 @@ static void conn_start(struct listening *l, int fd, const struct peer *peer, str
 	conn->peer = *peer;
 	if (peer->family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	event_assign(&conn->read_event, s->base, fd, EV_READ | EV_PERSIST, on_readable, conn);
-	event_assign(&conn->write_event, s->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn);
-	event_assign(&conn->closed_event, s->base, fd, EV_CLOSED, on_closed, conn);
+	/*
+	 * Edges: the kernel need not look at each socket once more to find that nothing is left. So what is left must be
+	 * asked for again (conn_read_again()), and the end of what comes is an edge of its own.
+	 */
+	event_assign(&conn->read_event, s->base, fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_readable, conn);
+	event_assign(&conn->write_event, s->base, fd, EV_WRITE | EV_PERSIST | EV_ET, on_writable, conn);
+	event_assign(&conn->closed_event, s->base, fd, EV_CLOSED | EV_ET, on_closed, conn);
 	event_add(&conn->read_event, NULL);
 	TAILQ_INSERT_TAIL(&s->all, conn, link);
 	s->counters.open++;
@@ -737,6 +792,7 @@ void conn_server_free(struct conn_server *s) {
 	if (s->spare_fd >= 0)
 		close(s->spare_fd);
 	buf_fini(&s->reply);
+	http_memo_fini(&s->memo);
 	free(s);
 }
 

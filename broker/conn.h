@@ -22,6 +22,8 @@
 struct conn;
 struct conn_server; /* all listeners and their connections: pool, quotas, deadlines */
 
+extern const char http_json[]; /* "application/json", for content_type */
+
 struct http_reply {
 	int status;		  /* 200, 403, … ; the reason phrase comes from a table */
 	const char *content_type; /* NULL: no body */
@@ -99,3 +101,8 @@ void conn_let_go(struct conn *conn, const char *why);
 /* A slot for the handler: the request that is pending on this connection. NULL at first. */
 void conn_set_user(struct conn *conn, void *user);
 void *conn_user(const struct conn *conn);
+/*
+ * Inside handler->request(): these very bytes are to be known when they come again, and request->serial is then what this
+ * gives. Only for what holds nobody's secret or words: they stay in memory. 0: they are not kept.
+ */
+uint64_t conn_remember(struct conn *conn);

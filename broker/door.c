@@ -111,7 +111,6 @@ static const struct surface *surface_for(const struct door *door, const struct h
 static void on_request(void *arg, struct conn *conn, const struct http_request *request) {
 	struct door *door = arg;
 
-	door->used_ms = clock_boottime_ms();
 	exchange_start(door, conn, surface_for(door, request), request);
 }
 
@@ -123,6 +122,30 @@ static void on_gone(void *arg, struct conn *conn) {
 }
 
 /* --- making and closing it */
+
+/* Different bytes among its 32: random ones have fewer less than once in 10^15 times. */
+#define HANDLE_VARIETY 16
+
+static int hex_digit(char c) {
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int door_check_handle(struct str text, struct error *err) {
+	bool seen[256] = { false };
+	size_t various = 0;
+
+	if (text.n != DOOR_HANDLE)
+		return error_set(err, ERR_INVALID, "a handle is %d hex digits in lower case", DOOR_HANDLE);
+	for (size_t i = 0; i < text.n; i += 2) {
+		int high = hex_digit(text.p[i]), low = hex_digit(text.p[i + 1]);
+
+		if (high < 0 || low < 0)
+			return error_set(err, ERR_INVALID, "a handle is %d hex digits in lower case", DOOR_HANDLE);
+		various += !seen[high << 4 | low];
+		seen[high << 4 | low] = true;
+	}
+	return various >= HANDLE_VARIETY ? 0 : error_set(err, ERR_INVALID, "a handle is random, and this one is not: leave it out, and get one");
+}
 
 static int make_handle(struct door *door, struct error *err) {
 	unsigned char random[DOOR_HANDLE / 2];
@@ -136,6 +159,14 @@ static int make_handle(struct door *door, struct error *err) {
 	wipe(random, sizeof(random));
 	wipe(hex, sizeof(hex));
 	return r < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+}
+
+static int take_handle(struct door *door, const struct door_spec *spec, struct error *err) {
+	if (!spec->session)
+		return 0;
+	if (!spec->handle)
+		return make_handle(door, err);
+	return secret_set(&door->handle, spec->handle, strlen(spec->handle)) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
 }
 
 static int take_accounts(struct door *door, const struct door_spec *spec, struct error *err) {
@@ -178,10 +209,9 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 	door->fd = door->id = -1;
 	door->uid = spec->uid;
 	door->terms = spec->terms;
-	door->used_ms = clock_boottime_ms();
 	if (spec->session)
 		snprintf(door->session, sizeof(door->session), "%s", spec->session);
-	if (take_accounts(door, spec, err) < 0 || (spec->session && make_handle(door, err) < 0) || door_listen(door, err) < 0) {
+	if (take_accounts(door, spec, err) < 0 || take_handle(door, spec, err) < 0 || door_listen(door, err) < 0) {
 		door_free(door);
 		return -1;
 	}
@@ -194,7 +224,6 @@ int door_enter(struct door *door, struct conn *conn, struct error *err) {
 
 	if (door_admit(door, conn_peer(conn), err) < 0)
 		return -1;
-	door->used_ms = clock_boottime_ms();
 	conn_move(conn, &handler, door->id);
 	return 0;
 }

@@ -26,7 +26,7 @@ struct metadata;
 
 #define DOOR_MAX_ACCOUNTS 16
 #define DOOR_GIVEN 32
-#define DOOR_HANDLE 64 /* 256 random bits, in hex */
+#define DOOR_HANDLE 64 /* 256 random bits, in lower-case hex */
 
 /* What all doors share. Built by the broker. */
 struct front {
@@ -55,7 +55,6 @@ struct door {
 	size_t n_accounts;
 	json_t *names;			     /* owner of the accounts' texts */
 	json_t *terms;			     /* members of each ask through it: scopes, lifetime, delegates, justification */
-	int64_t used_ms;		     /* boottime: when somebody came last */
 	uint64_t tokens;		     /* that it gave, signatures included */
 	struct given given[DOOR_GIVEN];	     /* the last of them, in a ring */
 	size_t n_given;
@@ -66,10 +65,17 @@ struct door_spec {
 	bool relayed;
 	int64_t uid;
 	const char *session; /* NULL: none, and no handle */
+	const char *handle;  /* its handle: of the form that door_check_handle() wants; NULL: a new one */
 	const char *const *accounts;
 	size_t n_accounts;
 	json_t *terms; /* taken; NULL: none */
 };
+
+/*
+ * Whether text could be a handle of ours, had before and wanted again: DOOR_HANDLE hex digits, lower case, and bytes as various as random
+ * ones are; what somebody made up for himself would be a secret that others can guess. ERR_INVALID. Pure.
+ */
+int door_check_handle(struct str text, struct error *err);
 
 /* Listens, unless it is relayed. ERR_UNAVAILABLE: the port cannot be had. */
 int door_new(struct front *front, const struct door_spec *spec, struct door **out, struct error *err);

@@ -100,12 +100,17 @@ static bool parse_version(struct http_parser *p, struct str version, struct http
 	return true;
 }
 
-static bool is_hex(char c) {
-	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
+/* -1: none. */
+static int hex_value(char c) {
+	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* Path and query hold what RFC 3986 lets them hold; escapes are whole; nothing is decoded. */
-static bool target_chars_ok(struct str s) {
+static bool is_hex(char c) {
+	return hex_value(c) >= 0;
+}
+
+/* Path and query hold what RFC 3986 lets them hold; escapes are whole, and none is a NUL; nothing is decoded. */
+static bool target_chars_ok(struct str s, bool *escapes) {
 	static const bool chars[256] = {
 		['!'] = 1, ['$' ... ';'] = 1, ['='] = 1, ['?' ... '['] = 1, [']'] = 1, ['_'] = 1, ['a' ... 'z'] = 1, ['~'] = 1,
 	};
@@ -113,7 +118,10 @@ static bool target_chars_ok(struct str s) {
 	for (size_t i = 0; i < s.n; i++) {
 		if (!chars[(unsigned char)s.p[i]])
 			return false;
-		if (s.p[i] == '%' && !(i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2])))
+		if (s.p[i] != '%')
+			continue;
+		*escapes = true;
+		if (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]) || (s.p[i + 1] == '0' && s.p[i + 2] == '0'))
 			return false;
 	}
 	return true;
@@ -159,7 +167,7 @@ static bool parse_target(struct http_parser *p, struct http_request *r) {
 			return false;
 		}
 	}
-	if (t.n == 0 || t.p[0] != '/' || !target_chars_ok(t)) {
+	if (t.n == 0 || t.p[0] != '/' || !target_chars_ok(t, &r->escapes)) {
 		refuse(p, 400, "a target that is neither a path nor a URL");
 		return false;
 	}
@@ -320,6 +328,8 @@ static bool parse_head(struct http_parser *p, const char *data, struct http_requ
 	bool first = true;
 
 	r->n_fields = 0;
+	r->serial = 0;
+	r->escapes = false;
 	r->host = r->query = r->body = (struct str){ NULL, 0 };
 	while (line < end) {
 		const char *cr = memchr(line, '\r', (size_t)(end - line));
@@ -415,6 +425,31 @@ enum http_verdict http_parse(struct http_parser *p, char *data, size_t len, stru
 	}
 	r->body = (struct str){ data + p->head_len, p->body_len };
 	return HTTP_DONE;
+}
+
+static bool is_unreserved(int c) {
+	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+/*
+ * From the path's last byte to the target's first, so that path and query still meet. Each escape is whole, and a hexadecimal digit is no
+ * %, so a % two places before the end of what is left begins one, and what is written never does.
+ */
+void http_plain_path(struct http_request *r) {
+	char *start = (char *)r->target.p, *end = (char *)r->path.p + r->path.n, *from = end, *to = end;
+	size_t saved;
+
+	while (from > start) {
+		int c = from - start >= 3 && from[-3] == '%' ? hex_value(from[-2]) * 16 + hex_value(from[-1]) : -1;
+
+		from -= is_unreserved(c) ? 3 : 1;
+		*--to = is_unreserved(c) ? (char)c : *from;
+	}
+	saved = (size_t)(to - start);
+	if (r->host.p >= r->target.p && r->host.p < r->path.p) /* absolute-form */
+		r->host.p += saved;
+	r->path = (struct str){ r->path.p + saved, r->path.n - saved };
+	r->target = (struct str){ to, r->target.n - saved };
 }
 
 struct str http_field(const struct http_request *request, const char *name) {

@@ -28,12 +28,14 @@ struct http_request {
 	enum http_method method;
 	struct str method_name;
 	struct str target; /* as sent */
-	struct str path;   /* origin-form path, absolute-form reduced; still percent-encoded */
+	struct str path;   /* origin-form path, absolute-form reduced; still percent-encoded (http_plain_path()) */
 	struct str query;  /* behind the '?', without it; n = 0: none */
 	struct str host;   /* the one Host field, or the authority of an absolute-form target */
 	struct str body;   /* complete and de-chunked */
 	int minor;	   /* HTTP/1.minor: 0 or 1 */
 	bool keep_alive;
+	uint64_t serial; /* of a request that is known (http_memo.h); 0: this one is not */
+	bool escapes; /* there is a % in the target */
 	struct http_field fields[HTTP_MAX_FIELDS];
 	size_t n_fields;
 };
@@ -66,5 +68,11 @@ struct http_parser {
 void http_parser_init(struct http_parser *parser);
 /* data may be changed: a chunked body is joined in place. HTTP_DONE: *request has views into data. */
 enum http_verdict http_parse(struct http_parser *parser, char *data, size_t len, struct http_request *request);
+/*
+ * Writes the path of a request that is HTTP_DONE as every surface compares it: an escape that means the same without (a letter, a digit,
+ * - . _ ~; RFC 3986 §6.2.2.2) stands without, once, and each other one stays, so %2F is no slash and %252D no hyphen. In place: `target`
+ * is what it is now, and no longer the bytes that came.
+ */
+void http_plain_path(struct http_request *request);
 
 const char *http_reason(int status); /* "Not Found" */

@@ -26,17 +26,28 @@ void limiter_free(struct limiter *limiter) {
 	free(limiter);
 }
 
-/* FNV-1a. A collision makes two principals share a bucket: they are limited sooner, never later. */
-static uint64_t limiter_hash(const char *s) {
-	uint64_t h = 0xcbf29ce484222325;
+static uint64_t mixed(uint64_t h) {
+	h *= 0x9E3779B97F4A7C15;
+	return h ^ h >> 32; /* products carry upwards only */
+}
 
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 0x100000001b3;
+/* A collision makes two principals share a bucket: they are limited sooner, never later. */
+static uint64_t limiter_hash(const char *s) {
+	size_t n = strlen(s), i = 0;
+	uint64_t h = n, word;
+
+	for (; i + sizeof(word) <= n; i += sizeof(word)) {
+		memcpy(&word, s + i, sizeof(word));
+		h = mixed(h ^ word);
+	}
+	word = 0;
+	memcpy(&word, s + i, n - i);
+	h = mixed(mixed(h ^ word));
 	return h ? h : 1;
 }
 
 static struct bucket *limiter_find(struct limiter *limiter, uint64_t hash, int64_t now_ms, int64_t full) {
-	struct bucket *row = limiter->buckets[(hash ^ hash >> 32) % BUCKETS], *oldest = &row[0];
+	struct bucket *row = limiter->buckets[hash % BUCKETS], *oldest = &row[0];
 
 	for (int i = 0; i < WAYS; i++) {
 		if (row[i].hash == hash)

@@ -143,6 +143,7 @@ static bool token_hash(struct token *token, bool binary) {
 }
 
 static struct token *token_new(const struct flight *flight, const struct google_token *from) {
+	static uint64_t last_serial;
 	struct token *token = calloc(1, sizeof(*token));
 
 	if (!token || secret_set(&token->value, from->text, from->len) < 0) {
@@ -150,6 +151,7 @@ static struct token *token_new(const struct flight *flight, const struct google_
 		return NULL;
 	}
 	token->refs = 1;
+	token->serial = ++last_serial;
 	token->minted_at = minter_now(flight->minter);
 	token->expires_at = from->expires_at;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
@@ -719,6 +721,10 @@ static int check_spec(const struct mint_spec *spec, struct error *err) {
 }
 
 /* --- entry points */
+
+uint64_t minter_hash(const struct minter *minter, const struct mint_spec *spec) {
+	return mint_spec_hash(spec, minter->seed);
+}
 
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s) {
 	struct token *token = cache_find(minter->cache, spec, now, min_left_s);

@@ -27,6 +27,7 @@ struct flight;
 /* An access token or ID token; or what signing gives: a blob's signature in base64, which has no end (0), or a JWT. Immutable once made; counted. */
 struct token {
 	unsigned refs;
+	uint64_t serial; /* no other's in this process */
 	struct secret value;
 	int64_t minted_at, expires_at; /* Unix seconds */
 	char sha256[65];	       /* hex: what the record holds of it; of a signature's bytes, of all else as it stands */
@@ -56,6 +57,7 @@ struct mint_spec {
 	const char *payload, *payload_sha256; /* signatures: see struct ask */
 	int64_t lifetime_s;   /* to ask for */
 	int64_t expires_by;   /* Unix seconds: a token that lives past this is not released */
+	uint64_t hash;	      /* minter_hash(), for who knows it; 0: not known */
 };
 
 /* What a flight needs from the world around it; the audit log in the daemon, a script in tests. */
@@ -109,6 +111,9 @@ void minter_set_source(struct minter *minter, struct source *source);
  * time for mint_refresh(), so that the successor is there before anyone has to wait for it.
  */
 bool mint_should_refresh(const struct token *token, int64_t now, int64_t min_left_s);
+
+/* Of what a spec asks for, without its times and its payload: for spec->hash, of this minter. */
+uint64_t minter_hash(const struct minter *minter, const struct mint_spec *spec);
 
 /* A cached token whose expiry fits the spec and that has at least min_left_s to live; a new reference, or NULL. */
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s);

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include "broker/audit/record.h"
 #include "broker/clock.h"
 #include "broker/denials.h"
@@ -29,6 +30,7 @@ struct request {
 	char *claims; /* a JWT's with the end that they got here; NULL: as asked */
 	bool cached, abandoned, fell_back;
 	bool quiet; /* an earlier record stands for this one (rate limit) */
+	uint64_t spec_hash; /* minter_hash() of what is looked for; 0: nothing was yet */
 	int upstream_status;
 	const char *reason; /* for ErrorInfo and the record; NULL: the error code's own */
 
@@ -230,14 +232,34 @@ static enum next request_bound_claims(struct request *req) {
 	return GO_ON;
 }
 
+/* What the request's record and its token depend on, as far as it is known yet. */
+static struct habit_key request_habit(const struct request *req) {
+	return (struct habit_key){
+		.ask = req->ask.serial,
+		.snapshot = req->snapshot->serial,
+		.rule = req->decision.rule,
+		.bound_by = (int)req->decision.bound_by,
+		.lifetime_s = req->decision.lifetime_s,
+		.token = req->token ? req->token->serial : 0,
+		.principal = req->caller.principal,
+		.peer = &req->peer,
+		.spec_hash = req->spec_hash,
+	};
+}
+
 static enum next step_decide(struct request *req) {
 	struct buf message = BUF_INIT(sizeof(req->error.message) - 1);
+	const struct habit_key key = request_habit(req);
+	struct policy_route *route = habit_route(&req->world->habits, &key);
 	struct policy_query query;
 
 	if (request_take_exp(req) < 0)
 		return SETTLE;
 	request_query(&req->ask, &req->caller, req->snapshot, req->now, &query);
-	policy_decide(req->snapshot->policy, &query, &req->decision);
+	if (route)
+		policy_decide_by_route(req->snapshot->policy, &query, route, &req->decision);
+	else
+		policy_decide(req->snapshot->policy, &query, &req->decision);
 	if (req->decision.allow)
 		return req->ask.permission == PERMISSION_SIGN_JWT ? request_bound_claims(req) : GO_ON;
 	policy_denial_message(req->snapshot->policy, &query, &req->decision, &message);
@@ -269,6 +291,7 @@ static void request_mint_spec(const struct request *req, struct mint_spec *spec)
 		.payload_sha256 = request_payload_sha256(req),
 		.lifetime_s = req->decision.lifetime_s,
 		.expires_by = req->decision.expires_by,
+		.hash = req->spec_hash,
 	};
 }
 
@@ -320,6 +343,7 @@ static enum next request_find_fading(struct request *req, const struct mint_spec
 }
 
 static enum next step_find(struct request *req) {
+	const struct habit_key key = request_habit(req);
 	struct mint_spec spec;
 
 	if (request_check_clock(req->world->audit, req->now.s, &req->error) < 0)
@@ -328,7 +352,10 @@ static enum next step_find(struct request *req) {
 		return request_refuse(req, "RECORD_UNAVAILABLE");
 	if (mint_signs(req->ask.permission))
 		return GO_ON;
+	req->spec_hash = habit_spec_hash(&req->world->habits, &key);
 	request_mint_spec(req, &spec);
+	if (!req->spec_hash)
+		spec.hash = req->spec_hash = minter_hash(req->world->minter, &spec);
 	req->token = mint_cached(req->world->minter, &spec, req->now.s, request_min_left(req));
 	if (!req->token)
 		return request_find_fading(req, &spec);
@@ -474,16 +501,42 @@ static void request_record(const struct request *req, enum record_type type, str
 	};
 }
 
-/* Writes a record and hands it to the audit log. -1: it is not on its way, err says why. */
-static int append(struct request_world *world, const struct audit_record *record, struct audit_entry *entry,
-		  struct error *err) {
-	struct buf *json = &world->record;
+/* Hands world->record to the audit log. -1: it is not on its way, err says why. */
+static int append_written(struct request_world *world, struct audit_entry *entry, struct error *err) {
+	const struct buf *json = &world->record;
 
-	buf_reset(json);
-	record_write(record, json);
 	if (!buf_ok(json))
 		return error_set(err, ERR_INTERNAL, "no memory for the record");
 	return audit_append(world->audit, json->data, json->len, entry, err);
+}
+
+/* Writes a record there and hands it over likewise. */
+static int append(struct request_world *world, const struct audit_record *record, struct audit_entry *entry,
+		  struct error *err) {
+	buf_reset(&world->record);
+	record_write(record, &world->record);
+	return append_written(world, entry, err);
+}
+
+static bool request_is_habitual(const struct request *req, enum record_type type) {
+	return type == RECORD_ISSUED && req->cached && req->ask.serial && !req->error.code && req->peer.family == AF_UNIX;
+}
+
+/* Into world->record; from an earlier one's text where that one was like it. */
+static void request_write_record(const struct request *req, enum record_type type) {
+	const struct habit_key key = request_habit(req);
+	const struct casting casting = { clock_now(), req->now, req->id, req->peer.pid };
+	const bool habitual = request_is_habitual(req, type);
+	struct request_world *world = req->world;
+	struct audit_record record;
+
+	buf_reset(&world->record);
+	if (habitual && habit_write(&world->habits, &key, &casting, &world->record))
+		return;
+	request_record(req, type, &record);
+	record_write(&record, &world->record);
+	if (habitual)
+		habit_learn(&world->habits, &key, &record);
 }
 
 static void on_recorded(struct audit_entry *entry, const struct error *err, void *arg) {
@@ -500,16 +553,16 @@ static void on_recorded(struct audit_entry *entry, const struct error *err, void
 }
 
 static enum next step_record(struct request *req) {
-	struct audit_record record;
+	const enum record_type type = request_result(req);
 	bool issuance = req->token && !req->abandoned;
 	struct error err;
 	int r;
 
 	if (req->quiet)
 		return GO_ON;
-	request_record(req, request_result(req), &record);
+	request_write_record(req, type);
 	req->entry = (struct audit_entry){ .done = on_recorded, .arg = req };
-	r = append(req->world, &record, issuance ? &req->entry : NULL, &err);
+	r = append_written(req->world, issuance ? &req->entry : NULL, &err);
 	if (r == 0 && issuance) {
 		req->recording = true;
 		return WAIT;
@@ -519,8 +572,8 @@ static enum next step_record(struct request *req) {
 		req->error = err;
 		req->reason = "RECORD_UNAVAILABLE";
 	} else if (r < 0) {
-		log_warning(req->world->log, "unrecorded", "request=%s result=%s error=\"%s\"", req->id,
-			    record_type_name(record.type), err.message);
+		log_warning(req->world->log, "unrecorded", "request=%s result=%s error=\"%s\"", req->id, record_type_name(type),
+			    err.message);
 	}
 	return GO_ON;
 }
@@ -545,6 +598,7 @@ static enum next step_reply(struct request *req) {
 		.reason = req->reason,
 		.cached = req->cached,
 		.fading = req->fell_back,
+		.snapshot = req->snapshot->serial,
 		.now = clock_now().s,
 	};
 
@@ -625,7 +679,8 @@ void request_start(struct request_world *world, const struct peer *peer, const s
 	memset(req, 0, offsetof(struct request, id));
 	req->flight[0] = req->caller.principal[0] = req->error.message[0] = '\0';
 	req->error.code = ERR_NONE;
-	req->decision = (struct decision){ 0 };
+	memset(&req->decision, 0, offsetof(struct decision, scopes));
+	req->decision.n_scopes = 0;
 	req->world = world;
 	req->snapshot = snapshot_ref(world->snapshot);
 	req->now = clock_now();

@@ -15,6 +15,7 @@
 #include "broker/authn/peer.h"
 #include "broker/authn/principals.h"
 #include "broker/clock.h"
+#include "broker/habit.h"
 #include "broker/limit.h"
 #include "broker/mint.h"
 #include "broker/pool.h"
@@ -49,6 +50,7 @@ struct request_world {
 	char id_prefix[16];	   /* of this process' life */
 	uint64_t next_id;
 	struct buf record; /* scratch: the record being written */
+	struct habits habits;
 	struct pool pool;  /* of struct request */
 };
 
@@ -70,6 +72,7 @@ struct ask {
 	const char *justification;
 	char session[ASK_SESSION_MAX]; /* through whose port it came; "": none */
 	json_t *body; /* owner of the strings */
+	uint64_t serial; /* the same for the same words, asked again (http_memo.h); 0: nothing is known of an earlier time */
 };
 
 /* What a surface may read of a finished request. */
@@ -83,6 +86,7 @@ struct request_outcome {
 	const char *reason; /* for ErrorInfo; NULL: the error code's own */
 	bool cached;
 	bool fading; /* likewise, and near its end: Google gives no other now */
+	uint64_t snapshot; /* serial of the one that the decision points into */
 	int64_t now; /* when it was decided */
 };
 

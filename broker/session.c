@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/random.h>
-#include "broker/clock.h"
 #include "broker/log.h"
 #include "broker/note.h"
 #include "broker/session.h"
@@ -18,7 +17,7 @@ struct session {
 	struct conn *control; /* NULL: it has dropped */
 	char principal[PRINCIPAL_MAX];
 	struct peer peer;
-	struct event *timer; /* looks after idleness; at once where the control connection has dropped */
+	struct event *dropped; /* fires once the control connection has */
 };
 
 struct sessions {
@@ -73,8 +72,8 @@ static void record_closed(const struct session *session, const char *reason) {
 
 static void session_free(struct session *session) {
 	door_free(session->door);
-	if (session->timer)
-		event_free(session->timer);
+	if (session->dropped)
+		event_free(session->dropped);
 	free(session);
 }
 
@@ -98,28 +97,12 @@ static void on_control_ended(void *arg) {
 
 	session->control = NULL;
 	if (!session->sessions->stopping)
-		event_active(session->timer, EV_TIMEOUT, 0);
+		event_active(session->dropped, EV_TIMEOUT, 0);
 }
 
-static void watch_idleness(struct session *session) {
-	int64_t span = session->sessions->front->requests->snapshot->config->session_idle_ms;
-	int64_t left = session->door->used_ms + span - clock_boottime_ms();
-	struct timeval wait = { left / 1000, left % 1000 * 1000 };
-
-	if (left > 0)
-		evtimer_add(session->timer, &wait);
-	else
-		session_end(session, "IDLE", "the session ended: nobody used it for as long as limits.sessionIdle says");
-}
-
-static void on_timer(evutil_socket_t fd, short events, void *arg) {
-	struct session *session = arg;
-
+static void on_dropped(evutil_socket_t fd, short events, void *arg) {
 	(void)fd, (void)events;
-	if (session->control)
-		watch_idleness(session);
-	else
-		session_end(session, "CLIENT_LEFT", NULL);
+	session_end(arg, "CLIENT_LEFT", NULL);
 }
 
 /* --- its beginning */
@@ -149,6 +132,20 @@ static int check_limits(struct sessions *sessions, const struct session_wish *wi
 	return 0;
 }
 
+/* One handle, one session: a handle that somebody has got hold of opens nothing beside what it was made for. */
+static int check_handle(const struct sessions *sessions, const char *handle, struct error *err) {
+	const struct session *session;
+
+	if (!handle)
+		return 0;
+	if (door_check_handle(str_of(handle), err) < 0)
+		return -1;
+	TAILQ_FOREACH(session, &sessions->all, link)
+		if (door_takes_credential(session->door, str_of(handle)))
+			return error_set(err, ERR_UNAVAILABLE, "another session has this handle; try again when it has ended");
+	return 0;
+}
+
 static int make_id(struct session *session, struct error *err) {
 	uint64_t random;
 
@@ -166,6 +163,7 @@ static int open_door(struct session *session, const struct session_wish *wish, s
 		.relayed = wish->relayed,
 		.uid = wish->caller->peer->uid,
 		.session = session->id,
+		.handle = wish->handle,
 		.accounts = accounts,
 		.n_accounts = wish->n_also + 1,
 		.terms = json_incref(wish->terms),
@@ -190,8 +188,8 @@ static int session_begin(struct session *session, const struct session_wish *wis
 	if (!wish->relayed && !sessions->checked && sockdiag_check(err) < 0)
 		return -1;
 	sessions->checked |= !wish->relayed;
-	session->timer = evtimer_new(sessions->front->base, on_timer, session);
-	if (!session->timer)
+	session->dropped = evtimer_new(sessions->front->base, on_dropped, session);
+	if (!session->dropped)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	return make_id(session, err) < 0 ? -1 : open_door(session, wish, err);
 }
@@ -205,7 +203,7 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 	session->sessions = sessions;
 	session->peer = *wish->caller->peer;
 	snprintf(session->principal, sizeof(session->principal), "%s", wish->caller->principal);
-	r = check_limits(sessions, wish, control, err) < 0 ? -1 : session_begin(session, wish, err);
+	r = check_limits(sessions, wish, control, err) < 0 || check_handle(sessions, wish->handle, err) < 0 ? -1 : session_begin(session, wish, err);
 	json_decref(wish->terms);
 	if (r < 0) {
 		session_free(session);
@@ -218,7 +216,6 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 	record_opened(session, wish->ask);
 	log_info(sessions->front->requests->log, "session-opened", "session=%s %s=%u uid=%lld target=%s", session->id,
 		 wish->relayed ? "relayed" : "port", session->door->at.port, (long long)session->peer.uid, wish->ask->target);
-	watch_idleness(session);
 	*out = session;
 	return 0;
 }

@@ -5,8 +5,9 @@
  *
  * Owns the doors that callers open over the Unix socket, each with a port, its accounts and the terms of what is asked through
  * it. A session grants nothing: each request through its door is its caller's, decided by itself. It ends when its control
- * connection drops, when it is deleted, when nobody used it for too long, or with the broker; then the port closes, requests
- * under way there end as of clients that left, and the record says how many tokens it gave.
+ * connection drops, when it is deleted, or with the broker, and never for being idle: what holds the connection, a command or a
+ * shell, may ask again after a night. Then the port closes, requests under way there end as of clients that left, and the record
+ * says how many tokens it gave.
  */
 
 #include "broker/door.h"
@@ -21,6 +22,7 @@ struct session_wish {
 	const char *const *also; /* further accounts */
 	size_t n_also;
 	uint16_t port; /* had before, and wanted again; 0: any; of a relay: its own */
+	const char *handle; /* had before, and wanted again, since programs have read it; NULL: a new one */
 	bool relayed;
 	json_t *terms; /* taken: the ask's members, as door.h wants them */
 };
@@ -33,7 +35,8 @@ size_t sessions_count(const struct sessions *sessions);
 
 /*
  * ERR_LIMIT: the caller, or all, have too many; ERR_UNAVAILABLE: no port, or callers on TCP cannot be told here;
- * ERR_INVALID: the control connection has a session already. The wanted port is had where it is free, else another.
+ * ERR_INVALID: the control connection has a session already, or the wanted handle is none. The wanted port is had where it is free, else
+ * another; the wanted handle is had, or ERR_UNAVAILABLE says that another session, whoever's, has it: it may end.
  */
 int session_open(struct sessions *sessions, const struct session_wish *wish, struct conn *control, struct session **out,
 		 struct error *err);

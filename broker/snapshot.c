@@ -1,6 +1,7 @@
 /* See snapshot.h. */
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "broker/file.h"
@@ -80,12 +81,14 @@ static int load_policy(struct snapshot *snapshot, int64_t now, struct snapshot_n
 
 int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, struct snapshot_notes *notes,
 		  bool colour, struct error *err) {
+	static atomic_uint_fast64_t last_serial;
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 
 	if (!snapshot)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	*notes = (struct snapshot_notes){ .text = BUF_INIT(2 * NOTES_MAX_BYTES) };
 	snapshot->refs = 1;
+	snapshot->serial = atomic_fetch_add(&last_serial, 1) + 1;
 	snapshot->loaded_at = now;
 	if (load_config(snapshot, config_path, notes, colour, err) < 0 ||
 	    load_policy(snapshot, now, notes, colour, err) < 0) {

@@ -14,6 +14,7 @@
 
 struct snapshot {
 	unsigned refs;
+	uint64_t serial; /* no other's in this process */
 	struct errands *burial_by; /* who frees it after the last reference; NULL: whoever gives that up */
 	struct errand burial;
 	struct config *config;

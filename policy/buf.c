@@ -83,14 +83,19 @@ void buf_add_slow(struct buf *b, const void *data, size_t n) {
 		memcpy(at, data, n);
 }
 
+static void two_digits(char *at, unsigned v) {
+	at[0] = (char)('0' + v / 10);
+	at[1] = (char)('0' + v % 10);
+}
+
 void buf_addu(struct buf *b, uint64_t v) {
 	char digits[20];
 	size_t n = sizeof(digits);
 
-	do {
-		digits[--n] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
+	for (; v >= 100; v /= 100)
+		two_digits(digits + (n -= 2), (unsigned)(v % 100));
+	two_digits(digits + (n -= 2), (unsigned)v);
+	n += v < 10;
 	buf_add(b, digits + n, sizeof(digits) - n);
 }
 
@@ -159,11 +164,6 @@ void buf_add_json(struct buf *b, const char *s, size_t n) {
 		at[plain + 1] = '"';
 	else
 		buf_add_json_rest(b, s, n, plain);
-}
-
-static void two_digits(char *at, unsigned v) {
-	at[0] = (char)('0' + v / 10);
-	at[1] = (char)('0' + v % 10);
 }
 
 void buf_add_time(struct buf *b, int64_t unix_s) {

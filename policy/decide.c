@@ -241,16 +241,37 @@ static void watch(const struct decide *d, const struct verdict *v) {
 		d->watcher->verdict(d->watcher->arg, &d->q, v);
 }
 
+/* The rules of a set that concern the request, whose numbers in a route are from..end. */
+struct walk {
+	const struct policy_route *route;
+	unsigned at, end;
+	struct candidates candidates;
+};
+
+static void walk_begin(struct walk *w, const struct decide *d, const struct rule_set *set, unsigned from, unsigned end) {
+	w->route = d->route;
+	w->at = from;
+	w->end = end;
+	if (!d->route)
+		candidates_begin(&w->candidates, set, &d->caller, d->account_id, d->account, d->q.permission);
+}
+
+static const struct rule *walk_next(struct walk *w) {
+	if (!w->route)
+		return candidates_next(&w->candidates);
+	return w->at < w->end ? w->route->rules[w->at++] : NULL;
+}
+
 /* The first deny rule that applies, in file order, or one with rule NULL. */
 static struct verdict run_denials(struct decide *d) {
 	struct verdict worst = { 0 }, v;
-	struct candidates candidates;
 	const struct rule *rule;
+	struct walk walk;
 
 	if (!d->policy->denials.n)
 		return worst;
-	candidates_begin(&candidates, &d->policy->denials, &d->caller, d->account_id, d->account, d->q.permission);
-	while ((rule = candidates_next(&candidates))) {
+	walk_begin(&walk, d, &d->policy->denials, 0, d->route ? d->route->n_denials : 0);
+	while ((rule = walk_next(&walk))) {
 		v = judge_denial(d, rule);
 		watch(d, &v);
 		if (v.reason == REASON_NONE)
@@ -312,11 +333,11 @@ static bool better(const struct verdict *a, const struct verdict *b) {
 
 static struct verdict run_bindings(struct decide *d) {
 	struct verdict best = { .reason = REASON_NO_BINDING }, v;
-	struct candidates candidates;
 	const struct rule *rule;
+	struct walk walk;
 
-	candidates_begin(&candidates, &d->policy->bindings, &d->caller, d->account_id, d->account, d->q.permission);
-	while ((rule = candidates_next(&candidates))) {
+	walk_begin(&walk, d, &d->policy->bindings, d->route ? d->route->n_denials : 0, d->route ? d->route->n_rules : 0);
+	while ((rule = walk_next(&walk))) {
 		v = judge_binding(d, rule);
 		watch(d, &v);
 		if (better(&v, &best))
@@ -404,20 +425,32 @@ static const char *take_names(struct decide *d, const struct policy_query *query
 	return take_account(d, query->service_account, pattern) ? NULL : "the service account is not an e-mail address";
 }
 
-const char *decide_begin(struct decide *d, const struct policy *policy, const struct policy_query *query, bool pattern,
-			 const struct watcher *watcher) {
-	const char *fault;
-
+static void decide_init(struct decide *d, const struct policy *policy, const struct policy_query *query) {
 	d->policy = policy;
 	d->q = *query;
 	d->until = INT64_MAX;
 	d->until_by = BOUND_BY_NONE;
 	d->look_s = 0;
-	d->watcher = watcher;
-	if ((fault = take_names(d, query, pattern)) || (fault = numbers_fault(query)) ||
-	    (fault = scopes_fault(query)) || (query->n_delegates && (fault = delegates_fault(query))))
+	d->watcher = NULL;
+	d->route = NULL;
+}
+
+static const char *query_fault(const struct policy_query *query) {
+	const char *fault;
+
+	if ((fault = numbers_fault(query)) || (fault = scopes_fault(query)))
 		return fault;
-	return NULL;
+	return query->n_delegates ? delegates_fault(query) : NULL;
+}
+
+const char *decide_begin(struct decide *d, const struct policy *policy, const struct policy_query *query, bool pattern,
+			 const struct watcher *watcher) {
+	const char *fault;
+
+	decide_init(d, policy, query);
+	d->watcher = watcher;
+	fault = take_names(d, query, pattern);
+	return fault ? fault : query_fault(query);
 }
 
 void decide_run(struct decide *d, struct decision *out) {
@@ -436,12 +469,73 @@ void decide_run(struct decide *d, struct decision *out) {
 		allow(d, &best, out);
 }
 
+/* Until something else is known. */
+static void decision_init(struct decision *out) {
+	out->allow = false;
+	out->reason = REASON_INVALID;
+	out->rule = out->title = NULL;
+	out->lifetime_s = out->expires_by = out->permitted_until = 0;
+	out->bound_by = BOUND_BY_NONE;
+	out->n_scopes = 0;
+}
+
+static void decide_end(struct decide *d, struct decision *out) {
+	out->permitted_until = d->q.now + 1;
+	decide_run(d, out);
+}
+
 void policy_decide(const struct policy *policy, const struct policy_query *query, struct decision *out) {
 	struct decide d;
 
-	*out = (struct decision){ .reason = REASON_INVALID };
-	if (decide_begin(&d, policy, query, false, NULL))
+	decision_init(out);
+	if (!decide_begin(&d, policy, query, false, NULL))
+		decide_end(&d, out);
+}
+
+/* ---- by a route ---- */
+
+static bool route_add(const struct decide *d, const struct rule_set *set, struct policy_route *route) {
+	struct candidates candidates;
+	const struct rule *rule;
+
+	candidates_begin(&candidates, set, &d->caller, d->account_id, d->account, d->q.permission);
+	while ((rule = candidates_next(&candidates))) {
+		if (route->n_rules == POLICY_ROUTE_RULES)
+			return false;
+		route->rules[route->n_rules++] = rule;
+	}
+	return true;
+}
+
+/* Where a name is not the query's own it was put into another form. */
+static void route_find(const struct decide *d, const struct policy_query *query, struct policy_route *route) {
+	*route = (struct policy_route){ 0 };
+	if (d->who.p != query->principal || d->account.p != query->service_account || !route_add(d, &d->policy->denials, route))
 		return;
-	out->permitted_until = query->now + 1;
-	decide_run(&d, out);
+	route->n_denials = route->n_rules;
+	route->principal_n = (unsigned short)d->who.n;
+	route->account_n = (unsigned short)d->account.n;
+	route->found = route_add(d, &d->policy->bindings, route);
+}
+
+static void decide_take_route(struct decide *d, const struct policy_query *query, const struct policy_route *route) {
+	d->route = route;
+	d->who = (struct str){ query->principal, route->principal_n };
+	d->account = (struct str){ query->service_account, route->account_n };
+}
+
+void policy_decide_by_route(const struct policy *policy, const struct policy_query *query, struct policy_route *route,
+			    struct decision *out) {
+	struct decide d;
+
+	decision_init(out);
+	if (route->found) {
+		decide_init(&d, policy, query);
+		decide_take_route(&d, query, route);
+		if (!query_fault(query))
+			decide_end(&d, out);
+	} else if (!decide_begin(&d, policy, query, false, NULL)) {
+		decide_end(&d, out);
+		route_find(&d, query, route);
+	}
 }

@@ -39,6 +39,7 @@ struct decide {
 	int64_t look_s; /* look so far ahead, if a token could not live so long; for lists */
 	enum bound_by until_by;
 	const struct watcher *watcher;
+	const struct policy_route *route; /* the rules that concern it; NULL: to be looked for */
 	char principal[MAX_PRINCIPAL], account_text[MAX_EMAIL];
 };
 

@@ -32,6 +32,11 @@ P1-sync-error-ignored | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->i
 P1-record-error-ignored | broker/request.c | s/^\tif (err->code) {/\tif (0) {/ | scenario/test_faults | test_P1_the_disk_hangs
 P1-removal-unnoticed | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | scenario/test_promises | test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked
 P1-outcome-without-token | broker/request.c | s/req->token ? req->token->sha256 : NULL/NULL/ | scenario/test_promises | test_P1_intent_and_outcome_stand_in_the_record
+P1-habits-of-another | broker/habit.c | s/habit->snapshot == key->snapshot/true/; s/habit->rule == key->rule && habit->bound_by == key->bound_by && habit->lifetime_s == key->lifetime_s/true/ | scenario/test_promises | test_P1_who_asks*
+P1-habits-of-an-earlier-policy | broker/habit.c | s/habit->snapshot == key->snapshot && // | broker/test_habit | test_P1_habit*
+P1-records-of-one-request | broker/audit/mould.c | s/put_request(put_text(mould, at, GAP_REQUEST), casting->request)/put_request(put_text(mould, at, GAP_REQUEST), "same")/ | broker/test_habit | test_mould_casts*
+P1-answers-of-an-earlier-policy | broker/surface/issued.c | s/ && memo->snapshot == o->snapshot && memo->rule == o->decision->rule// | scenario/test_promises | test_P1_who_asks*
+P1-requests-known-by-their-length | broker/http_memo.c | s/ && !memcmp(known->bytes, bytes, n)// | broker/test_http_memo | test_http_memo_knows_no*
 P1-cached-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->cached)/ | scenario/test_promises | test_P1_a_cached_issuance_has_one_record_and_no_call
 P1-a-doctor-mints | broker/doctor.c | s/call_iam(probe, "testIamPermissions", bearer, body.data)/call_iam(probe, "generateAccessToken", bearer, "{\\"scope\\":[\\"https:\/\/www.googleapis.com\/auth\/cloud-platform\\"]}")/ | scenario/test_doctor | test_P1_a_doctor_makes_no_token
 P1-refusal-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->quiet || req->error.code == ERR_DENIED)/ | scenario/test_promises | test_P1_refusals_are_recorded_too
@@ -112,6 +117,8 @@ P2-shown-for-one-shown-for-all | policy/prover.c | s/nobody_asks_who \&\& was_sh
 P2-parts-of-seconds-given-away | policy/decide.c | s/ - (d->q.now_ns > 0)// | policy/test_decide_random | test_P2*
 P2-deny-rules-bound-nothing | policy/decide.c | s/tighten(v.until, v.bound_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
 P2-delegates-bound-nothing | policy/decide.c | s/tighten(one.expires_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
+P3-routes-cut-short | policy/decide.c | s/route->found = route_add(d, &d->policy->bindings, route);/route_add(d, \&d->policy->bindings, route), route->found = true;/ | policy/test_decide_random | test_P3_decisions_by*
+P3-routes-without-deny-rules | policy/decide.c | s/d->route ? d->route->n_denials : 0);/0);/ | policy/test_decide_random | test_P3_decisions_by*
 P3-zero-allows | policy/decide.c | s/(struct decision){ .reason = REASON_INVALID };/(struct decision){ .allow = true, .lifetime_s = 60, .expires_by = query->now + 60, .n_scopes = 1, .scopes = { "https:\/\/www.googleapis.com\/auth\/cloud-platform" } };/ | scenario/test_promises | test_P3_what_is_not_allowed_is_denied
 P3-deny-rules-skipped | policy/decide.c | s/struct verdict denial = run_denials(d), best;/struct verdict denial = { 0 }, best;/ | scenario/test_promises | test_P3_deny_rules_win_and_errors_never_grant
 P3-errors-grant | policy/condition.c | s/return CONDITION_ERROR;/return CONDITION_TRUE;/ | scenario/test_promises | test_P3_deny_rules_win_and_errors_never_grant
@@ -142,9 +149,14 @@ P4-own-end-not-looked-at | broker/authn/sockdiag.c | s/ || info.tcpi_state != TC
 P4-closing-sockets-count | broker/authn/sockdiag.c | s/if (msg->idiag_state != TCP_ESTABLISHED)/if (0)/ | broker/test_sockdiag | test_P4_sockdiag_names_nobody_once*
 P4-not-asked-again | broker/conn.c | s/(!reply->secret || peer_stands(conn->fd, &conn->peer))/true/ | broker/test_conn | test_P4_conn_asks*
 P4-any-handle-will-do | broker/door.c | s/ && CRYPTO_memcmp(text.p, door->handle.data, text.n) == 0// | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
-P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->subject_token), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-sts-asks-for-no-handle | broker/surface/sts.c | s/door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0/false/ | scenario/test_sts | test_P4_sts_takes_the_sessions_handle_alone
+P4-refreshing-for-any-handle | broker/surface/sts.c | s/(door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0)/(grant == EXCHANGE \&\& door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), \&err) < 0)/ | scenario/test_sts | test_P4_sts_refreshes_by*
+P4-handles-that-anybody-guesses | broker/session.c | s/if (door_check_handle(str_of(handle), err) < 0)/if (false)/ | scenario/test_sessions | test_sessions_are_refused_in_words
+P4-handles-not-wanted-again | broker/cli/control.c | /json_object_set_new(c->body, API_HANDLE, /d | scenario/test_env | test_run_survives*
+P4-handles-of-others | broker/session.c | s/if (door_takes_credential(session->door, str_of(handle)))/if (false)/ | scenario/test_sessions | test_P4_a_handle_is_one*
 P4-sts-for-everybody | broker/door.c | s/door->uid < 0 || peer->uid == door->uid/true/ | scenario/test_sts | test_P4_sts_is_the_sessions_uids_alone
 P4-forms-of-pages | broker/door.c | s/if (foreign_field(request).n)/if (0)/ | scenario/test_sts | test_P4_sts_gives_nothing_to_pages
+P4-sts-gives-the-handle-away | broker/surface/sts_iam.c | s/door_takes_credential(door, str_of(handle))/true/ | scenario/test_sts | test_P4_sts_gives_the_handle_to_whom_has_it
 P4-own-account-copied | broker/cli/profile.c | s/{ "core", "account" },// | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
 P4-own-credentials-handed-on | broker/cli/environment.c | s/OTHER("GOOGLE_CREDENTIALS")/OTHER("NOBODY")/ | scenario/test_logins | test_P4_run_leaves_the_users_logins_behind
 P4-own-configuration-of-gcloud | broker/cli/environment.c | s/"CLOUDSDK_CONFIG"/"NOBODY"/ | scenario/test_logins | test_P4_gcloud_does_not_take_the_own_login
@@ -214,6 +226,7 @@ P6-no-file-is-read-as-one | broker/file.c | s/if (!S_ISREG(st.st_mode))/if (fals
 P6-policy-not-kept | broker/reload.c | s/if (snapshot_keep(.*) < 0)/if (false)/ | scenario/test_why | test_P6_a_policy_that_cannot_be_kept_does_not_come_in_force
 P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (false \&\& config_needs_restart(/ | scenario/test_reload | test_P6_a_key_that_needs_a_restart_keeps_everything_as_it_is
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
+P7-ends-unheard | broker/conn.c | s/(r > 0 && events & EV_CLOSED)/(r > 0 \&\& events \& 0)/ | broker/test_conn | test_conn_tells_that*
 P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <dlfcn.h>\n#include <time.h>\n&/; s/^\tLIST_INSERT_HEAD(&fetcher->running, fetch, link);/&\n\tCURLMcode (*perform)(CURLM *, int *) = dlsym(dlopen("libcurl.so.4", RTLD_NOW), "curl_multi_perform");\n\tfor (int n = 1; n; nanosleep(\&(struct timespec){ 0, 20000000 }, NULL))\n\t\tperform(fetcher->multi, \&n);/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-bursts-called-at-once | broker/pace.c | s/if (!pace->left)/if (false)/ | broker/test_pace | test_pace_begins*
 P7-bursts-left-behind | broker/fetch.c | s/^\tevent_add(fetcher->gap, .*/\t(void)us;/ | broker/test_fetch | test_fetch_begins_a_burst*

@@ -29,6 +29,7 @@ static const char *const record_names[] = {
 struct writing {
 	struct buf *out;
 	bool cut;
+	struct record_gap gaps[RECORD_GAPS];
 };
 
 /* How many bytes of s fit into `room` bytes of escaped text, ending at a character. */
@@ -141,6 +142,12 @@ static void add_time(struct writing *w, struct instant time, unsigned digits) {
 	buf_adds(w->out, "Z\"");
 }
 
+/* What was just written, behind a key of so many bytes, from there on. */
+static void note_gap(struct writing *w, enum record_gap_of gap, size_t from, size_t key_len) {
+	if (w->out->len > from)
+		w->gaps[gap] = (struct record_gap){ from + key_len, w->out->len };
+}
+
 /* An address and a port as URLs have them: what of it is a port is always plain. */
 static void write_from(struct writing *w, const struct audit_record *r) {
 	char text[64];
@@ -152,14 +159,19 @@ static void write_from(struct writing *w, const struct audit_record *r) {
 }
 
 static void write_who(struct writing *w, const struct audit_record *r) {
+	size_t from = w->out->len;
+
 	add_string(w, KEY("request"), r->request);
+	note_gap(w, GAP_REQUEST, from, sizeof(",\"request\":") - 1);
 	add_string(w, KEY("principal"), r->principal);
 	add_string(w, KEY("auth"), r->auth);
 	if (r->peer_known) {
 		add_number(w, KEY("uid"), r->uid);
 		if (r->gid >= 0)
 			add_number(w, KEY("gid"), r->gid);
+		from = w->out->len;
 		add_number_unless_0(w, KEY("pid"), r->pid);
+		note_gap(w, GAP_PID, from, sizeof(",\"pid\":") - 1);
 		add_string(w, KEY("exe"), r->exe);
 	}
 	write_from(w, r);
@@ -167,7 +179,9 @@ static void write_who(struct writing *w, const struct audit_record *r) {
 	add_string(w, KEY("surface"), r->surface);
 	if (r->asked_at.s) {
 		buf_adds(w->out, ",\"askedAt\":");
+		from = w->out->len;
 		add_time(w, r->asked_at, 9);
+		note_gap(w, GAP_ASKED_AT, from, 0);
 	}
 }
 
@@ -222,21 +236,36 @@ static void write_outcome(struct writing *w, const struct audit_record *r) {
 	add_indices(w, r->indices, r->n_indices);
 }
 
+static void write_all(struct writing *w, const struct audit_record *record) {
+	size_t from;
+
+	buf_adds(w->out, "{\"type\":\"");
+	buf_adds(w->out, record_type_name(record->type));
+	buf_adds(w->out, "\",\"time\":");
+	from = w->out->len;
+	add_time(w, record->time, 3);
+	note_gap(w, GAP_TIME, from, 0);
+	add_string(w, KEY("flight"), record->flight);
+	write_who(w, record);
+	write_asked(w, record);
+	write_decided(w, record);
+	write_outcome(w, record);
+	if (w->cut)
+		buf_adds(w->out, ",\"cut\":true");
+	buf_addc(w->out, '}');
+}
+
 void record_write(const struct audit_record *record, struct buf *out) {
 	struct writing w = { .out = out };
 
-	buf_adds(out, "{\"type\":\"");
-	buf_adds(out, record_type_name(record->type));
-	buf_adds(out, "\",\"time\":");
-	add_time(&w, record->time, 3);
-	add_string(&w, KEY("flight"), record->flight);
-	write_who(&w, record);
-	write_asked(&w, record);
-	write_decided(&w, record);
-	write_outcome(&w, record);
-	if (w.cut)
-		buf_adds(out, ",\"cut\":true");
-	buf_addc(out, '}');
+	write_all(&w, record);
+}
+
+void record_write_gaps(const struct audit_record *record, struct buf *out, struct record_gap gaps[RECORD_GAPS]) {
+	struct writing w = { .out = out };
+
+	write_all(&w, record);
+	memcpy(gaps, w.gaps, sizeof(w.gaps));
 }
 
 const char *record_type_name(enum record_type type) {

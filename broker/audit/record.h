@@ -124,6 +124,13 @@ bool record_time(const char *text, struct instant *out);
 /* Appends the JSON to an empty buf made by RECORD_BUF (keep it and buf_reset() it: no allocation then). */
 void record_write(const struct audit_record *record, struct buf *out);
 
+/* Where in a record's text the values stand that mould.h puts others into, in this order; with their quotes. */
+enum record_gap_of { GAP_TIME, GAP_REQUEST, GAP_PID, GAP_ASKED_AT, RECORD_GAPS };
+struct record_gap {
+	size_t at, end; /* 0, 0: the record has none */
+};
+void record_write_gaps(const struct audit_record *record, struct buf *out, struct record_gap gaps[RECORD_GAPS]);
+
 const char *record_type_name(enum record_type type);
 
 /* The first members of a record, found without parsing the rest. */

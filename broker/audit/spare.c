@@ -7,7 +7,7 @@
 #include "broker/clock.h"
 
 #define RETRY_MS 250
-#define UNHURRIED_MS 1000 /* after one was taken: whoever took it is busy */
+#define UNHURRIED_MS 1000 /* after one was taken: at a start there is enough to do */
 
 struct spare_maker {
 	const struct segment_dir *dir;
@@ -22,7 +22,7 @@ struct spare_maker {
 	uint64_t next_number;
 	uint64_t failures;
 	struct error error; /* of the last failure */
-	bool wanted;	    /* somebody waits */
+	bool wanted;	    /* somebody waits, or will soon */
 	bool ended;
 };
 
@@ -130,6 +130,13 @@ int spare_take(struct spare_maker *m, struct segment *out, uint64_t *seen, struc
 	*seen = m->failures;
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+void spare_expect(struct spare_maker *m) {
+	pthread_mutex_lock(&m->lock);
+	m->wanted = true;
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
 }
 
 void spare_maker_stop(struct spare_maker *m) {

@@ -19,6 +19,8 @@ int spare_maker_start(const struct segment_dir *dir, uint64_t segment_bytes, uin
  * call waits for the outcome of a further attempt), or stop.
  */
 int spare_take(struct spare_maker *maker, struct segment *out, uint64_t *seen, struct error *err);
+/* One will be taken soon: the maker, who else lets a second pass after one was taken, goes ahead. */
+void spare_expect(struct spare_maker *maker);
 /* Makes spare_take() return at once from now on; no further attempts. */
 void spare_maker_stop(struct spare_maker *maker);
 /* Whether it ended after spare_maker_stop(); waits up to timeout_ms. False: the disk has it. */

@@ -12,6 +12,7 @@
 #include "broker/clock.h"
 
 #define FIRST_ROOM 16384	 /* bytes of a new batch; grows to hold FRAME_MAX_BODY */
+#define SOON 8 /* the next segment is made when this one is so many-th full: a busy log fills it in a tenth of a second */
 #define GATHER_MAX_US 10000	 /* never wait longer than that for more to come */
 #define SPACE_EVERY_US 100000	 /* how old the figure of free bytes may be when something is written */
 #define RETRY_US 250000		 /* between attempts while nothing can be written */
@@ -206,6 +207,8 @@ static void advance(struct writer *w, struct batch *b, size_t len, int64_t realt
 	b->first_index = w->at.next_index;
 	b->realtime_ns = realtime_ns;
 	w->used = true;
+	if (w->offset < w->segment.size / SOON && w->offset + len >= w->segment.size / SOON)
+		spare_expect(w->spares);
 	w->offset += len;
 	w->at.segment = w->segment.number;
 	w->at.offset = w->offset;

@@ -8,7 +8,7 @@
 #include "hallpass/policy.h"
 
 static bool rule_needs_account(const struct config_peer *rule) {
-	return rule->user || rule->group || strstr(rule->principal, "{name}");
+	return rule->user || rule->group || (!rule->plain && strstr(rule->principal, "{name}"));
 }
 
 static bool account_in_group(const struct account *account, const char *group) {
@@ -65,6 +65,13 @@ static bool principal_expand(const char *template, const struct peer *peer, cons
 	return n > 0;
 }
 
+static bool rule_principal(const struct config_peer *rule, const struct peer *peer, const struct account *account, char *out) {
+	size_t n = 0;
+
+	return rule->plain ? add(out, &n, rule->principal, strlen(rule->principal))
+			   : principal_expand(rule->principal, peer, account, out);
+}
+
 enum principal_verdict principal_of(const struct config *config, const struct peer *peer,
 				    const struct account *account, char *out) {
 	for (size_t i = 0; i < config->n_peers; i++) {
@@ -75,8 +82,7 @@ enum principal_verdict principal_of(const struct config *config, const struct pe
 		if (rule_needs_account(rule) && !account)
 			return PRINCIPAL_NEEDS_ACCOUNT;
 		if (rule_fits(rule, peer, account))
-			return principal_expand(rule->principal, peer, account, out) ? PRINCIPAL_FOUND
-										     : PRINCIPAL_UNKNOWN;
+			return rule_principal(rule, peer, account, out) ? PRINCIPAL_FOUND : PRINCIPAL_UNKNOWN;
 	}
 	return PRINCIPAL_UNKNOWN;
 }

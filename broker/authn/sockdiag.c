@@ -102,7 +102,8 @@ int sockdiag_read(const void *data, size_t len, uint32_t sender, uint32_t seq, c
 	if (!same_ends(msg, ends))
 		return error_set(err, ERR_UNAUTHENTICATED, "the kernel answers about another socket than the client's");
 	if (msg->idiag_state != TCP_ESTABLISHED)
-		return error_set(err, ERR_UNAUTHENTICATED, "the client's socket is being closed, so nobody can vouch for it");
+		return error_set(err, ERR_UNAUTHENTICATED, "the client's socket is being closed, so nobody can vouch for it: a client leaves its side open (no "
+				 "shutdown for writing) until it has its answer");
 	if (msg->idiag_inode == 0)
 		return error_set(err, ERR_UNAUTHENTICATED, "no process has the client's socket any more");
 	if (!peer_uid_is_somebody(msg->idiag_uid))

@@ -13,10 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 #include "broker/cli/cli.h"
+#include "broker/secret.h"
 #include "hallpass/cleanup.h"
 
 #define ANSWER_MAX (4 << 20)
 #define ANSWER_ROOM (32 << 10) /* one with a token is smaller */
+#define HEAD_ROOM 512
 #define DEADLINE_MS 60000
 #define SPIN_AFTER_MS 150
 #define OWN_SOCKET "/hallpass/hallpass.sock" /* below XDG_RUNTIME_DIR */
@@ -154,13 +156,16 @@ int client_send(int fd, const char *path, const json_t *body, bool keep, struct 
 
 	if (body && !text)
 		return error_set(err, ERR_INTERNAL, "out of memory");
+	if (buf_grow(&out, HEAD_ROOM + (text ? strlen(text) : 0))) /* what grows later would leave a copy */
+		buf_reset(&out);
 	buf_addf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s", body ? "POST" : "GET", path, keep ? "" : "Connection: close\r\n");
 	if (text)
 		buf_addf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(text), text);
 	else
 		buf_adds(&out, "\r\n");
 	write_all(fd, out.data, out.len);
-	free(text);
+	wipe(out.data, out.len); /* a session's handle may be in it */
+	wipe_free(text);
 	buf_fini(&out);
 	return 0;
 }

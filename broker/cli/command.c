@@ -40,7 +40,8 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_PRINCIPAL] = { "principal", 0, "WHO", "ask about another than yourself, like user:bob@example.com; for operators", NULL },
 	[OPT_NAMES] = { "names", 0, NULL, "print the accounts alone, a line each", NULL },
 	[OPT_ALSO] = { "also", 0, "ACCOUNT", "a further account of the session; may be repeated", COMPLETE_ACCOUNT },
-	[OPT_METADATA] = { "metadata", 0, NULL, "name no credential file, so that clients ask the session's metadata server: for Java, and for ID tokens of gcloud and Node.js", NULL },
+	[OPT_METADATA] = { "metadata", 0, NULL, "name no credential file, so that clients ask the session's metadata server: for ID tokens of gcloud and Node.js", NULL },
+	[OPT_EXTERNAL] = { "external-account", 0, NULL, "name a credential file of the type external_account: for programs in C++ (pyarrow's GcsFileSystem), and for those that choose their token's scopes themselves; Java takes none", NULL },
 	[OPT_SHELL] = { "shell", 0, "SHELL", "for which shell to print: sh, fish or csh; else $SHELL's kind", "sh fish csh" },
 	[OPT_END] = { "end", 0, NULL, "end the session of this shell", NULL },
 	[OPT_STRICT] = { "strict", 0, NULL, "take no warnings: exit with 78 on them, too", NULL },
@@ -80,7 +81,7 @@ const struct command commands[] = {
 	  "Prints an OpenID Connect token signed by Google for the service account. Google's ID tokens live one hour, so only a binding "
 	  "that allows as much can give one.", COMPLETE_ACCOUNT },
 	{ "run", "--as ACCOUNT -- COMMAND [ARG …]", "run a command as a service account", 1, CLI_MAX_ARGS, true, cmd_run,
-	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_METADATA }, 8,
+	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_METADATA, OPT_EXTERNAL }, 9,
 	  "Opens a session with the broker and runs the command in it: gcloud, gsutil, bq and Google's client libraries find the account (and those "
 	  "of --also) at a port on loopback that answers this user alone, and HALLPASS_TOKEN_FILE names a file with a token that is replaced "
 	  "before each expiry. They get the user's settings without his logins; variables that name other credentials do not reach the "
@@ -90,7 +91,7 @@ const struct command commands[] = {
 	  "the broker's socket (see relay).",
 	  NULL },
 	{ "env", "--as ACCOUNT", "make a shell work as a service account", 0, 0, false, cmd_env,
-	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_METADATA, OPT_SHELL, OPT_END }, 10,
+	  { TOKEN_OPTS, OPT_ALSO, OPT_PROJECT, OPT_METADATA, OPT_EXTERNAL, OPT_SHELL, OPT_END }, 11,
 	  "Prints what `hallpass run` gives a command, for a shell to evaluate: eval \"$(hallpass env --as ACCOUNT)\". A process of its "
 	  "own keeps session and token file until the shell ends, or until eval \"$(hallpass env --end)\", which puts the shell's variables back as they were.", NULL },
 	{ "relay", "--listen 127.0.0.1:PORT --as ACCOUNT", "be the metadata server of a container", 0, 0, false, cmd_relay,

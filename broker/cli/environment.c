@@ -24,9 +24,9 @@ static enum what fixed(const struct keeper *k, const char *text, struct buf *out
 	return SET;
 }
 
+/* HOST:PORT, or with a scheme the URL. */
 static enum what place(const struct keeper *k, const char *text, struct buf *out) {
-	(void)text;
-	buf_addf(out, "127.0.0.1:%d", k->control.port);
+	buf_addf(out, "%s127.0.0.1:%d%s", text ? text : "", k->control.port, text ? "/" : "");
 	return SET;
 }
 
@@ -38,6 +38,19 @@ static enum what session_file(const struct keeper *k, const char *text, struct b
 /* Clients that have none ask the metadata server. */
 static enum what credential_file(const struct keeper *k, const char *text, struct buf *out) {
 	return k->cli->values[OPT_METADATA] ? UNSET : session_file(k, text, out);
+}
+
+/* gcloud asks for scopes of its own. */
+static enum what external_file(const struct keeper *k, const char *text, struct buf *out) {
+	char name[300];
+
+	(void)text;
+	profile_external(k->lease.account, name, sizeof(name));
+	return credential_file(k, name, out);
+}
+
+static enum what program_file(const struct keeper *k, const char *text, struct buf *out) {
+	return (k->cli->values[OPT_EXTERNAL] ? external_file : credential_file)(k, text, out);
 }
 
 static enum what account_file(const struct keeper *k, const char *text, struct buf *out) {
@@ -107,22 +120,25 @@ static const struct variable {
 	  "The session's port on loopback: a metadata server. All three, since clients differ in which they read." },
 	{ "GCE_METADATA_IP", place, NULL, false, "The same." },
 	{ "GCE_METADATA_ROOT", place, NULL, false, "The same." },
-	/* Go and older Node.js look for the user's own login where nothing else names a file. */
-	{ "GOOGLE_APPLICATION_CREDENTIALS", credential_file, "credentials.json", false,
-	  "A file by which Google's client libraries get tokens at the port; beside it ACCOUNT.json for each of --also. Not set with --metadata." },
+	/* C++, Go and older Node.js look for the user's own login where nothing else names a file. */
+	{ "GOOGLE_APPLICATION_CREDENTIALS", program_file, "credentials.json", false,
+	  "A file by which Google's client libraries get tokens at the port: credentials.json, with --external-account ACCOUNT.json. Not set with --metadata." },
 	{ "GOOGLE_CLOUD_PROJECT", project, NULL, false, "The account's project, or --project." },
 	/* gcloud's tokens and accounts never cross over to another account's; and its logs hold what it prints, tokens, too (P5). */
 	{ "CLOUDSDK_CONFIG", account_file, "gcloud", false,
 	  "gcloud's directory for this account, on tmpfs: the user's configurations without account and credentials." },
 	{ "CLOUDSDK_CORE_ACCOUNT", account, NULL, false, "The account." },
 	{ "CLOUDSDK_CORE_PROJECT", project, NULL, false, "The account's project, or --project." },
-	/* The same file, and not the one with a token: that would win, and gcloud would never look into it again. */
-	{ "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", credential_file, "credentials.json", false,
-	  "The file of GOOGLE_APPLICATION_CREDENTIALS, for gcloud, which renews its token by it. Not set with --metadata." },
+	/* Not the file with a token: that would win, and gcloud would never look into it again. */
+	{ "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", external_file, NULL, false,
+	  "ACCOUNT.json, by which gcloud renews its token; there is one for each of --also, too. Not set with --metadata." },
 	{ "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", fixed, "true", true,
 	  "true, unless it is set: gcloud logs what it prints." },
 	{ "BOTO_PATH", boto_files, "boto", false,
 	  "gsutil's settings: the user's without credentials, and the account's." },
+	/* Google's own would be asked with the account's token, past the policy and the record. */
+	{ "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS", place, "http://", false,
+	  "The port's IAM Credentials API, for gcloud's --impersonate-service-account." },
 	/* A broker that trusts a certificate of its own stands behind a proxy that the programs have before them, too. */
 	{ "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", ca_file, NULL, true,
 	  "The broker's upstream.caFile, where it has one; what is set already stays." },
@@ -251,7 +267,7 @@ static const char *was(struct str before, const char *name) {
 
 /* Whether it can be nobody's but ours: where nothing was written down of before, all else may be the user's own. */
 static bool is_surely_ours(const struct variable *v) {
-	return v->value == place || v->value == session_file || v->value == credential_file || v->value == account_file || v->value == boto_files || v->value == account;
+	return v->value == place || v->value == session_file || v->value == program_file || v->value == external_file || v->value == account_file || v->value == boto_files || v->value == account;
 }
 
 void environment_undo(struct str before, environment_fn *set, void *arg) {

@@ -41,12 +41,15 @@ struct unwanted {
 void settings_copy(struct str text, const struct unwanted *unwanted, struct buf *out);
 
 /*
- * profile.c: the files that programs are pointed at. In the session's directory an external_account file for each of its accounts,
- * "credentials.json" the default's; in the account's, for as long as anybody works as it, gcloud's own directory and gsutil's, with
+ * profile.c: the files that programs are pointed at. In the session's directory "credentials.json", which Google's libraries for Python,
+ * Node.js, Go and Java take, and an external_account file for each of its accounts, ACCOUNT.json; in the account's on the same terms, for as
+ * long as anybody works so, gcloud's own directory and gsutil's, with
  * the user's settings in them and without his logins.
  */
 struct keeper;
 int profile_write(const struct keeper *keeper, bool alone, struct error *err);
+/* The name of an account's external_account file. */
+void profile_external(const char *account, char *out, size_t size);
 void profile_own_gcloud(char *out, size_t size); /* the user's own directory of gcloud's */
 /* Warns where --metadata leaves a login of the user's own in the way of some clients. */
 void profile_tell_login(const struct keeper *keeper);
@@ -74,15 +77,15 @@ void lease_warn(struct lease *lease); /* of a window that closes soon, once */
 void lease_end(struct lease *lease);
 
 /*
- * control.c: the connection that a session lives by. When it drops without a word, the session is opened anew, with the next broker
- * and, where it can be had, at the same port; when the broker says why, that was its end.
+ * control.c: the connection that a session lives by. When it drops without a word, the session is opened anew, with the next broker,
+ * with the same handle and, where it can be had, at the same port; when the broker says why, that was its end.
  */
 enum control_state { CONTROL_DOWN, CONTROL_OPENING, CONTROL_OPEN, CONTROL_ENDED };
 struct control {
 	struct cli *cli;
 	const struct private *private; /* for the handle; NULL: nobody wants it */
 	bool relayed; /* port is ours, set before it is opened */
-	json_t *body; /* of the request for a session */
+	json_t *body; /* of the request for a session; with its handle, once there is one */
 	enum control_state state;
 	int fd; /* -1: none */
 	struct buf in;
@@ -121,7 +124,7 @@ struct keeper {
 	struct relayed relayed;
 	json_t *body; /* of each request for a token */
 	struct private private;
-	struct private identity; /* the account's, shared */
+	struct private identity; /* the account's on these terms, shared */
 	struct lease lease;
 	struct control control;
 };

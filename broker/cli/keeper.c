@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,10 +65,36 @@ static int begin_session(struct keeper *k, struct error *err) {
 	return 0;
 }
 
+/* FNV-1a. Nobody else chooses these texts, or comes in where they lead. */
+static uint64_t hash_more(uint64_t h, const char *text) {
+	do
+		h = (h ^ (unsigned char)*text) * 0x100000001b3;
+	while (*text++);
+	return h;
+}
+
+/*
+ * The account, and what is asked with it: clients keep a token by the account's name alone, and would take one of many scopes, or of
+ * another lifetime or reason, in a session that asked for less. Those who ask the same share it.
+ */
+static void name_identity(const struct keeper *k, char *out, size_t size) {
+	char *body = json_dumps(k->body, JSON_SORT_KEYS | JSON_COMPACT);
+	uint64_t h = hash_more(0xcbf29ce484222325, body ? body : "");
+
+	free(body);
+	for (size_t i = 0; i < k->cli->n_also; i++)
+		h = hash_more(h, k->cli->also[i]);
+	if (json_object_size(k->body) > 1 || k->cli->n_also)
+		snprintf(out, size, "%.100s.%016llx", k->lease.account, (unsigned long long)h);
+	else
+		snprintf(out, size, "%s", k->lease.account);
+}
+
 /* A token first: whom the policy says no to is told so, and nothing else happens. */
 static int begin(struct keeper *k) {
 	json_t *reply = NULL;
 	struct error err = { 0 };
+	char identity[128];
 	bool alone;
 	int r;
 
@@ -76,8 +103,9 @@ static int begin(struct keeper *k) {
 	r = client_call(k->cli, API_PATH_TOKEN, json_incref(k->body), &reply);
 	if (r != API_EXIT_OK)
 		return r;
+	name_identity(k, identity, sizeof(identity));
 	if (lease_begin(&k->lease, reply, &err) < 0 || begin_session(k, &err) < 0 ||
-	    private_share(&k->identity, &k->private, k->lease.account, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
+	    private_share(&k->identity, &k->private, identity, &alone, &err) < 0 || profile_write(k, alone, &err) < 0)
 		r = client_tell(k->cli, &err, NULL);
 	else
 		profile_tell_login(k);
@@ -90,6 +118,8 @@ int keeper_begin(struct keeper *k, struct cli *cli, bool hidden) {
 			      .control = { .fd = -1 } };
 	if (!cli->values[OPT_AS])
 		return help_usage_error(cli->command, "as whom? --as ACCOUNT; see `hallpass list`");
+	if (cli->values[OPT_METADATA] && cli->values[OPT_EXTERNAL])
+		return help_usage_error(cli->command, "--metadata names no credential file, --external-account another one: which?");
 	k->body = cli_token_body(cli);
 	if (!k->body)
 		return API_EXIT_USAGE;

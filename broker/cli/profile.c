@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "broker/cli/keep.h"
+#include "broker/secret.h"
 #include "hallpass/cleanup.h"
 
 #define SETTINGS_MAX (1 << 18)
@@ -148,44 +149,79 @@ static int fill_boto(const struct private *to, struct error *err) {
 	return private_mkdir(to, "gsutil", err) < 0 ? -1 : private_write(to, as, text, err);
 }
 
-/* --- external_account files */
+/* --- credential files, of two types, since there is none that all clients take */
 
-static int write_account(const struct keeper *k, const char *account, const char *name, struct error *err) {
-	char token[64], info[64], handle[300], audience[300];
-	json_t *json;
-	char *text;
-	int r;
+static int write_json(const struct keeper *k, const char *name, json_t *json, struct error *err) {
+	char *text = json_dumps(json, JSON_INDENT(2));
+	int r = text ? private_write(&k->private, name, text, err) : error_set(err, ERR_INTERNAL, "out of memory");
 
-	snprintf(token, sizeof(token), "http://127.0.0.1:%d" API_PATH_EXCHANGE, k->control.port);
-	snprintf(info, sizeof(info), "http://127.0.0.1:%d" API_PATH_INTROSPECT, k->control.port);
-	snprintf(handle, sizeof(handle), "%s/handle", k->private.dir);
-	snprintf(audience, sizeof(audience), API_AUDIENCE_LOCAL "/%s", account);
-	json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "type", "external_account", "audience", audience, "subject_token_type",
-			 "urn:ietf:params:oauth:token-type:jwt", "token_url", token, "token_info_url", info, "credential_source", "file",
-			 handle);
-	text = json_dumps(json, JSON_INDENT(2));
-	r = text ? private_write(&k->private, name, text, err) : error_set(err, ERR_INTERNAL, "out of memory");
-	free(text);
+	wipe_free(text);
 	json_decref(json);
 	return r;
 }
 
-int profile_write(const struct keeper *k, bool alone, struct error *err) {
-	char name[300];
+struct places {
+	char token[64], info[64], audience[300];
+};
 
-	if (write_account(k, k->lease.account, "credentials.json", err) < 0)
+static void places_of(const struct keeper *k, const char *account, struct places *out) {
+	snprintf(out->token, sizeof(out->token), "http://127.0.0.1:%d" API_PATH_EXCHANGE, k->control.port);
+	snprintf(out->info, sizeof(out->info), "http://127.0.0.1:%d" API_PATH_INTROSPECT, k->control.port);
+	snprintf(out->audience, sizeof(out->audience), API_AUDIENCE_LOCAL "/%s", account);
+}
+
+/* By it a program gets the scopes that it chooses. C++ takes no other, and Java none without TLS. */
+static int write_external(const struct keeper *k, const char *account, struct error *err) {
+	char handle[300], name[300];
+	struct places at;
+
+	places_of(k, account, &at);
+	profile_external(account, name, sizeof(name));
+	snprintf(handle, sizeof(handle), "%s/handle", k->private.dir);
+	return write_json(k, name,
+			  json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "type", "external_account", "audience", at.audience,
+				    "subject_token_type", "urn:ietf:params:oauth:token-type:jwt", "token_url", at.token, "token_info_url", at.info,
+				    "credential_source", "file", handle),
+			  err);
+}
+
+/* To clients a login, with the handle for a refresh token. The client's id and secret must be there, and are nobody's. */
+static int write_authorized(const struct keeper *k, struct error *err) {
+	struct buf handle = BUF_INIT(1024);
+	struct places at;
+	int r = -1;
+
+	places_of(k, k->lease.account, &at);
+	if (read_settings(k->private.fd, "handle", &handle))
+		r = write_json(k, "credentials.json",
+			       json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s%}", "type", "external_account_authorized_user", "audience", at.audience,
+					 "token_url", at.token, "token_info_url", at.info, "client_id", "hallpass", "client_secret", "hallpass",
+					 "refresh_token", handle.data, handle.len),
+			       err);
+	else
+		error_set(err, ERR_UNAVAILABLE, "%s/handle cannot be read", k->private.dir);
+	if (handle.data)
+		wipe(handle.data, handle.len);
+	buf_fini(&handle);
+	return r;
+}
+
+void profile_external(const char *account, char *out, size_t size) {
+	snprintf(out, size, "%.240s.json", account);
+}
+
+int profile_write(const struct keeper *k, bool alone, struct error *err) {
+	if (write_authorized(k, err) < 0 || write_external(k, k->lease.account, err) < 0)
 		return -1;
-	for (size_t i = 0; i < k->cli->n_also; i++) {
-		snprintf(name, sizeof(name), "%.250s.json", k->cli->also[i]);
-		if (write_account(k, k->cli->also[i], name, err) < 0)
+	for (size_t i = 0; i < k->cli->n_also; i++)
+		if (write_external(k, k->cli->also[i], err) < 0)
 			return -1;
-	}
 	if (!alone)
 		return 0;
 	return fill_gcloud(&k->identity, err) < 0 || fill_boto(&k->identity, err) < 0 ? -1 : private_shared(&k->identity, err);
 }
 
-/* Go and older Node.js look there without CLOUDSDK_CONFIG, and before they ask a metadata server. */
+/* C++, Go and older Node.js look there without CLOUDSDK_CONFIG, and before they ask a metadata server. */
 void profile_tell_login(const struct keeper *k) {
 	const char *home = getenv("HOME");
 	char path[PATH_MAX], text[PATH_MAX + 200];
@@ -193,6 +229,6 @@ void profile_tell_login(const struct keeper *k) {
 	snprintf(path, sizeof(path), "%s/.config/gcloud/application_default_credentials.json", home ? home : "");
 	if (!k->cli->values[OPT_METADATA] || access(path, R_OK) < 0)
 		return;
-	snprintf(text, sizeof(text), "with --metadata, Go and older Node.js programs use your own login in %s", out_safe(path));
+	snprintf(text, sizeof(text), "with --metadata, C++, Go and older Node.js programs use your own login in %s", out_safe(path));
 	keep_tell(k->cli, COLOR_YELLOW, text);
 }

@@ -46,7 +46,7 @@ void exchange_refuse(struct exchange *x, int http, enum error_code code, const c
 
 	status_body_http(&body, http, code, reason, message);
 	exchange_reply(x, &(struct http_reply){ .status = http,
-						.content_type = "application/json",
+						.content_type = http_json,
 						.body = { body.data ? body.data : "", body.len },
 						.extra = extra });
 	buf_fini(&body);

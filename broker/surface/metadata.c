@@ -160,8 +160,11 @@ static void serve_identity(struct exchange *x, const char *account, struct str q
 	ask(x, PERMISSION_GET_OPEN_ID_TOKEN, body, on_id_token);
 }
 
-/* instance/service-accounts/ACCOUNT/token or …/identity. */
-static bool serve_computed(struct exchange *x, const struct uri_path *path, struct str query) {
+/*
+ * instance/service-accounts/ACCOUNT/token or …/identity. HEAD would have to issue a token to tell what GET's fields are, and no client of
+ * Google's sends it: it issues none.
+ */
+static bool serve_computed(struct exchange *x, const struct uri_path *path, const struct http_request *request) {
 	const char *account = path->n == 6 && !path->slash && !strcmp(path->segments[2], "instance") &&
 					      !strcmp(path->segments[3], "service-accounts")
 				      ? door_account(x->door, path->segments[4])
@@ -169,10 +172,12 @@ static bool serve_computed(struct exchange *x, const struct uri_path *path, stru
 
 	if (!account || (strcmp(path->segments[5], "token") && strcmp(path->segments[5], "identity")))
 		return false;
-	if (!strcmp(path->segments[5], "token"))
-		serve_token(x, account, query);
+	if (request->method != HTTP_GET)
+		refuse(x, 405, "method_not_allowed", "a token is given to GET alone", "Allow: GET\r\n");
+	else if (!strcmp(path->segments[5], "token"))
+		serve_token(x, account, request->query);
 	else
-		serve_identity(x, account, query);
+		serve_identity(x, account, request->query);
 	return true;
 }
 
@@ -433,7 +438,7 @@ static void serve(struct exchange *x, const struct http_request *request) {
 		not_found(x, "there is no such path");
 	else if (is_above(&path))
 		serve_above(x, &path, request);
-	else if (!serve_computed(x, &path, request->query))
+	else if (!serve_computed(x, &path, request))
 		serve_tree(x, &path, request);
 }
 

@@ -6,10 +6,12 @@
 #include <unistd.h>
 #include "broker/broker.h"
 #include "broker/clock.h"
+#include "broker/http_memo.h"
 #include "broker/status.h"
 #include "broker/surface/ask.h"
 #include "broker/surface/call.h"
 #include "broker/surface/foreign.h"
+#include "broker/surface/issued.h"
 #include "broker/surface/listing.h"
 #include "broker/surface/native.h"
 #include "broker/surface/why.h"
@@ -17,18 +19,15 @@
 #include "hallpass/cleanup.h"
 
 #define REPLY_MAX (1 << 20)
-#define ISSUED_MORE (40 << 10) /* what stands around a token: 32 scopes at their longest take 8 KiB, a title of escapes 24 */
-#define ASKED 64	     /* bodies remembered; power of two */
-#define ASKED_MAX_BODY 512 /* bytes; longer ones are rare */
+#define ASKED HTTP_MEMO_SLOTS /* requests remembered; power of two */
 
 /*
- * A body and what it asks. Clients ask the same again and again, and parsing is the dearest part of a cached answer. One
- * with a justification is not kept: that is somebody's own words, and hardly comes twice.
+ * What a request asks that is known, with the API's own checks behind it. One with a justification is not kept: that is
+ * somebody's own words, and hardly comes twice.
  */
 struct asked {
-	char body[ASKED_MAX_BODY];
-	size_t n;
-	struct ask ask; /* its body is never changed; NULL: nothing is remembered here */
+	struct ask ask; /* its body is never changed; serial 0: nothing is remembered here */
+	struct issued_memo issued;
 };
 
 struct native {
@@ -52,7 +51,7 @@ static void call_reply(struct call *call, int status, const struct buf *body, bo
 	const bool whole = buf_ok(body);
 	struct http_reply reply = {
 		.status = whole ? status : 500,
-		.content_type = "application/json",
+		.content_type = http_json,
 		.body = whole ? (struct str){ body->data ? body->data : "", body->len } : str_of(no_memory),
 		.secret = secret,
 	};
@@ -92,67 +91,19 @@ void call_reply_json(struct call *call, json_t *json) {
 
 /* --- requests for tokens */
 
-static void add_key(struct buf *b, const char *key) {
-	buf_add(b, ",\"", 2);
-	buf_adds(b, key);
-	buf_add(b, "\":", 2);
-}
+/* NULL: it is not remembered. */
+static struct asked *asked_find(struct native *native, uint64_t serial) {
+	struct asked *place = &native->asked[serial % ASKED];
 
-static void add_text(struct buf *b, const char *key, const char *value) {
-	if (!value)
-		return;
-	add_key(b, key);
-	buf_add_json(b, value, strlen(value));
-}
-
-static void add_time(struct buf *b, const char *key, int64_t unix_s) {
-	add_key(b, key);
-	buf_addc(b, '"');
-	buf_add_time(b, unix_s);
-	buf_addc(b, '"');
-}
-
-static void add_scopes(struct buf *b, const struct decision *decision) {
-	buf_adds(b, ",\"" API_SCOPES "\":[");
-	for (size_t i = 0; i < decision->n_scopes; i++) {
-		if (i)
-			buf_addc(b, ',');
-		buf_add_json(b, decision->scopes[i], strlen(decision->scopes[i]));
-	}
-	buf_addc(b, ']');
-}
-
-static void write_issued(const struct request_outcome *o, struct buf *b) {
-	bool access = o->ask->permission == PERMISSION_GET_ACCESS_TOKEN;
-
-	buf_reset(b);
-	/* Room first: what grows later would leave a copy of the token where it stood. */
-	if (buf_grow(b, o->token->value.len + ISSUED_MORE))
-		buf_reset(b);
-	buf_adds(b, access ? "{\"" API_ACCESS_TOKEN "\":" : "{\"" API_TOKEN "\":");
-	buf_add_json(b, o->token->value.data, o->token->value.len);
-	add_time(b, API_EXPIRE_TIME, o->token->expires_at);
-	add_key(b, API_EXPIRES_IN);
-	buf_addi(b, o->token->expires_at - o->now);
-	add_text(b, API_SERVICE_ACCOUNT, o->ask->target);
-	if (access)
-		add_scopes(b, o->decision);
-	add_text(b, API_BINDING, o->decision->rule);
-	add_text(b, API_BOUND_BY, bound_by_name(o->decision->bound_by));
-	add_text(b, API_TITLE, o->decision->title);
-	if (o->decision->permitted_until < INT64_MAX)
-		add_time(b, API_PERMITTED_UNTIL, o->decision->permitted_until);
-	add_text(b, API_REQUEST_ID, o->id);
-	if (o->fading)
-		buf_adds(b, ",\"" API_FADING "\":true");
-	buf_adds(b, o->cached ? ",\"" API_CACHED "\":true}\n" : ",\"" API_CACHED "\":false}\n");
+	return serial && place->ask.serial == serial ? place : NULL;
 }
 
 static void reply_issued(struct call *call, const struct request_outcome *o) {
+	struct asked *asked = asked_find(call->native, o->ask->serial);
 	struct buf *body = &call->native->issued;
 	size_t written;
 
-	write_issued(o, body);
+	issued_write(o, asked ? &asked->issued : NULL, body);
 	written = body->len;
 	call_reply(call, 200, body, true);
 	wipe(body->data, written);
@@ -162,47 +113,31 @@ static void on_outcome(const struct request_outcome *o, void *arg) {
 	struct call *call = arg;
 	struct status_detail details[REQUEST_DETAILS];
 
-	request_details(o, details);
-	if (o->token)
+	if (o->token) {
 		reply_issued(call, o);
-	else
-		call_fail(call, o->error, o->reason, details, REQUEST_DETAILS);
-}
-
-static size_t asked_place(struct str body) {
-	uint64_t h = body.n, word;
-
-	for (size_t i = 0; i < body.n; i += sizeof(word)) { /* a collision costs a parse */
-		word = 0;
-		memcpy(&word, body.p + i, body.n - i < sizeof(word) ? body.n - i : sizeof(word));
-		h = (h ^ word) * 0x9E3779B97F4A7C15;
-		h ^= h >> 32;
-	}
-	return h % ASKED;
-}
-
-static void asked_remember(struct asked *place, struct str body, const struct ask *ask) {
-	if (body.n > ASKED_MAX_BODY || ask->justification)
 		return;
+	}
+	request_details(o, details);
+	call_fail(call, o->error, o->reason, details, REQUEST_DETAILS);
+}
+
+static void asked_remember(struct native *native, struct conn *conn, struct ask *ask) {
+	struct asked *place;
+
+	ask->serial = ask->justification ? 0 : conn_remember(conn);
+	if (!ask->serial)
+		return;
+	place = &native->asked[ask->serial % ASKED];
 	json_decref(place->ask.body);
 	place->ask = *ask;
 	json_incref(ask->body);
-	memcpy(place->body, body.p, body.n);
-	place->n = body.n;
+	issued_memo_forget(&place->issued);
 }
 
-/* What a body asks, parsed now or when these very bytes came before. Gives out->body. */
-static int native_ask(struct native *native, struct str body, enum policy_permission permission, struct ask *out,
-		      struct error *err) {
-	struct asked *place = &native->asked[asked_place(body)];
+/* Gives out->body. */
+static int native_ask(struct str body, enum policy_permission permission, struct ask *out, struct error *err) {
 	json_t *json;
 
-	if (place->ask.body && place->ask.permission == permission &&
-	    str_eq(body, (struct str){ place->body, place->n })) {
-		*out = place->ask;
-		json_incref(out->body);
-		return 0;
-	}
 	if (ask_body(body, &json, err) < 0)
 		return -1;
 	if (ask_parse(json, permission, NULL, out, err) < 0) {
@@ -211,24 +146,28 @@ static int native_ask(struct native *native, struct str body, enum policy_permis
 	}
 	out->surface = "native";
 	out->body = json;
-	asked_remember(place, body, out);
 	return 0;
 }
 
-static void start_request(struct call *call, const struct http_request *request, enum policy_permission permission) {
-	struct conn *conn = call->conn;
+static void call_ask(struct call *call, const struct ask *ask) {
 	struct request *started;
+
+	conn_set_user(call->conn, call);
+	request_start(call->native->requests, conn_peer(call->conn), ask, on_outcome, call, &started);
+	if (started) /* else call was answered and is gone */
+		call->request = started;
+}
+
+static void start_request(struct call *call, const struct http_request *request, enum policy_permission permission) {
 	struct error err;
 	struct ask ask;
 
-	if (body_is_json(request, &err) < 0 || native_ask(call->native, request->body, permission, &ask, &err) < 0) {
+	if (body_is_json(request, &err) < 0 || native_ask(request->body, permission, &ask, &err) < 0) {
 		call_fail(call, &err, NULL, NULL, 0);
 		return;
 	}
-	conn_set_user(conn, call);
-	request_start(call->native->requests, conn_peer(conn), &ask, on_outcome, call, &started);
-	if (started) /* else call was answered and is gone */
-		call->request = started;
+	asked_remember(call->native, call->conn, &ask);
+	call_ask(call, &ask);
 }
 
 static void run_token(struct call *call, const struct http_request *request) {
@@ -470,7 +409,7 @@ static void no_route(struct call *call, const struct http_request *request, cons
 	call_free(call);
 	conn_reply(conn, &(struct http_reply){
 				 .status = path_known ? 405 : 404,
-				 .content_type = "application/json",
+				 .content_type = http_json,
 				 .body = { body.data, body.len },
 				 .extra = path_known ? allow_at(path, allow, sizeof(allow)) : NULL,
 			 });
@@ -488,13 +427,20 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 	struct native *native = arg;
 	struct call *call = pool_get(&native->calls, sizeof(*call));
 	enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
-	struct str foreign = foreign_field(request);
+	struct asked *asked = asked_find(native, request->serial);
 	const char *path = NULL;
+	struct str foreign;
 
 	assert(call);
 	memset(call, 0, offsetof(struct call, caller));
 	call->native = native;
 	call->conn = conn;
+	if (asked) {
+		json_incref(asked->ask.body);
+		call_ask(call, &asked->ask);
+		return;
+	}
+	foreign = foreign_field(request);
 	if (foreign.n) {
 		refuse_foreign(call, foreign);
 		return;
@@ -544,8 +490,10 @@ int native_new(struct broker *broker, struct native **out, struct conn_handler *
 void native_free(struct native *native) {
 	if (!native)
 		return;
-	for (size_t i = 0; i < ASKED; i++)
+	for (size_t i = 0; i < ASKED; i++) {
 		json_decref(native->asked[i].ask.body);
+		issued_memo_fini(&native->asked[i].issued);
+	}
 	pool_fini(&native->calls);
 	buf_fini(&native->issued);
 	free(native);

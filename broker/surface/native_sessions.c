@@ -16,6 +16,7 @@ struct opening {
 	const char *also[DOOR_MAX_ACCOUNTS];
 	size_t n_also;
 	uint16_t port;
+	const char *handle;
 	bool relayed;
 };
 
@@ -39,6 +40,16 @@ static int read_port(const json_t *body, struct opening *o, struct error *err) {
 	return 0;
 }
 
+/* What it must look like, door_check_handle() says. */
+static int read_handle(const json_t *body, struct opening *o, struct error *err) {
+	const json_t *value = json_object_get(body, API_HANDLE);
+
+	if (value && !json_is_string(value))
+		return error_set(err, ERR_INVALID, API_HANDLE " must be a string");
+	o->handle = json_string_value(value);
+	return 0;
+}
+
 /* Each account once, and the default not again. */
 static void drop_repeated(struct opening *o) {
 	size_t n = 0;
@@ -55,14 +66,14 @@ static void drop_repeated(struct opening *o) {
 }
 
 static int read_opening(json_t *body, struct opening *o, struct error *err) {
-	static const char *const extras[] = { API_ALSO, API_PORT, API_RELAYED, NULL };
+	static const char *const extras[] = { API_ALSO, API_PORT, API_HANDLE, API_RELAYED, NULL };
 
 	if (!body)
 		return error_set(err, ERR_INVALID, "a session for whom? {\"" API_SERVICE_ACCOUNT "\": …}");
 	if (ask_parse(body, PERMISSION_GET_ACCESS_TOKEN, extras, &o->ask, err) < 0 ||
 	    ask_emails(json_object_get(body, API_ALSO), API_ALSO, "an account of " API_ALSO, DOOR_MAX_ACCOUNTS - 1, o->also,
 		       &o->n_also, err) < 0 ||
-	    read_port(body, o, err) < 0)
+	    read_port(body, o, err) < 0 || read_handle(body, o, err) < 0)
 		return -1;
 	o->ask.surface = "native";
 	drop_repeated(o);
@@ -76,6 +87,7 @@ static json_t *terms_of(const json_t *body) {
 	json_object_del(terms, API_SERVICE_ACCOUNT);
 	json_object_del(terms, API_ALSO);
 	json_object_del(terms, API_PORT);
+	json_object_del(terms, API_HANDLE);
 	json_object_del(terms, API_RELAYED);
 	return terms;
 }
@@ -107,6 +119,7 @@ void answer_session_open(struct call *call) {
 						 .also = opening.also,
 						 .n_also = opening.n_also,
 						 .port = opening.port,
+						 .handle = opening.handle,
 						 .relayed = opening.relayed,
 						 .terms = terms_of(call->body) },
 			 call->conn, &session, &err) == 0)

@@ -7,11 +7,15 @@
 #include "broker/surface/ask.h"
 #include "broker/surface/oauth.h"
 #include "broker/surface/sts.h"
+#include "broker/surface/sts_iam.h"
 #include "broker/surface/uri.h"
 #include "hallpass/api.h"
 #include "hallpass/cleanup.h"
 
 #define TYPE "urn:ietf:params:oauth:token-type:"
+#define GRANT_EXCHANGE "urn:ietf:params:oauth:grant-type:token-exchange"
+#define GRANT_REFRESH "refresh_token"
+#define FORM "application/x-www-form-urlencoded"
 #define REPLY_MAX (1 << 20)
 #define SHORT 128
 
@@ -19,7 +23,7 @@
 
 static void reply(struct exchange *x, int status, const struct buf *body, const char *extra) {
 	exchange_reply(x, &(struct http_reply){ .status = status,
-						.content_type = "application/json",
+						.content_type = http_json,
 						.body = { body->data ? body->data : "", body->len },
 						.extra = extra });
 }
@@ -60,8 +64,8 @@ static void add_scope(struct buf *body, const struct request_outcome *o) {
 	buf_fini(&scope);
 }
 
-/* The body holds a token: no copy of it stays behind. */
-static void on_token(struct exchange *x, const struct request_outcome *o) {
+/* more: members of its own. The body holds a token: no copy of it stays behind. */
+static void reply_token(struct exchange *x, const struct request_outcome *o, const char *more) {
 	struct buf body = BUF_INIT(REPLY_MAX);
 	size_t scopes = 0;
 
@@ -72,39 +76,58 @@ static void on_token(struct exchange *x, const struct request_outcome *o) {
 	for (size_t i = 0; i < o->decision->n_scopes; i++)
 		scopes += strlen(o->decision->scopes[i]) + 1;
 	oauth_token(&body, o, SHORT + scopes);
-	buf_adds(&body, ",\"issued_token_type\":\"" TYPE "access_token\"");
+	buf_adds(&body, more);
 	add_scope(&body, o);
 	buf_addc(&body, '}');
-	exchange_reply(x, &(struct http_reply){ .status = 200, .content_type = "application/json", .body = { body.data, body.len },
+	exchange_reply(x, &(struct http_reply){ .status = 200, .content_type = http_json, .body = { body.data, body.len },
 						.secret = true });
 	wipe(body.data, body.len);
 	buf_fini(&body);
 }
 
-/* --- the form of an exchange */
+static void on_exchanged(struct exchange *x, const struct request_outcome *o) {
+	reply_token(x, o, ",\"issued_token_type\":\"" TYPE "access_token\"");
+}
+
+/* Without a refresh_token: the one that the client has stays good. */
+static void on_refreshed(struct exchange *x, const struct request_outcome *o) {
+	reply_token(x, o, "");
+}
+
+/* --- forms */
+
+enum grant { EXCHANGE = 1, REFRESH = 2 };
 
 struct form {
 	char grant_type[SHORT], subject_token_type[SHORT], requested_token_type[SHORT];
-	char audience[1024], scope[URI_MAX_TEXT], options[1024], actor_token[URI_MAX_TEXT], subject_token[URI_MAX_TEXT];
+	char audience[1024], scope[URI_MAX_TEXT], options[1024], actor_token[URI_MAX_TEXT], credential[URI_MAX_TEXT];
 };
 
-#define FIELD(name) #name, offsetof(struct form, name), sizeof(((struct form *)0)->name)
+#define INTO(member) offsetof(struct form, member), sizeof(((struct form *)0)->member)
+#define FIELD(name) #name, INTO(name)
 static const struct field {
 	const char *name;
 	size_t at, size;
+	enum grant grants;     /* in whose forms it is read */
 	bool required;
 	const char *values[4]; /* it must be one of them; none: anything */
 	const char *error;     /* for another; NULL: invalid_request */
 } fields[] = {
-	{ FIELD(grant_type), true, { "urn:ietf:params:oauth:grant-type:token-exchange" }, "unsupported_grant_type" },
-	{ FIELD(audience), true, { NULL }, NULL },
-	{ FIELD(subject_token), true, { NULL }, NULL },
-	{ FIELD(subject_token_type), true, { TYPE "jwt", TYPE "id_token", TYPE "access_token" }, NULL },
-	{ FIELD(requested_token_type), false, { TYPE "access_token" }, NULL },
-	{ FIELD(scope), false, { NULL }, NULL },
-	{ FIELD(options), false, { NULL }, NULL },
-	{ FIELD(actor_token), false, { NULL }, NULL },
+	{ FIELD(grant_type), EXCHANGE | REFRESH, true, { GRANT_EXCHANGE, GRANT_REFRESH }, "unsupported_grant_type" },
+	{ FIELD(audience), EXCHANGE, true, { NULL }, NULL },
+	{ "subject_token", INTO(credential), EXCHANGE, true, { NULL }, NULL },
+	{ "refresh_token", INTO(credential), REFRESH, true, { NULL }, NULL },
+	{ FIELD(subject_token_type), EXCHANGE, true, { TYPE "jwt", TYPE "id_token", TYPE "access_token" }, NULL },
+	{ FIELD(requested_token_type), EXCHANGE, false, { TYPE "access_token" }, NULL },
+	{ FIELD(scope), EXCHANGE | REFRESH, false, { NULL }, NULL },
+	{ FIELD(options), EXCHANGE, false, { NULL }, NULL },
+	{ FIELD(actor_token), EXCHANGE, false, { NULL }, NULL },
 };
+
+/* Of a form whose grant_type was read. */
+static enum grant grant_of(const struct form *form) {
+	return !strcmp(form->grant_type, GRANT_REFRESH) ? REFRESH : EXCHANGE;
+}
 
 static bool is_one_of(const char *value, const struct field *field) {
 	for (size_t i = 0; i < ARRAY_SIZE(field->values) && field->values[i]; i++)
@@ -128,7 +151,8 @@ static const char *read_field(struct str body, const struct field *field, struct
 	}
 	if (r == 0 || is_one_of(value, field))
 		return NULL;
-	error_set(err, ERR_INVALID, "%s must be %s", field->name, field->values[0]);
+	error_set(err, ERR_INVALID, "%s must be %s%s%s", field->name, field->values[0], field->values[1] ? " or " : "",
+		  field->values[1] ? field->values[1] : "");
 	return field->error ? field->error : "invalid_request";
 }
 
@@ -152,7 +176,7 @@ static int check_options(const char *options, struct error *err) {
 static const char *read_form(struct str body, struct form *form, struct error *err) {
 	memset(form, 0, sizeof(*form));
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		const char *error = read_field(body, &fields[i], form, err);
+		const char *error = fields[i].grants & grant_of(form) ? read_field(body, &fields[i], form, err) : NULL;
 
 		if (error)
 			return error;
@@ -164,12 +188,18 @@ static const char *read_form(struct str body, struct form *form, struct error *e
 	return "invalid_request";
 }
 
-/* --- an exchange */
+/* --- a token */
 
-/* API_AUDIENCE_LOCAL: the door's default; with an e-mail behind it: that account, where it is one of the door's. */
-static const char *account_of(const struct door *door, const char *audience) {
+/*
+ * API_AUDIENCE_LOCAL: the door's default; with an e-mail behind it: that account, where it is one of the door's. A refresh names none, and
+ * gets the default's.
+ */
+static const char *account_of(const struct door *door, const struct form *form) {
+	const char *audience = form->audience;
 	size_t n = strlen(API_AUDIENCE_LOCAL);
 
+	if (grant_of(form) == REFRESH)
+		return door_account(door, "default");
 	if (strncmp(audience, API_AUDIENCE_LOCAL, n))
 		return NULL;
 	if (!audience[n])
@@ -177,15 +207,24 @@ static const char *account_of(const struct door *door, const char *audience) {
 	return audience[n] == '/' ? door_account(door, audience + n + 1) : NULL;
 }
 
-static void exchange_token(struct exchange *x, struct form *form) {
-	const char *account = account_of(x->door, form->audience);
+static void refuse_credential(struct exchange *x, enum grant grant) {
+	char description[400];
+
+	snprintf(description, sizeof(description),
+		 "the %s is not this session's handle: it stands in the file that HALLPASS_HANDLE_FILE names, and is another one in each "
+		 "session; start the program from `hallpass run` or `hallpass env`",
+		 grant == REFRESH ? "refresh_token" : "subject_token");
+	refuse(x, 400, "invalid_grant", description);
+}
+
+static void give_token(struct exchange *x, struct form *form) {
+	const char *account = account_of(x->door, form);
+	enum grant grant = grant_of(form);
 	struct error err;
 	json_t *body;
 
-	if (door_check_credential(x->door, conn_peer(x->conn), str_of(form->subject_token), &err) < 0) {
-		refuse(x, 400, "invalid_grant",
-		       "the subject_token is not this session's handle: it stands in the file that HALLPASS_HANDLE_FILE names, and is another "
-		       "one in each session; start the program from `hallpass run` or `hallpass env`");
+	if (door_check_credential(x->door, conn_peer(x->conn), str_of(form->credential), &err) < 0) {
+		refuse_credential(x, grant);
 		return;
 	}
 	if (!account) {
@@ -197,7 +236,7 @@ static void exchange_token(struct exchange *x, struct form *form) {
 	if (ask_narrow(body, oauth_scopes(form->scope), &err) < 0) {
 		json_decref(body);
 		refuse(x, 400, "invalid_scope", err.message);
-	} else if (exchange_ask(x, PERMISSION_GET_ACCESS_TOKEN, body, on_token, &err) < 0) {
+	} else if (exchange_ask(x, PERMISSION_GET_ACCESS_TOKEN, body, grant == REFRESH ? on_refreshed : on_exchanged, &err) < 0) {
 		refuse(x, status_of(err.code)->http, "invalid_request", err.message);
 	}
 }
@@ -209,9 +248,11 @@ static void serve_token(struct exchange *x, struct str body) {
 
 	if (error)
 		refuse(x, 400, error, err.message);
+	else if (sts_iam_serve(x, body))
+		; /* it is answered */
 	else
-		exchange_token(x, &form);
-	wipe(form.subject_token, sizeof(form.subject_token));
+		give_token(x, &form);
+	wipe(form.credential, sizeof(form.credential));
 }
 
 /* --- introspection: of what this door gave, and nothing of what else there is */
@@ -241,9 +282,9 @@ static void serve_introspect(struct exchange *x, struct str form) {
 
 static void serve(struct exchange *x, const struct http_request *request) {
 	if (request->method != HTTP_POST)
-		refuse(x, 405, "invalid_request", "tokens are exchanged by POST");
-	else if (!http_type_is(request, "application/x-www-form-urlencoded"))
-		refuse(x, 400, "invalid_request", "the Content-Type must be application/x-www-form-urlencoded");
+		refuse(x, 405, "invalid_request", "tokens are asked for by POST");
+	else if (!http_type_is(request, FORM) && !http_type_is(request, FORM "," FORM)) /* google-cloud-cpp says it twice */
+		refuse(x, 400, "invalid_request", "the Content-Type must be " FORM);
 	else if (str_eq(request->path, STR(API_PATH_EXCHANGE)))
 		serve_token(x, request->body);
 	else

@@ -23,7 +23,8 @@
  *                     -> {time (the broker's, Unix seconds), network (as below; 0: unknown), checks: [{id, serviceAccount?, status (ok, warn, fail, note), text, remedy?}]}:
  *                     whether Google can be reached, the credential is good, and Google lets the broker use these accounts. No token
  *                     is made. Each of its calls to Google counts as a request
- *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port? (wanted), relayed?}
+ *   POST /v1/sessions {serviceAccount, also? (further accounts), scopes?, lifetime?, delegates?, justification?, port?, handle? (both had before, and
+ *                     wanted again after the broker restarted; a handle that another session has is a 503), relayed?}
  *                     -> {session, port, network?, handle, serviceAccount, also, caFile? (upstream.caFile)}: a door on 127.0.0.1:port for the
  *                     caller's uid alone, which lives as long as this connection, and ends with a 408 on it when the broker ends it
  *                     network? tells whose loopback that is (the inode of /proc/self/ns/net): in a container it is another

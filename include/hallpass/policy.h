@@ -208,6 +208,23 @@ struct decision {
 void policy_decide(const struct policy *policy, const struct policy_query *query, struct decision *out);
 
 /*
+ * Which rules concern a principal, an account and a permission, for who asks with the same three again: found by the first
+ * decision that it is given to, and good for this policy alone, into which it points. Starts as zeros, and stays empty where
+ * many rules do, or the policy knows one of the names in another form or not at all.
+ */
+#define POLICY_ROUTE_RULES 8
+struct policy_route {
+	bool found;
+	unsigned char n_denials, n_rules;	/* deny rules come first */
+	unsigned short principal_n, account_n; /* bytes of the names */
+	const void *rules[POLICY_ROUTE_RULES];
+};
+
+/* The same decision. The caller vouches for the three, and for the policy. */
+void policy_decide_by_route(const struct policy *policy, const struct policy_query *query, struct policy_route *route,
+			    struct decision *out);
+
+/*
  * The sentence for a denied caller: what was false, and the smallest change that policy_decide() would allow. Shows only
  * rules that match the caller's principal, account and permission.
  */

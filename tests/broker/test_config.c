@@ -126,7 +126,7 @@ static void test_config_reads_every_type(void **state) {
 	assert_int_equal(c->n_instance_attributes, 2);
 	assert_string_equal(c->instance_attributes[0].name, "cluster-name");
 	assert_string_equal(c->instance_attributes[1].value, " ");
-	assert_int_equal(c->session_idle_ms, 12 * 3600 * 1000);
+	assert_int_equal(c->max_sessions_per_principal, 64);
 	assert_int_equal(c->n_peers, 2);
 	assert_string_equal(c->peers[1].principal, "user:{name}@example.com");
 	assert_int_equal(c->n_operators, 1);
@@ -182,7 +182,8 @@ static void test_config_refuses_at_line_and_column(void **state) {
 		{ "instance: {attributes: {a: [c]}}\n", 1, 28, "wants text", NULL },
 		{ "instance: {zone: \"a/b\"}\n", 1, 18, "a name of letters", NULL },
 		{ "instance: {zones: a}\n", 1, 12, "unknown key `instance.zones`", "instance.zone" },
-		{ "limits: {sessionIdle: 10ms}\n", 1, 23, "must be from 1000 to", NULL },
+		{ "limits: {idleTimeout: 10ms}\n", 1, 23, "must be from 100 to", NULL },
+		{ "limits: {sessionIdle: 12h}\n", 1, 10, "unknown key `limits.sessionIdle`", NULL }, /* there was one once */
 		{ "peers: [{uid: 5}]\n", 1, 9, "needs `principal`", NULL },
 		{ "peers: [{principal: \"user:x\"}]\n", 1, 9, "needs `uid`, `user` or `group`", NULL },
 		{ "peers: [{uid: -1, principal: \"user:x\"}]\n", 1, 15, "numeric user id", NULL },

@@ -36,6 +36,8 @@ struct world {
 	struct conn *last; /* whose request came last */
 	int ended;	   /* how often a conn_hold() was */
 	bool turn_away;	   /* nobody is admitted */
+	bool remember;	   /* requests are to be known again */
+	uint64_t serial, remembered; /* of the last request: as it came, and what remembering it gave */
 	int asked;	   /* whom admit() was asked about */
 };
 
@@ -47,6 +49,8 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 
 	w->requests++;
 	w->last = conn;
+	w->serial = request->serial;
+	w->remembered = w->remember ? conn_remember(conn) : 0;
 	if (w->hold) {
 		w->held = conn;
 		return;
@@ -198,23 +202,135 @@ static void test_conn_tells_that_a_client_left(void **state) {
 	struct world *w = *state;
 
 	w->hold = true;
-	for (int how = 0; how < 3; how++) {
+	for (int how = 0; how < 5; how++) {
 		int fd = dial(w);
 
 		say(fd, how == 2 ? GET("/") "more behind it" : GET("/"));
-		for (int i = 0; i < 500 && !w->held; i++)
+		if (how == 3) /* the end is there before the request is read */
+			shutdown(fd, SHUT_WR);
+		if (how == 4)
+			close(fd);
+		for (int i = 0; i < 500 && w->gones == how && !w->held; i++)
 			spin(w, 2);
-		assert_non_null(w->held);
+		assert_true(w->held || how > 2);
 		if (how == 0)
 			shutdown(fd, SHUT_WR); /* a half-close counts as leaving */
-		else
+		else if (how < 3)
 			close(fd);
 		for (int i = 0; i < 500 && w->held; i++)
 			spin(w, 2);
 		assert_int_equal(w->gones, how + 1);
-		if (how == 0)
+		if (how == 0 || how == 3)
 			close(fd);
 	}
+}
+
+/* More than is read at once, all of it there before anybody looks: nothing tells of the rest a second time. */
+static void test_conn_reads_on_where_more_is_there(void **state) {
+	static char text[1 << 17], out[1 << 18];
+	struct world *w = *state;
+	int fd = dial(w);
+	size_t n = 0;
+
+	for (int i = 0; i < 2000; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "GET /%04d HTTP/1.1\r\nHost: a\r\n\r\n", i);
+	assert_true(n > 3 * 16384);
+	say(fd, text);
+	hear(w, fd, out, sizeof(out), "/1999");
+	assert_int_equal(w->requests, 2000);
+	w->hold = true;
+	say(fd, text);
+	for (int i = 0; i < 2000; i++) {
+		for (int turns = 0; turns < 500 && !w->held; turns++)
+			spin(w, 1);
+		assert_non_null(w->held);
+		if (i == 3)
+			w->hold = false;
+		conn_reply(take(&w->held), &(struct http_reply){ .status = 200, .content_type = "text/plain", .body = { "x", 1 } });
+		if (i == 3)
+			break;
+	}
+	hear(w, fd, out, sizeof(out), "/1999");
+	assert_int_equal(w->requests, 4000);
+	close(fd);
+}
+
+static void test_conn_ends_one_whose_client_said_its_last(void **state) {
+	struct world *w = *state;
+	char out[4096];
+	int fd = dial(w);
+
+	say(fd, GET("/1"));
+	shutdown(fd, SHUT_WR);
+	hear(w, fd, out, sizeof(out), NULL); /* at once, not when it idled for long enough */
+	assert_non_null(strstr(out, "/1"));
+	close(fd);
+}
+
+static void ask_for(struct world *w, int fd, const char *text, const char *end) {
+	char out[4096];
+
+	say(fd, text);
+	hear(w, fd, out, sizeof(out), end);
+}
+
+static void test_conn_knows_a_request_that_came_before(void **state) {
+	struct world *w = *state;
+	int a = dial(w), b = dial(w);
+	uint64_t serial;
+
+	ask_for(w, a, GET("/1"), "/1");
+	ask_for(w, a, GET("/1"), "/1");
+	assert_true(w->serial == 0); /* nobody wanted it remembered */
+	w->remember = true;
+	ask_for(w, a, GET("/1"), "/1");
+	serial = w->remembered;
+	assert_true(serial && w->serial == 0);
+	ask_for(w, b, GET("/1"), "/1"); /* whoever asks */
+	assert_true(w->serial == serial && w->remembered == serial);
+	ask_for(w, a, GET("/2"), "/2");
+	assert_true(w->serial == 0 && w->remembered != serial);
+	ask_for(w, a, GET("/1"), "/1");
+	assert_true(w->serial == serial);
+	ask_for(w, a, GET("/1") GET("/2"), "/2"); /* the first is taken from among more, the second is all there is */
+	assert_true(w->serial && w->serial != serial);
+	say(a, "GET /1 HTTP/1.1\r\n");
+	spin(w, 5);
+	ask_for(w, a, "Host: a\r\n\r\n", "/1"); /* in pieces it is parsed */
+	assert_true(w->serial == 0);
+	close(a);
+	close(b);
+}
+
+/* Its bytes are no longer those that came. */
+static void test_conn_remembers_no_request_that_it_changed(void **state) {
+	struct world *w = *state;
+	int fd = dial(w);
+
+	w->remember = true;
+	ask_for(w, fd, "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", "/c");
+	assert_true(w->remembered == 0);
+	ask_for(w, fd, GET("/%64"), "/d");
+	assert_true(w->remembered == 0);
+	ask_for(w, fd, GET("/e"), "/e");
+	assert_true(w->remembered);
+	close(fd);
+}
+
+static void test_conn_remembers_only_inside_the_request(void **state) {
+	struct world *w = *state;
+	int a = dial(w);
+
+	w->hold = true;
+	say(a, GET("/1"));
+	for (int i = 0; i < 500 && !w->held; i++)
+		spin(w, 2);
+	assert_non_null(w->held);
+	assert_true(conn_remember(w->held) == 0);
+	close(a);
+	for (int i = 0; i < 500 && w->held; i++)
+		spin(w, 2);
+	assert_null(w->held);
 }
 
 static void test_conn_ends_a_slow_head_with_408(void **state) {
@@ -794,6 +910,11 @@ int main(void) {
 		WORLD(test_conn_answers_pipelined_requests_in_order),
 		WORLD(test_conn_waits_with_the_next_request_while_one_is_pending),
 		WORLD(test_conn_tells_that_a_client_left),
+		WORLD(test_conn_reads_on_where_more_is_there),
+		WORLD(test_conn_ends_one_whose_client_said_its_last),
+		WORLD(test_conn_knows_a_request_that_came_before),
+		WORLD(test_conn_remembers_no_request_that_it_changed),
+		WORLD(test_conn_remembers_only_inside_the_request),
 		WORLD(test_conn_ends_a_slow_head_with_408),
 		WORLD(test_conn_refuses_and_parses_nothing_behind),
 		WORLD(test_conn_drops_a_slow_reader),

@@ -64,6 +64,37 @@ static void test_door_of_a_session_takes_its_handle_alone(void **state) {
 	secret_fini(&door.handle);
 }
 
+/* Of a form that a broker's own has, and that what people make up has not. */
+static void test_door_knows_what_a_handle_looks_like(void **state) {
+#define HALF "3c28775931c2d8faedc7ee201eeedfa6"
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{ HALF "9092873a2f5381a2760aa249aca52007", NULL },
+		{ "000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f", NULL }, /* as various as must be, and no more */
+		{ "000102030405060708090a0b0c0d0e0e000102030405060708090a0b0c0d0e0e", "random" },
+		{ "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "random" },
+		{ "0000000000000000000000000000000000000000000000000000000000000000", "random" },
+		{ HALF "9092873a2f5381a2760aa249aca5200", "64 hex digits" },
+		{ HALF "9092873a2f5381a2760aa249aca520070", "64 hex digits" },
+		{ HALF "9092873a2f5381a2760aa249aca5200G", "64 hex digits" },
+		{ HALF "9092873A2F5381A2760AA249ACA52007", "64 hex digits" },
+		{ HALF " 092873a2f5381a2760aa249aca52007", "64 hex digits" },
+		{ "", "64 hex digits" },
+	};
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if ((door_check_handle(str_of(cases[i].text), &err) == 0) != !cases[i].says)
+			fail_msg("%s", cases[i].text);
+		if (!cases[i].says)
+			continue;
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_non_null(strstr(err.message, cases[i].says));
+	}
+}
+
 static void test_door_of_the_configuration_takes_any_credential_but_none(void **state) {
 	const struct door door = { .session = "" };
 
@@ -116,6 +147,7 @@ int main(void) {
 		cmocka_unit_test(test_door_asks_on_its_terms),
 		cmocka_unit_test(test_policies_know_each_surface),
 		cmocka_unit_test(test_door_of_a_session_takes_its_handle_alone),
+		cmocka_unit_test(test_door_knows_what_a_handle_looks_like),
 		cmocka_unit_test(test_door_of_the_configuration_takes_any_credential_but_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -244,6 +244,63 @@ static void test_http_type_is_the_type_alone(void **state) {
 	assert_false(http_type_is(&request, "application/json"));
 }
 
+/* One path in each of its spellings; what means something else stays it, and nothing is decoded twice. */
+static void test_http_plain_paths_mean_the_same(void **state) {
+	static const struct {
+		const char *target, *path, *query, *host;
+	} cases[] = {
+		{ "/a%62c", "/abc", "", "h" },
+		{ "/service%2Daccounts/%7e%2E%5f%30%5A%7a?x=%41&%42", "/service-accounts/~._0Zz", "x=%41&%42", "h" },
+		{ "http://other:80/%76%31/%74?%74", "/v1/t", "%74", "other:80" },
+		{ "/a%2Fb%3a%40%20%C3%A4", "/a%2Fb%3a%40%20%C3%A4", "", "h" }, /* no slash, no colon, nothing but what is unreserved */
+		{ "/%2561%25%36%31%252D", "/%2561%2561%252D", "", "h" },	   /* once */
+		{ "/%61%2F%62", "/a%2Fb", "", "h" },
+		{ "/%2e%2E/x", "/../x", "", "h" }, /* surfaces refuse it, as they refuse it when it is sent so */
+		{ "/x?%41", "/x", "%41", "h" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char bytes[200];
+		struct result r;
+
+		snprintf(bytes, sizeof(bytes), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", cases[i].target);
+		parse(str_of(bytes), 100000, &r);
+		assert_int_equal(r.verdict, HTTP_DONE);
+		assert_true(r.request.escapes);
+		http_plain_path(&r.request);
+		assert_str(r.request.path, cases[i].path);
+		assert_str(r.request.query, cases[i].query);
+		assert_str(r.request.host, cases[i].host);
+		assert_true(r.request.target.p + r.request.target.n == (r.request.query.n ? r.request.query.p + r.request.query.n : r.request.path.p + r.request.path.n));
+		assert_memory_equal(r.request.target.p + r.request.target.n, " HTTP/1.1", 9);
+		free(r.data);
+	}
+}
+
+static void test_http_targets_have_no_nul_and_no_half_escape(void **state) {
+	static const char *const targets[] = { "/%00", "/a%00b", "/x?y=%00", "/%", "/%2", "/%zz", "/%2g", "/a%%32D", "/%2/d", "/x?%4", "http://h/%00" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		char bytes[200];
+		struct result r;
+
+		snprintf(bytes, sizeof(bytes), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", targets[i]);
+		parse(str_of(bytes), 100000, &r);
+		if (r.verdict != HTTP_REFUSED || r.parser.status != 400)
+			fail_msg("%s: %d", targets[i], r.verdict);
+		free(r.data);
+	}
+	for (int i = 0; i < 2; i++) { /* which costs whoever sends none nothing */
+		struct result r;
+
+		parse(str_of(i ? "GET /x%2F HTTP/1.1\r\nHost: h\r\n\r\n" : "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"), 1, &r);
+		assert_int_equal(r.request.escapes, i);
+		free(r.data);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_http_refuses_the_corpus),
@@ -253,6 +310,8 @@ int main(void) {
 		cmocka_unit_test(test_http_heads_and_targets_have_ceilings),
 		cmocka_unit_test(test_http_ceilings_are_exact),
 		cmocka_unit_test(test_http_type_is_the_type_alone),
+		cmocka_unit_test(test_http_plain_paths_mean_the_same),
+		cmocka_unit_test(test_http_targets_have_no_nul_and_no_half_escape),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broker/http.h"
+#include "broker/surface/uri.h"
 #include "tests/lib/http_whole.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,6 +24,33 @@ static enum http_verdict run(const uint8_t *data, size_t size, size_t step, stru
 		assert(v != HTTP_DONE || p->consumed <= n);
 	}
 	return v;
+}
+
+/* The plain path is the same path: in its segments, in its query, and once more. */
+static void assert_plain(struct http_request *r) {
+	static struct uri_path before, after;
+	bool was = uri_path(r->path, &before);
+	size_t slashes = 0;
+	char *once;
+
+	for (size_t i = 0; i < r->path.n; i++)
+		slashes += r->path.p[i] == '/';
+	if (r->escapes)
+		http_plain_path(r);
+	assert(uri_path(r->path, &after) == was && r->path.n && r->path.p[0] == '/');
+	for (size_t i = 0; i < r->path.n; i++)
+		slashes -= r->path.p[i] == '/';
+	assert(slashes == 0);
+	assert(!was || (before.n == after.n && before.slash == after.slash));
+	for (size_t i = 0; was && i < after.n; i++)
+		assert(!strcmp(before.segments[i], after.segments[i]));
+	assert(!r->query.p || r->query.p == r->path.p + r->path.n + 1);
+	once = strndup(r->path.p, r->path.n);
+	assert(once);
+	if (r->escapes)
+		http_plain_path(r);
+	assert(str_eq(r->path, str_of(once)));
+	free(once);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -49,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		assert(!wrong);
 		assert(p.consumed == q.consumed && r.body.n == s.body.n && r.n_fields == s.n_fields);
 		assert(!r.body.n || !memcmp(r.body.p, s.body.p, r.body.n));
+		assert_plain(&r);
 	}
 	if (v == HTTP_REFUSED)
 		assert(p.why && p.status >= 400 && p.status == q.status);

@@ -8,13 +8,14 @@ HEADINGS = {
     "A": "A: metadata server",
     "B": "B: IAM Credentials",
     "C": "C: external_account",
+    "F": "C: refresh token",
     "D": "D: token file",
     "E": "E: helper",
 }
 SURFACES = {k: v.split(": ")[-1].replace("`", "") for k, v in HEADINGS.items()}
 
 # What the record calls it that gave the token out; None: whatever the client found.
-RECORDED = {"run": None, "R": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"], "D": ["native"], "E": ["native", "sts"]}
+RECORDED = {"run": None, "R": None, "A": ["metadata"], "B": ["iamCredentials"], "C": ["sts"], "F": ["sts"], "D": ["native"], "E": ["native", "sts"]}
 
 # What leaves a client one surface alone. The developer's logins are left out there (HOME), since some clients prefer them to some surfaces;
 # the column "run" is where they are present and must not be used. The metadata variables stay: without them clients probe the machine's own.
@@ -32,10 +33,14 @@ export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS=http://$GCE_METADATA_HOST/
 export CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT=$SA
 """,
     "C": ALONE + NO_METADATA + """
-export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$GOOGLE_APPLICATION_CREDENTIALS CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false
+export GOOGLE_APPLICATION_CREDENTIALS=$CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false
 unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_CORE_ACCOUNT BOTO_PATH
 printf '[Credentials]\\ngs_external_account_file = %s\\n[GSUtil]\\nstate_dir = %s\\n' "$GOOGLE_APPLICATION_CREDENTIALS" $PWD >boto
 export BOTO_CONFIG=$PWD/boto
+""",
+    # external_account_authorized_user, as `hallpass run` names it.
+    "F": ALONE + NO_METADATA + """
+unset CLOUDSDK_AUTH_ACCESS_TOKEN_FILE CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE CLOUDSDK_CORE_ACCOUNT BOTO_PATH
 """,
     "D": ALONE + NO_FILES + NO_METADATA + """
 export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$HALLPASS_TOKEN_FILE GOOGLE_OAUTH_ACCESS_TOKEN=$(cat $HALLPASS_TOKEN_FILE)
@@ -54,9 +59,11 @@ export CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=$PWD/executable.json
 }
 
 
-METADATA = ["--metadata"]
-NOTE = ("with `hallpass run --metadata`: Java's library takes no `token_url` without TLS, and gcloud and Node.js get ID tokens from the "
-        "metadata server alone")
+METADATA, EXTERNAL = ["--metadata"], ["--external-account"]
+MARKS = {"--metadata": " \\*", "--external-account": " †"}
+NOTE = """\\* with `hallpass run --metadata`: gcloud and Node.js get ID tokens from the metadata server alone; Java can do with it, too.
+
+† with `hallpass run --external-account`: C++ takes no other type of file."""
 
 
 class Client:
@@ -84,7 +91,11 @@ IMPERSONATE = "export IMPERSONATE=http://$GCE_METADATA_HOST\n"
 PYTHON = "$CACHE/python/bin/python3"
 PIP_VERSION = PYTHON + " -c 'import importlib.metadata as m; print(*map(m.version, \"%s\".split()), sep=\", \")'"
 NPM_VERSION = "cd $CACHE/%s && node -p 'require(\"./node_modules/%s/package.json\").version'"
-JAR_VERSION = "ls $CACHE/java/lib | sed -n 's/^%s-\\(.*\\).jar/\\1/p' | grep ."
+JAVA_VERSION = "ls $CACHE/java/lib | sed -n 's/^google-auth-library-oauth2-http-\\(.*\\).jar/\\1/p' | grep ."
+JAVA = r"""
+trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
+java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
+"""
 GO_VERSION = "$CACHE/go/who --version | sed -n 's|^%s v||p' | grep ."
 KUBECTL_VERSION = "kubectl version --client | sed -n 's/^Client Version: v\\([0-9.]*\\).*/\\1/p'"
 KUBECONFIG = r"""
@@ -149,22 +160,21 @@ export TF_CLI_ARGS=-no-color
 terraform init -backend-config=bucket=$BUCKET
 terraform apply -auto-approve
 terraform state show terraform_data.note
-""", same("run", "R", "A", "C", "D"), tells=False),
+""", same("run", "R", "A", "C", "F", "D"), tells=False),
     Client("google-auth, google-cloud-storage (Python)", PIP_VERSION % "google-auth google-cloud-storage", PYTHON + " $CLIENTS/storage.py\n",
-           {**same("run", "R", "A", "C", "E"), "B": ONLY["B"] + IMPERSONATE}),
-    Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "R", "A", "C")),
+           {**same("run", "R", "A", "C", "F", "E"), "B": ONLY["B"] + IMPERSONATE}),
+    Client("google-cloud-bigquery (Python)", PIP_VERSION % "google-cloud-bigquery", PYTHON + " $CLIENTS/bigquery.py\n", same("run", "R", "A", "C", "F")),
+    Client("pyarrow.fs.GcsFileSystem (C++)", PIP_VERSION % "pyarrow", PYTHON + " $CLIENTS/arrow.py\n", same("run", "R", "C"), options=EXTERNAL),
     Client("@google-cloud/storage (Node)", NPM_VERSION % ("node", "@google-cloud/storage"),
-           "node $CLIENTS/storage.mjs\n", same("run", "R", "A", "C")),
+           "node $CLIENTS/storage.mjs\n", same("run", "R", "A", "C", "F")),
     Client("google-auth-library (Node)", NPM_VERSION % ("node", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node\n",
-           {**same("run", "R", "A", "C", "E"), "B": ONLY["B"] + IMPERSONATE}),
+           {**same("run", "R", "A", "C", "F", "E"), "B": ONLY["B"] + IMPERSONATE}),
     Client("google-auth-library 9 (Node)", NPM_VERSION % ("node9", "google-auth-library"), "node $CLIENTS/auth.mjs $CACHE/node9\n",
-           same("run", "R", "A", "C", "E")),
-    Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "R", "A", "C")),
-    Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "R", "A", "C", "E")),
-    Client("google-auth-library-oauth2-http (Java)", JAR_VERSION % "google-auth-library-oauth2-http", r"""
-trust="-Djavax.net.ssl.trustStore=$INTEROP/trust.p12 -Djavax.net.ssl.trustStorePassword=changeit"
-java -Duser.home=$HOME $trust -cp "$CACHE/java:$CACHE/java/lib/*" Who
-""", same("run", "R", "A"), options=METADATA),
+           same("run", "R", "A", "C", "F", "E")),
+    Client("cloud.google.com/go/storage (Go)", GO_VERSION % "cloud.google.com/go/storage", "$CACHE/go/who\n", same("run", "R", "A", "C", "F")),
+    Client("golang.org/x/oauth2/google (Go)", GO_VERSION % "golang.org/x/oauth2", "$CACHE/go/who oauth2\n", same("run", "R", "A", "C", "F", "E")),
+    Client("google-auth-library-oauth2-http (Java)", JAVA_VERSION, JAVA, same("run", "R", "A", "F")),
+    Client("google-auth-library-oauth2-http, by metadata (Java)", JAVA_VERSION, JAVA, same("run"), options=METADATA),
     Client("gcloud, ID token", GCLOUD_VERSION, r"""
 token=$(gcloud auth print-identity-token --audiences=https://service.hallpass.test $more)
 curl -sSf --cacert $SSL_CERT_FILE -H "Authorization: Bearer $token" https://service.hallpass.test/service/of-$NAME

@@ -8,12 +8,14 @@ QUICK = "google-auth, google-cloud-storage (Python)"  # a fast client
 NO_METADATA = "unset GCE_METADATA_HOST GCE_METADATA_IP GCE_METADATA_ROOT\n"
 BOTO = "export BOTO_CONFIG=$INTEROP/home/.boto CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL=false\n"
 GO = "golang.org/x/oauth2/google (Go)"
+JAVA = "google-auth-library-oauth2-http (Java)"
 TYPE_ERROR = "unsupported type for timedelta seconds component: str"
 # NAME, client, surface, what is spoilt (tamper.py) or lines put before the snippet, and words of the complaint, or of the client's own.
 PLANTED = [
     ("the token of another account", "gcloud", "A", "wrong-token", "another account's token"),
     ("the token of another account", QUICK, "A", "wrong-token", "another account's token"),
     ("the token of another account", GO, "C", "wrong-token", "another account's token"),
+    ("the token of another account", JAVA, "F", "wrong-token", "another account's token"),
     ("a token that nobody gave out", "cloud.google.com/go/storage (Go)", "A", "unknown-token", "a token of nobody's"),
     ("a newline behind a metadata leaf", "gcloud", "A", "trailing-newline", "You do not currently have an active account"),
     ("expires_in as a text", "gcloud", "A", "expires-in-as-text", TYPE_ERROR),
@@ -28,6 +30,7 @@ PLANTED = [
     # The same detour with nothing spoilt: it must not be the detour that is noticed.
     ("nothing", "gcloud", "A", "nothing-spoilt", None),
     ("nothing", GO, "C", "nothing-spoilt", None),
+    ("nothing", JAVA, "F", "nothing-spoilt", None),
 ]
 
 

@@ -25,7 +25,7 @@ once() {
 }
 
 python_() {
-	python3 -m venv . && bin/pip install -q --disable-pip-version-check google-auth requests google-cloud-storage google-cloud-bigquery
+	python3 -m venv . && bin/pip install -q --disable-pip-version-check google-auth requests google-cloud-storage google-cloud-bigquery pyarrow
 }
 node_() {
 	npm init -y && npm install --no-audit --no-fund google-auth-library @google-cloud/storage

@@ -113,9 +113,9 @@ class Report:
                 continue
             marks = [{True: "yes", False: "**no**", None: ""}[self.cells.get((c.name, s))] for s in used]
             if c.options:
-                marks = [m + " *" if m and s in UNDER_RUN else m for m, s in zip(marks, used)]
+                marks = [m + clients.MARKS[c.options[0]] if m and s in UNDER_RUN else m for m, s in zip(marks, used)]
             rows.append(f"| {c.name} | {self.versions[c.name]} | " + " | ".join(marks) + " |")
-        return "\n".join(rows + ["", f"\\* {clients.NOTE}."]) + "\n"
+        return "\n".join(rows + ["", clients.NOTE]) + "\n"
 
     def write(self, build):
         """The table, and what `make check` counts; the last line is a test runner's."""

@@ -85,7 +85,7 @@ class Between(http.server.BaseHTTPRequestHandler):
 
 
 def behind(env, there, here):
-    """The environment with the port between instead of the session's own, in the external_account file, too."""
+    """The environment with the port between instead of the session's own, in the credential file, too."""
     env = {k: here if v == there else v for k, v in env.items()}
     if "GOOGLE_APPLICATION_CREDENTIALS" in env:
         with open(env["GOOGLE_APPLICATION_CREDENTIALS"]) as f, open("behind.json", "w") as out:

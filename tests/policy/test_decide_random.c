@@ -590,8 +590,65 @@ static void check_question(const struct model *m, const struct policy *policy, c
 		assert_true(d.lifetime_s == 0 && d.n_scopes == 0 && d.expires_by == 0 && d.bound_by == BOUND_BY_NONE);
 }
 
+static void assert_same(const struct decision *a, const struct decision *b) {
+	assert_int_equal(a->allow, b->allow);
+	assert_string_equal(decision_reason_name(a->reason), decision_reason_name(b->reason));
+	assert_ptr_equal(a->rule, b->rule);
+	assert_ptr_equal(a->title, b->title);
+	assert_int_equal(a->lifetime_s, b->lifetime_s);
+	assert_int_equal(a->expires_by, b->expires_by);
+	assert_int_equal(a->permitted_until, b->permitted_until);
+	assert_int_equal(a->bound_by, b->bound_by);
+	assert_int_equal(a->n_scopes, b->n_scopes);
+	for (size_t i = 0; i < a->n_scopes; i++)
+		assert_string_equal(a->scopes[i], b->scopes[i]);
+}
+
+/* Who asks the same again, at other times and for other lifetimes, goes by the rules that were found the first time. */
+static bool check_route(struct model *m, const struct policy *policy, const struct question *q) {
+	struct policy_route route = { 0 };
+	struct texts t;
+	struct policy_query query = query_of(q, &t);
+	struct decision looked_up, routed;
+
+	for (int i = 0; i < 4; i++) {
+		policy_decide(policy, &query, &looked_up);
+		policy_decide_by_route(policy, &query, &route, &routed);
+		assert_same(&looked_up, &routed);
+		query.now = some_time(m);
+		query.lifetime_s = rnd(m, 4000);
+	}
+	query.now = INT64_MAX; /* what is wrong with a query is still seen */
+	policy_decide_by_route(policy, &query, &route, &routed);
+	assert_string_equal(decision_reason_name(routed.reason), "INVALID");
+	return route.found;
+}
+
 static unsigned policies(void) {
 	return getenv("HALLPASS_SLOW") ? POLICIES / 20 : POLICIES;
+}
+
+static void test_P3_decisions_by_a_route_are_the_same(void **state) {
+	unsigned routes = 0, asked = 0;
+
+	(void)state;
+	for (unsigned seed = 1; seed <= policies(); seed++) {
+		struct policy *policy;
+		struct model m;
+
+		model_new(&m, seed, 1 + seed % 40, seed % 6, 4 + seed % 12);
+		policy = model_load(&m, -1);
+		for (int i = 0; i < QUERIES; i++, asked++) {
+			struct question q = some_question(&m);
+
+			routes += check_route(&m, policy, &q);
+		}
+		policy_unref(policy);
+		model_free(&m);
+	}
+	print_message("%u of %u went by a route\n", routes, asked);
+	assert_true(routes * 3 > asked);
+	assert_true(routes < asked); /* there are policies with too many rules for one */
 }
 
 static void test_P2_P3_decisions_are_those_of_the_naive_reference(void **state) {
@@ -754,6 +811,7 @@ static void test_decide_finds_the_same_among_a_hundred_thousand(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_P2_P3_decisions_are_those_of_the_naive_reference),
+		cmocka_unit_test(test_P3_decisions_by_a_route_are_the_same),
 		cmocka_unit_test(test_P3_a_grant_is_within_what_its_binding_gives_alone),
 		cmocka_unit_test(test_P3_deny_rules_only_take_away),
 		cmocka_unit_test(test_decide_finds_the_same_among_a_hundred_thousand),

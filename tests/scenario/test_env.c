@@ -51,7 +51,7 @@ static void test_env_of_a_command(void **state) {
 			     "$HALLPASS_AS|$GOOGLE_CLOUD_PROJECT\"; test -s $HALLPASS_HANDLE_FILE && cd ${HALLPASS_HANDLE_FILE%/handle} && stat -c %a . *"), 0);
 	assert_int_equal(sscanf(out, "127.0.0.1:%d|", &port), 1);
 	snprintf(err, sizeof(err),
-		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n600\n", port,
+		 "127.0.0.1:%d|127.0.0.1:%d|127.0.0.1:%d|127.0.0.1,localhost|example.com,127.0.0.1,localhost||" SA_DEV "|acme-ml\n700\n600\n600\n600\n600\n", port,
 		 port, port);
 	assert_string_equal(out, err);
 	unsetenv("no_proxy");
@@ -75,10 +75,25 @@ static void test_env_metadata_names_no_file(void **state) {
 	assert_int_equal(system(command), 0);
 	assert_int_equal(CLI("run", "--metadata", "--as", SA_DEV, "--", "sh", "-c", show), 0);
 	assert_string_equal(out, "[] 127.0.0.1\n");
-	assert_non_null(strstr(err, "Go and older Node.js programs use your own login in "));
+	assert_non_null(strstr(err, "C++, Go and older Node.js programs use your own login in "));
 	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", "test -s $GOOGLE_APPLICATION_CREDENTIALS"), 0);
 	assert_string_equal(err, "");
 	unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+}
+
+/* For C++, and for programs that choose scopes themselves: the file that gcloud has. */
+static void test_env_external_account_names_that_file(void **state) {
+	static const char types[] = "cat $GOOGLE_APPLICATION_CREDENTIALS | grep -o 'external_account[a-z_]*'; "
+				    "test $GOOGLE_APPLICATION_CREDENTIALS = $CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE && echo same";
+
+	(void)state;
+	world_daemon(&w);
+	assert_int_equal(CLI("run", "--as", SA_DEV, "--", "sh", "-c", types), 1);
+	assert_string_equal(out, "external_account_authorized_user\n");
+	assert_int_equal(CLI("run", "--external-account", "--as", SA_DEV, "--", "sh", "-c", types), 0);
+	assert_string_equal(out, "external_account\nsame\n");
+	assert_int_equal(CLI("run", "--external-account", "--metadata", "--as", SA_DEV, "--", "true"), 64);
+	assert_non_null(strstr(err, "which?"));
 }
 
 static void test_env_is_evaluated_by_a_shell(void **state) {
@@ -250,19 +265,35 @@ static bool wait_for_times(struct running *r, const char *text, int times) {
 	return true;
 }
 
-/* The command goes on, and so does its session, with the next broker and at the same port. */
+/* What a program does at that place that has read its credential file once. */
+static void assert_refreshes(const struct session_of_test *at, const char *handle) {
+	char headers[200], body[200];
+	struct http_answer h;
+
+	snprintf(headers, sizeof(headers), "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n", at->host);
+	snprintf(body, sizeof(body), "grant_type=refresh_token&refresh_token=%s", handle);
+	http_ask(at->url, "POST", "/v1/token", headers, body, &h);
+	if (h.status != 200)
+		fail_msg("%s", h.text);
+	http_answer_fini(&h);
+}
+
+/* The command goes on, and so does its session, with the next broker, at the same port and by the same handle. */
 static void test_run_survives_a_restart_of_the_broker(void **state) {
 	struct session_of_test at;
 	struct http_answer h;
 	struct running r;
+	char handle[80];
 	int port;
 
 	(void)state;
 	world_daemon(&w);
-	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sh", "-c", "echo $GCE_METADATA_HOST .; exec sleep 60", NULL });
+	start(&w, &r, (const char *const[]){ program("hallpass"), "run", "--as", SA_DEV, "--", "sh", "-c",
+					    "echo $GCE_METADATA_HOST $(sed -n 's/.*refresh_token.*\"\\([0-9a-f]*\\)\".*/\\1/p' $GOOGLE_APPLICATION_CREDENTIALS) .; exec sleep 60", NULL });
 	assert_true(wait_for(&r, " .\n"));
-	assert_int_equal(sscanf(r.text, "127.0.0.1:%d", &port), 1);
+	assert_int_equal(sscanf(r.text, "127.0.0.1:%d %79[0-9a-f] .", &port, handle), 2);
 	door_at(port, &at);
+	assert_refreshes(&at, handle);
 	for (int how = 0; how < 2; how++) {
 		assert_int_equal(world_stop(&w, how ? SIGKILL : SIGTERM), how ? SIGKILL : 0);
 		assert_true(wait_for_times(&r, "the broker is gone", how + 1));
@@ -271,6 +302,7 @@ static void test_run_survives_a_restart_of_the_broker(void **state) {
 		md(&at, "instance/service-accounts/default/token", &h);
 		assert_int_equal(h.status, 200);
 		http_answer_fini(&h);
+		assert_refreshes(&at, handle);
 	}
 	kill(r.pid, SIGTERM);
 	assert_int_equal(finish(&r), 128 + SIGTERM);
@@ -336,6 +368,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_env_of_a_command),
 		SCENARIO(test_env_metadata_names_no_file),
+		SCENARIO(test_env_external_account_names_that_file),
 		SCENARIO(test_env_is_evaluated_by_a_shell),
 		SCENARIO(test_env_ends_with_its_shell),
 		SCENARIO(test_env_warns_on_the_shells_terminal),

@@ -154,6 +154,34 @@ static void test_gcloud_takes_the_metadata_server(void **state) {
 	json_decref(records);
 }
 
+/* At the metadata server it keeps tokens by the account's name: one of a session with more scopes is not for one with fewer beside it. */
+static void test_gcloud_keeps_no_token_for_another_sessions_scopes(void **state) {
+	static const char script[] =
+		"gcloud auth print-access-token && exec $0 run --metadata --as " SA_DEV " --scopes devstorage.read_only -- gcloud auth print-access-token";
+	json_t *records;
+	char *second;
+
+	(void)state;
+	need_gcloud();
+	setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "true", 1);
+	world_policy(&w, "version: 1\nbindings:\n  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], maxLifetime: 1h, scopes: "
+			 "[\"https://www.googleapis.com/auth/cloud-platform\", \"https://www.googleapis.com/auth/devstorage.read_only\"]}\n");
+	world_daemon(&w);
+	if (run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--metadata", "--as", SA_DEV, "--scopes", "cloud-platform", "--", "sh", "-c", script,
+		    program("hallpass"), NULL) != 0)
+		fail_msg("%s%s", out, err);
+	second = strchr(out, '\n');
+	assert_non_null(second);
+	*second++ = '\0';
+	second[strcspn(second, "\n")] = '\0';
+	assert_int_equal(strncmp(second, "ya29.standin-", 13), 0);
+	assert_string_not_equal(out, second);
+	records = records_wait(&w, "closed", 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(records_last(records, "issued"), "scopes"), 0)),
+			    "https://www.googleapis.com/auth/devstorage.read_only");
+	json_decref(records);
+}
+
 /* A policy that gives no ID token is no obstacle: gcloud asks for one at each refresh, and takes a 404. */
 static void test_gcloud_goes_without_an_id_token(void **state) {
 	(void)state;
@@ -164,6 +192,38 @@ static void test_gcloud_goes_without_an_id_token(void **state) {
 				 "gcloud auth print-access-token", NULL),
 			 0);
 	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+}
+
+/* As a session leaves it: whom the policy gives is had by a flag, an ID token, too; and Google's own API is not asked with anybody's token. */
+static void test_gcloud_impersonates_in_a_session(void **state) {
+	static const char script[] =
+		"as=--impersonate-service-account=" SA_LABEL "; gcloud auth print-access-token $as && gcloud auth print-access-token && "
+		"gcloud auth print-identity-token $as --audiences=https://x.example --include-email && "
+		"! gcloud auth print-access-token --impersonate-service-account=" SA_PROD;
+	json_t *records, *record;
+	size_t i, labels = 0;
+
+	(void)state;
+	need_gcloud();
+	world_policy(&w, "version: 1\nbindings:\n  - {name: all, members: [\"" ME "\"], serviceAccounts: [" SA_DEV ", " SA_LABEL "], maxLifetime: 1h, "
+			 "permissions: [getAccessToken, getOpenIdToken]}\n");
+	world_daemon(&w);
+	if (run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, "--", "sh", "-c", script, NULL) != 0)
+		fail_msg("%s%s", out, err);
+	assert_int_equal(strncmp(out, "ya29.standin-", 13), 0);
+	assert_non_null(strstr(out, "\nya29.standin-"));
+	assert_non_null(strstr(out, "\neyJ"));
+	assert_non_null(strstr(err, "no binding lets " ME " use " SA_PROD));
+	records = world_records(&w, NULL, 0);
+	json_array_foreach(records, i, record) {
+		if (strcmp(json_string_value(json_object_get(record, "type")), "issued") ||
+		    strcmp(json_string_value(json_object_get(record, "target")), SA_LABEL))
+			continue;
+		assert_member(record, "surface", "iamCredentials");
+		labels++;
+	}
+	assert_true(labels >= 2);
+	json_decref(records);
 }
 
 /*
@@ -350,7 +410,9 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_gcloud_prints_the_brokered_token),
 		SCENARIO(test_gcloud_takes_the_metadata_server),
+		SCENARIO(test_gcloud_keeps_no_token_for_another_sessions_scopes),
 		SCENARIO(test_gcloud_goes_without_an_id_token),
+		SCENARIO(test_gcloud_impersonates_in_a_session),
 		SCENARIO(test_gcloud_impersonates_through_the_session),
 		SCENARIO(test_google_auth_takes_the_metadata_server),
 		SCENARIO(test_gcloud_login_serves_as_credential),

@@ -276,7 +276,7 @@ static void test_iam_refuses_what_google_refuses(void **state) {
 		{ ACCESS, "{\"scope\":[" CLOUD "],\"lifetime\":3600}", "lifetime must be" },
 		{ ACCESS "?lifetime=60s", SCOPE, "Unknown name \"lifetime\"" },
 		{ ACCESS "?alt=media", SCOPE, "alt can be json alone" },
-		{ ACCESS "?alt=%00", SCOPE, "alt can be json alone" },
+		{ ACCESS "?alt=%01", SCOPE, "alt can be json alone" },
 		{ "/v1/projects/acme-ml/serviceAccounts/" SA_DEV ":generateAccessToken", SCOPE, "takes a - alone, not \"acme-ml\"" },
 		{ NAME "100000000000000000002:generateAccessToken", SCOPE, "unique id" },
 		{ NAME "Dev@acme.iam.gserviceaccount.com:generateAccessToken", SCOPE, "in lower case" },

@@ -86,24 +86,38 @@ static int teardown(void **state) {
 	return world_end_well(&w);
 }
 
-/* What a library does with the file that it is pointed at. The answer's JSON is the caller's. */
-static json_t *exchange_as_file_says(const char *path) {
-	json_t *file = json_load_file(path, 0, NULL), *reply;
-	const char *url = json_string_value(json_object_get(file, "token_url")), *at;
-	char headers[200], handle[100], body[1024];
-	struct http_answer h;
-	FILE *f;
+static void external_form(const json_t *file, char *body, size_t size) {
+	char handle[100];
+	FILE *f = fopen(json_string_value(json_object_get(json_object_get(file, "credential_source"), "file")), "r");
 
-	assert_string_equal(json_string_value(json_object_get(file, "type")), "external_account");
-	at = strstr(url, "/v1/token");
-	f = fopen(json_string_value(json_object_get(json_object_get(file, "credential_source"), "file")), "r");
 	assert_non_null(f);
 	assert_non_null(fgets(handle, sizeof(handle), f));
 	fclose(f);
-	snprintf(headers, sizeof(headers), "Host: %.*s\r\nContent-Type: application/x-www-form-urlencoded\r\n", (int)(at - url - 7), url + 7);
-	snprintf(body, sizeof(body), "grant_type=%s&subject_token_type=%s&audience=%s&subject_token=%s&scope=https://www.googleapis.com/auth/cloud-platform",
+	snprintf(body, size, "grant_type=%s&subject_token_type=%s&audience=%s&subject_token=%s&scope=https://www.googleapis.com/auth/cloud-platform",
 		 "urn:ietf:params:oauth:grant-type:token-exchange", json_string_value(json_object_get(file, "subject_token_type")),
 		 json_string_value(json_object_get(file, "audience")), handle);
+}
+
+/* Libraries want these four, and Python's a text for an audience. */
+static void authorized_form(const json_t *file, char *body, size_t size) {
+	static const char *const wanted[] = { "client_id", "client_secret", "refresh_token", "token_url", "audience" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		assert_true(json_string_length(json_object_get(file, wanted[i])) > 0);
+	snprintf(body, size, "grant_type=refresh_token&refresh_token=%s", json_string_value(json_object_get(file, "refresh_token")));
+}
+
+/* What a library does with the file that it is pointed at. The answer's JSON is the caller's. */
+static json_t *exchange_as_file_says(const char *path, const char *type) {
+	json_t *file = json_load_file(path, 0, NULL), *reply;
+	const char *url = json_string_value(json_object_get(file, "token_url")), *at;
+	char headers[200], body[1024];
+	struct http_answer h;
+
+	assert_string_equal(json_string_value(json_object_get(file, "type")), type);
+	at = strstr(url, "/v1/token");
+	(strcmp(type, "external_account") ? authorized_form : external_form)(file, body, sizeof(body));
+	snprintf(headers, sizeof(headers), "Host: %.*s\r\nContent-Type: application/x-www-form-urlencoded\r\n", (int)(at - url - 7), url + 7);
 	snprintf(headers + 150, 40, "%.*s", (int)(at - url), url);
 	http_ask(headers + 150, "POST", "/v1/token", headers, body, &h);
 	if (h.status != 200)
@@ -130,25 +144,26 @@ static void end(struct running *r) {
 }
 
 static void test_run_names_a_file_that_libraries_exchange(void **state) {
-	char path[300], other[600];
+	char path[300], gclouds[300], other[600];
 	struct running r;
 	json_t *reply, *records;
 
 	(void)state;
 	world_daemon(&w);
-	start_session(&r, SA_DEV, "echo $GOOGLE_APPLICATION_CREDENTIALS");
-	assert_int_equal(sscanf(r.text, "%299s", path), 1);
-	reply = exchange_as_file_says(path);
+	start_session(&r, SA_DEV, "echo $GOOGLE_APPLICATION_CREDENTIALS $CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE");
+	assert_int_equal(sscanf(r.text, "%299s %299s", path, gclouds), 2);
+	reply = exchange_as_file_says(path, "external_account_authorized_user");
 	assert_int_equal(strncmp(json_string_value(json_object_get(reply, "access_token")), "ya29.", 5), 0);
 	json_decref(reply);
+	json_decref(exchange_as_file_says(gclouds, "external_account"));
 	/* Its other accounts have files, too. */
 	snprintf(other, sizeof(other), "%.*s/" SA_LABEL ".json", (int)(strrchr(path, '/') - path), path);
-	json_decref(exchange_as_file_says(other));
+	json_decref(exchange_as_file_says(other, "external_account"));
 	end(&r);
 	assert_int_equal(access(path, F_OK), -1);
 	records = records_wait(&w, "closed", 1);
 	assert_string_equal(json_string_value(json_object_get(records_last(records, "issued"), "target")), SA_LABEL);
-	assert_int_equal(json_integer_value(json_object_get(records_last(records, "closed"), "tokens")), 2);
+	assert_int_equal(json_integer_value(json_object_get(records_last(records, "closed"), "tokens")), 3);
 	json_decref(records);
 }
 
@@ -197,6 +212,22 @@ static void test_run_keeps_accounts_apart(void **state) {
 	assert_int_equal(system(command), 0);
 	assert_int_equal(RUN_AS(SA_DEV, "cat $HOME/left"), 0);
 	assert_string_equal(out, "./gcloud/surface_data/storage/t\n./gsutil/tracker-files/t\n"); /* transfers can go on */
+}
+
+/* What clients keep, they keep by the account's name: a session that asks for something else with it finds nothing of this one's. */
+static void test_run_keeps_terms_apart(void **state) {
+	static const char look[] = "ls $CLOUDSDK_CONFIG ${CLOUDSDK_CONFIG%/gcloud}/gsutil | grep -c 'db$\\|credstore'; grep -c \"state_dir = ${CLOUDSDK_CONFIG%/gcloud}/gsutil\" ${BOTO_PATH##*:}";
+	static const char *const terms[][2] = { { "--scopes", "cloud-platform" }, { "--lifetime", "10m" }, { "--reason", "INC-7" }, { "--project", "p" } };
+	struct running first;
+
+	(void)state;
+	world_daemon(&w);
+	start_session(&first, SA_DEV, WRITE_TOKENS); /* and SA_LABEL's, by --also */
+	for (size_t i = 0; i < ARRAY_SIZE(terms); i++) {
+		assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), "run", "--as", SA_DEV, terms[i][0], terms[i][1], "--", "sh", "-c", look, NULL), 0);
+		assert_string_equal(out, "0\n1\n");
+	}
+	end(&first);
 }
 
 /* Whoever comes while others come and go finds it filled, and the last one leaves nothing. */
@@ -402,6 +433,7 @@ int main(void) {
 		SCENARIO(test_run_names_a_file_that_libraries_exchange),
 		SCENARIO(test_P4_run_leaves_the_users_logins_behind),
 		SCENARIO(test_run_keeps_accounts_apart),
+		SCENARIO(test_run_keeps_terms_apart),
 		SCENARIO(test_run_may_begin_while_another_ends),
 		SCENARIO(test_P5_run_leaves_no_tokens_of_gclouds_behind),
 		SCENARIO(test_run_shares_nothing_with_others),

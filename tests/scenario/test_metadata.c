@@ -163,6 +163,29 @@ static void test_metadata_refuses_as_clients_take_it(void **state) {
 	assert_non_null(strstr(http_answer_text(&h, "error_description"), "roles/iam.serviceAccountTokenCreator"));
 }
 
+/* A HEAD shows no token, so none is made for it, and none is recorded. */
+static void test_metadata_issues_nothing_for_a_head(void **state) {
+	static const char *const paths[] = { TOKEN, ACCOUNTS SA_DEV "/token", TOKEN "?scopes=openid", ACCOUNTS "default/identity?audience=x" };
+	json_t *records;
+
+	(void)state;
+	begin("");
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char path[300];
+
+		snprintf(path, sizeof(path), "/computeMetadata/v1/%s", paths[i]);
+		http_answer_fini(&h);
+		md_raw(&s, "HEAD", path, "Metadata-Flavor: Google\r\n", &h);
+		assert_int_equal(h.status, 405);
+		assert_non_null(strstr(h.text, "\r\nAllow: GET\r\n"));
+		assert_string_equal(strstr(h.text, "\r\n\r\n"), "\r\n\r\n");
+	}
+	assert_int_equal(google_calls(&w, "generateAccessToken"), 0);
+	records = world_records(&w, NULL, 0);
+	assert_int_equal(records_count(records, "intent") + records_count(records, "issued") + records_count(records, "denied"), 0);
+	json_decref(records);
+}
+
 static void test_metadata_says_503_while_google_is_down(void **state) {
 	(void)state;
 	snprintf(w.config_more, sizeof(w.config_more), "upstream: {timeout: 1s}\n");
@@ -400,12 +423,13 @@ static void test_metadata_moves_and_misses(void **state) {
 	assert_non_null(strstr(h.text, "Metadata-Flavor: Google"));
 	for (size_t i = 0; i < 8; i++) {
 		static const char *const missing[] = { "instance/nothing", "instance/zone/", "instance//zone", "instance/%2e%2e/project/project-id",
-						       ACCOUNTS "nobody@x.iam.gserviceaccount.com/token", TOKEN "/", "instance/zone%00", "../v1/instance/zone" };
+						       ACCOUNTS "nobody@x.iam.gserviceaccount.com/token", TOKEN "/", "instance/zone%01", "../v1/instance/zone" };
 
 		if (get(missing[i]) != 404)
 			fail_msg("%s: %s", missing[i], h.text);
 		assert_non_null(strstr(h.text, "Metadata-Flavor: Google"));
 	}
+	assert_int_equal(get("instance/zone%00"), 400);
 	assert_int_equal(raw("GET", "/computeMetadata/v2/instance/", "Metadata-Flavor: Google\r\n"), 404);
 	assert_int_equal(raw("GET", "/v1/list", ""), 404);
 }
@@ -582,6 +606,7 @@ int main(void) {
 		SCENARIO(test_metadata_tokens_are_what_clients_parse),
 		SCENARIO(test_metadata_identity_with_audience_format_and_licenses),
 		SCENARIO(test_metadata_refuses_as_clients_take_it),
+		SCENARIO(test_metadata_issues_nothing_for_a_head),
 		SCENARIO(test_metadata_says_503_while_google_is_down),
 		SCENARIO(test_metadata_identity_trouble_is_no_trouble_of_gclouds),
 		SCENARIO(test_metadata_goes_on_when_a_client_hangs_up),

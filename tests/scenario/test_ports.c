@@ -165,6 +165,44 @@ static void says_continue(enum place place) {
 	close(fd);
 }
 
+/* Each surface by another spelling of its path; what means something else is something else. */
+static void takes_paths_in_each_spelling(enum place place) {
+	static const struct {
+		const char *path;
+		int status; /* of a GET */
+		const char *says;
+	} cases[] = {
+		{ "/computeMetadata/v1/instance/service%2Daccounts/default/email", 200, SA_DEV },
+		{ "/%63omputeMetadat%61/%761/instance/service%2daccounts/d%65fault/email", 200, SA_DEV },
+		{ "/%76%31/%74oken", 405, "by POST" },
+		{ "/v1/%70rojects/-/service%41ccounts/" SA_DEV ":generateAccess%54oken", 405, "takes POST" },
+		{ "/v1/projects/%2D/serviceAccounts/ml-training-dev-sa%40acme-ml.iam.gserviceaccount.com%3AgenerateAccessToken", 405, "takes POST" },
+		{ "/computeMetadata/v1%2Finstance/service-accounts/default/email", 404, "" },
+		{ "/computeMetadata%2Fv1/instance/service-accounts/default/email", 404, "" },
+		{ "/v1%2Ftoken", 404, "" },
+		{ "/v1/tok%2565n", 404, "" }, /* not twice */
+		{ "/computeMetadata/v1/instance/service%252Daccounts/default/email", 404, "" },
+		{ "/x/%2e%2e/v1/token", 404, "" },
+		{ "/computeMetadata/v1/project/%2E%2e/instance/zone", 404, "" },
+		{ "/computeMetadata/v1/instance/service-accounts/default%00/email", 400, "" },
+		{ "/v1/token%00", 400, "" },
+		{ "/v1/token%", 400, "" },
+		{ "/v1/token%2", 400, "" },
+		{ "/v1/token%2g", 400, "" },
+	};
+
+	begin(place);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char bytes[1024], status[16];
+
+		snprintf(bytes, sizeof(bytes), "GET %s HTTP/1.1\r\nHost: %s\r\nMetadata-Flavor: Google\r\nConnection: close\r\n\r\n", cases[i].path, s.host);
+		snprintf(status, sizeof(status), "HTTP/1.1 %d ", cases[i].status);
+		md_bytes(&s, bytes, out, sizeof(out));
+		if (strncmp(out, status, strlen(status)) || !strstr(out, cases[i].says))
+			fail_msg("%s: %s", cases[i].path, out);
+	}
+}
+
 #define AT(what, place, number)                                                                                        \
 	static void test_ports_##what##_at_a_##place(void **state) {                                                   \
 		(void)state;                                                                                           \
@@ -179,6 +217,7 @@ static void says_continue(enum place place) {
 AT_EACH(refuses_the_corpus)
 AT_EACH(answers_in_order)
 AT_EACH(says_continue)
+AT_EACH(takes_paths_in_each_spelling)
 
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define SCENARIOS(what)                                                                                                \
@@ -186,7 +225,8 @@ AT_EACH(says_continue)
 		SCENARIO(test_ports_##what##_at_a_listener6), SCENARIO(test_ports_##what##_at_a_relay)
 
 int main(void) {
-	const struct CMUnitTest tests[] = { SCENARIOS(refuses_the_corpus), SCENARIOS(answers_in_order), SCENARIOS(says_continue) };
+	const struct CMUnitTest tests[] = { SCENARIOS(refuses_the_corpus), SCENARIOS(answers_in_order), SCENARIOS(says_continue),
+					      SCENARIOS(takes_paths_in_each_spelling) };
 
 	signal(SIGPIPE, SIG_IGN);
 	cmocka_set_test_filter(getenv("HALLPASS_TEST_FILTER"));

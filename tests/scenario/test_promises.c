@@ -105,6 +105,64 @@ static void test_P1_a_cached_issuance_has_one_record_and_no_call(void **state) {
 	json_decref(records);
 }
 
+/* The members by which records of one caller who asks the same again differ are taken out, and told to be there. */
+static void take_out(json_t *record, const char *name, char *out, size_t size) {
+	const char *text = json_string_value(json_object_get(record, name));
+
+	assert_non_null(text);
+	snprintf(out, size, "%s", text);
+	json_object_del(record, name);
+}
+
+static void test_P1_who_asks_the_same_again_has_a_record_each_time(void **state) {
+	static const char *const differ[] = { "request", "askedAt" };
+	char seen[ARRAY_SIZE(differ)][8][64], text[64];
+	struct answer a[6];
+	json_t *records, *record, *first = NULL;
+	size_t i, n = 0;
+
+	(void)state;
+	world_daemon(&w);
+	for (i = 0; i < ARRAY_SIZE(a); i++) {
+		if (i == 4) { /* the same policy, but for the binding's name and its lifetime */
+			world_policy(&w, "version: 1\nbindings:\n  - {name: other, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "], maxLifetime: 31m}\n");
+			ask(&w, "POST", "/v1/reload", "{}", &a[i]);
+			assert_int_equal(a[i].status, 200);
+			answer_fini(&a[i]);
+		}
+		ask_token(&w, SA_DEV, "", &a[i]);
+		assert_int_equal(a[i].status, 200);
+		assert_string_equal(answer_text(&a[i], "accessToken"), answer_text(&a[0], "accessToken"));
+		assert_string_equal(answer_text(&a[i], "binding"), i < 4 ? "dev" : "other");
+		for (size_t k = 0; k < i; k++)
+			assert_string_not_equal(answer_text(&a[i], "requestId"), answer_text(&a[k], "requestId"));
+	}
+	world_stop(&w, SIGKILL);
+	records = world_records(&w, NULL, 0);
+	assert_int_equal(records_count(records, "issued"), ARRAY_SIZE(a));
+	json_array_foreach(records, i, record) {
+		if (strcmp(json_string_value(json_object_get(record, "type")), "issued"))
+			continue;
+		assert_string_equal(json_string_value(json_object_get(record, "request")), answer_text(&a[n], "requestId"));
+		assert_string_equal(json_string_value(json_object_get(record, "binding")), n < 4 ? "dev" : "other");
+		assert_int_equal(json_integer_value(json_object_get(record, "lifetime")), n < 4 ? 1800 : 1860);
+		take_out(record, "time", text, sizeof(text));
+		for (size_t k = 0; k < ARRAY_SIZE(differ); k++) {
+			take_out(record, differ[k], seen[k][n], sizeof(seen[k][n]));
+			for (size_t before = 0; before < n; before++)
+				assert_string_not_equal(seen[k][n], seen[k][before]);
+		}
+		if (n == 1 || n == 4) /* the first from the cache, and under this policy */
+			first = record;
+		if (first && n != 1 && n != 4 && !json_equal(record, first))
+			fail_msg("%s\n%s", json_dumps(record, 0), json_dumps(first, 0));
+		n++;
+	}
+	for (i = 0; i < ARRAY_SIZE(a); i++)
+		answer_fini(&a[i]);
+	json_decref(records);
+}
+
 static void test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked(void **state) {
 	char command[200];
 	struct answer a;
@@ -557,6 +615,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_P1_intent_and_outcome_stand_in_the_record),
 		SCENARIO(test_P1_a_cached_issuance_has_one_record_and_no_call),
+		SCENARIO(test_P1_who_asks_the_same_again_has_a_record_each_time),
 		SCENARIO(test_P1_without_a_journal_nothing_is_issued_and_google_is_not_asked),
 		SCENARIO(test_P1_refusals_are_recorded_too),
 		SCENARIO(test_P1_a_client_that_leaves_is_still_recorded),
