@@ -14,8 +14,8 @@
 #define CURL_FUNCTIONS(X)                                                                                              \
 	X(easy_cleanup) X(easy_getinfo) X(easy_header) X(easy_init) X(easy_setopt) X(easy_strerror) X(free) X(getdate) \
 	X(global_cleanup) X(global_init_mem) X(multi_add_handle) X(multi_assign) X(multi_cleanup) X(multi_info_read)   \
-	X(multi_init) X(multi_remove_handle) X(multi_setopt) X(multi_socket_action) X(slist_append) X(slist_free_all)  \
-	X(url) X(url_cleanup) X(url_get) X(url_set) X(url_strerror)
+	X(multi_init) X(multi_remove_handle) X(multi_setopt) X(multi_socket_action) X(url) X(url_cleanup) X(url_get)   \
+	X(url_set)
 
 /* libcurl's functions without its prefix. All NULL: not loaded. */
 struct curl {

@@ -6,7 +6,6 @@
  * libcurl gets allocators that wipe what they free: its copies of headers and bodies hold tokens.
  */
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <event2/event.h>
 #include <stddef.h>
@@ -15,9 +14,10 @@
 #include <strings.h>
 #include <sys/queue.h>
 #include "broker/clock.h"
-#include "broker/curl.h"
 #include "broker/fetch.h"
+#include "broker/handle.h"
 #include "broker/log.h"
+#include "broker/pace.h"
 #include "hallpass/cleanup.h"
 
 #define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
@@ -25,26 +25,34 @@
 #define MAX_CONNECTIONS_PER_HOST 64
 #define MAX_HEADERS 32
 #define FIRST_BODY 4096
+#define BEARER "Authorization: Bearer "
 
 struct fetcher {
 	struct event_base *base;
 	struct log *log;
 	char *ca_file, *proxy; /* proxy NULL: the environment's */
-	bool allow_http;
 	unsigned max_connections;
 	struct curl curl; /* loaded by the first fetch_start() */
 	bool initialised; /* curl_global_init() was ours */
 	CURLM *multi;
+	struct handles handles;
 	struct event *timer;
 	LIST_HEAD(, fetch) running;
+	struct pace pace;
+	TAILQ_HEAD(, fetch) held; /* those of the running that begin later */
+	struct event *gap;	  /* then */
 };
 
 struct fetch {
 	struct fetcher *fetcher;
 	LIST_ENTRY(fetch) link;
-	CURL *easy;
-	CURLU *url;
-	struct curl_slist *headers;
+	TAILQ_ENTRY(fetch) behind; /* while it is held */
+	int64_t began_us;	   /* monotonic */
+	struct handle *handle;
+	CURL *easy; /* the handle's */
+	bool added, held; /* to the multi handle; until its time comes */
+	char *sent; /* header lines and body, in one piece */
+	struct curl_slist lines[MAX_HEADERS + 1]; /* into sent; the last one is for the bearer */
 	fetch_done_fn *done;
 	void *arg;
 	char *body;
@@ -54,19 +62,25 @@ struct fetch {
 	char curl_error[CURL_ERROR_SIZE];
 };
 
-static void fetch_free(struct fetch *fetch) {
-	const struct curl *curl = fetch ? &fetch->fetcher->curl : NULL;
+/* again: nothing went wrong with its handle. */
+static void fetch_end(struct fetch *fetch, bool again) {
+	struct fetcher *fetcher = fetch->fetcher;
 
-	if (!fetch)
-		return;
-	if (fetch->easy) {
-		curl->multi_remove_handle(fetch->fetcher->multi, fetch->easy);
-		curl->easy_cleanup(fetch->easy);
-	}
-	curl->slist_free_all(fetch->headers);
-	curl->url_cleanup(fetch->url);
-	wipe_free(fetch->body);
+	if (fetch->held)
+		TAILQ_REMOVE(&fetcher->held, fetch, behind);
+	if (fetch->added)
+		fetcher->curl.multi_remove_handle(fetcher->multi, fetch->easy);
+	handle_put(&fetcher->handles, fetch->handle, again);
+	wipe_free(fetch->sent);
+	if (fetch->body)
+		wipe(fetch->body, fetch->body_len); /* what is behind was never written */
+	free(fetch->body);
 	free(fetch);
+}
+
+static void fetch_free(struct fetch *fetch) {
+	if (fetch)
+		fetch_end(fetch, false);
 }
 
 DEFINE_FREEP(struct fetch, fetch_free)
@@ -159,13 +173,15 @@ static void fetch_finish(struct fetch *fetch, CURLcode code) {
 	result.sent = sent > 0;
 	result.retry_after_s = retry_after(fetch);
 	result.header = fetch_header(fetch, fetch->want_header);
-	if (code != CURLE_OK) {
+	if (code == CURLE_OK) {
+		pace_learn(&fetch->fetcher->pace, clock_monotonic_us() - fetch->began_us);
+	} else {
 		fetch_error(fetch, code, &result.error);
 		result.trouble = trouble_of(fetch, code);
 		result.transient = code_is_transient(code);
 	}
 	fetch->done(&result, fetch->arg);
-	fetch_free(fetch);
+	fetch_end(fetch, code == CURLE_OK);
 }
 
 /* Runs outside every libcurl callback, so done() may start or cancel other fetches. */
@@ -235,6 +251,54 @@ static int timer_cb(CURLM *multi, long timeout_ms, void *arg) {
 	return timeout_ms < 0 ? event_del(fetcher->timer) : event_add(fetcher->timer, &tv);
 }
 
+/* --- when one begins */
+
+/* Arms the timer; nothing runs yet. */
+static int fetch_begin(struct fetch *fetch, int64_t now_us) {
+	fetch->held = false;
+	fetch->began_us = now_us;
+	fetch->added = fetch->fetcher->curl.multi_add_handle(fetch->fetcher->multi, fetch->easy) == CURLM_OK;
+	return fetch->added ? 0 : -1;
+}
+
+static void fetcher_wait(struct fetcher *fetcher, int64_t now_us) {
+	int64_t us = pace_wait_us(&fetcher->pace, now_us);
+
+	event_add(fetcher->gap, &(struct timeval){ .tv_usec = us > 0 ? us : 0 });
+}
+
+static void on_gap(evutil_socket_t fd, short events, void *arg) {
+	struct fetcher *fetcher = arg;
+	int64_t now_us = clock_monotonic_us();
+	struct fetch *fetch;
+
+	(void)fd, (void)events;
+	while ((fetch = TAILQ_FIRST(&fetcher->held))) {
+		if (!pace_begin(&fetcher->pace, now_us))
+			return fetcher_wait(fetcher, now_us);
+		TAILQ_REMOVE(&fetcher->held, fetch, behind);
+		if (fetch_begin(fetch, now_us) < 0)
+			fetch_finish(fetch, CURLE_OUT_OF_MEMORY);
+	}
+}
+
+/* Nobody overtakes who is held. */
+static int fetch_begin_or_hold(struct fetch *fetch) {
+	struct fetcher *fetcher = fetch->fetcher;
+	int64_t now_us = clock_monotonic_us();
+
+	if (TAILQ_EMPTY(&fetcher->held)) {
+		if (pace_begin(&fetcher->pace, now_us))
+			return fetch_begin(fetch, now_us);
+		fetcher_wait(fetcher, now_us);
+	}
+	fetch->held = true;
+	TAILQ_INSERT_TAIL(&fetcher->held, fetch, behind);
+	return 0;
+}
+
+/* --- the body */
+
 /* Grows without leaving a copy behind. */
 static bool body_reserve(struct fetch *fetch, size_t want) {
 	size_t size = fetch->body_size ? fetch->body_size : FIRST_BODY;
@@ -302,18 +366,24 @@ int fetcher_new(struct event_base *base, const struct fetch_options *options, st
 	if (!fetcher)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	LIST_INIT(&fetcher->running);
+	TAILQ_INIT(&fetcher->held);
 	fetcher->base = base;
 	fetcher->log = log;
-	fetcher->allow_http = options->allow_http;
 	fetcher->max_connections = options->max_connections_per_host ? options->max_connections_per_host
 								      : MAX_CONNECTIONS_PER_HOST;
 	fetcher->ca_file = strdup(options->ca_file ? options->ca_file : SYSTEM_CA_FILE);
 	fetcher->proxy = options->proxy ? strdup(options->proxy) : NULL;
 	fetcher->timer = evtimer_new(base, on_timer, fetcher);
-	if (!fetcher->ca_file || (options->proxy && !fetcher->proxy) || !fetcher->timer) {
+	fetcher->gap = evtimer_new(base, on_gap, fetcher);
+	if (!fetcher->ca_file || (options->proxy && !fetcher->proxy) || !fetcher->timer || !fetcher->gap) {
 		fetcher_free(fetcher);
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
+	fetcher->handles = (struct handles){ .curl = &fetcher->curl,
+					     .ca_file = fetcher->ca_file,
+					     .proxy = fetcher->proxy,
+					     .allow_http = options->allow_http,
+					     .max_idle = fetcher->max_connections };
 	*out = fetcher;
 	return 0;
 }
@@ -325,10 +395,13 @@ void fetcher_free(struct fetcher *fetcher) {
 		return;
 	while ((fetch = LIST_FIRST(&fetcher->running)))
 		fetch_cancel(fetch);
+	handles_fini(&fetcher->handles);
 	if (fetcher->multi)
 		fetcher->curl.multi_cleanup(fetcher->multi); /* may call socket_cb() and timer_cb() */
 	if (fetcher->timer)
 		event_free(fetcher->timer);
+	if (fetcher->gap)
+		event_free(fetcher->gap);
 	if (fetcher->initialised)
 		fetcher->curl.global_cleanup();
 	free(fetcher->ca_file);
@@ -337,36 +410,6 @@ void fetcher_free(struct fetcher *fetcher) {
 }
 
 /* --- one fetch */
-
-/* Loopback never leaves the machine; the metadata server's plain HTTP does not leave the host under it. */
-static bool host_speaks_plain_http(const char *host) {
-	static const char *const names[] = { "localhost", "[::1]", "metadata.google.internal", "metadata",
-					     "169.254.169.254", "[fd20:ce::254]" };
-	struct in_addr in;
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (!strcasecmp(host, names[i]))
-			return true;
-	}
-	return inet_pton(AF_INET, host, &in) == 1 && ntohl(in.s_addr) >> 24 == 127;
-}
-
-/* 0, or why this URL is not called. Nothing behind a `?` is quoted: it may be a secret. */
-static int url_judge(const struct fetcher *fetcher, const char *text, const char *scheme, const char *host, struct error *err) {
-	int shown = (int)strcspn(text, "?");
-
-	if (shown > 200)
-		shown = 200;
-	if (!*host)
-		return error_set(err, ERR_INVALID, "'%.*s' is no URL to call; it looks like https://HOST/PATH", shown, text);
-	if (!strcasecmp(scheme, "https"))
-		return 0;
-	if (strcasecmp(scheme, "http") != 0)
-		return error_set(err, ERR_INVALID, "'%.*s' is not https", shown, text);
-	if (fetcher->allow_http || host_speaks_plain_http(host))
-		return 0;
-	return error_set(err, ERR_INVALID, "'%.*s' is plain http, and neither loopback nor the metadata server", shown, text);
-}
 
 /* Without "http://" and without what stands before an @. */
 static const char *bare_proxy(const char *url) {
@@ -417,94 +460,73 @@ int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error 
 		memcpy(host, at + 3, n);
 		host[*host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":")] = '\0';
 	}
-	return url_judge(fetcher, url, scheme, host, err);
+	return url_judge(fetcher->handles.allow_http, url, scheme, host, err);
 }
 
-/* Read with libcurl's own parser: the transfer uses just what was judged. */
-static int fetch_set_url(struct fetch *fetch, const char *text, bool *plain, struct error *err) {
-	const struct curl *curl = &fetch->fetcher->curl;
-	char *scheme = NULL, *host = NULL;
-	int r = -1;
-
-	fetch->url = curl->url();
-	if (!fetch->url)
-		return error_set(err, ERR_INTERNAL, "out of memory");
-	if (curl->url_set(fetch->url, CURLUPART_URL, text, CURLU_DISALLOW_USER) != CURLUE_OK ||
-	    curl->url_get(fetch->url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-	    curl->url_get(fetch->url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-		r = url_judge(fetch->fetcher, text, "", "", err);
-	else
-		r = url_judge(fetch->fetcher, text, scheme, host, err);
-	*plain = r == 0 && !strcmp(scheme, "http");
-	curl->free(scheme);
-	curl->free(host);
-	return r;
-}
-
-static int fetch_add_header(struct fetch *fetch, const char *line, struct error *err) {
-	struct curl_slist *list;
-
-	for (const char *p = line; *p; p++) {
+static int check_line(const char *line, struct error *err) {
+	for (const char *p = line; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7F)
 			return error_set(err, ERR_INVALID, "a header line holds a control character");
-	}
-	list = fetch->fetcher->curl.slist_append(fetch->headers, line);
-	if (!list)
-		return error_set(err, ERR_INTERNAL, "out of memory");
-	fetch->headers = list;
 	return 0;
 }
 
-static int fetch_add_bearer(struct fetch *fetch, const struct secret *bearer, struct error *err) {
-	static const char prefix[] = "Authorization: Bearer ";
-	char *line = malloc(sizeof(prefix) + bearer->len);
-	int r;
-
-	if (!line)
-		return error_set(err, ERR_INTERNAL, "out of memory");
-	memcpy(line, prefix, sizeof(prefix) - 1);
-	memcpy(line + sizeof(prefix) - 1, bearer->data, bearer->len + 1);
-	r = fetch_add_header(fetch, line, err);
-	wipe_free(line);
-	return r;
+static char *append(char *to, const void *from, size_t len) {
+	memcpy(to, from, len);
+	return to + len;
 }
 
-static int fetch_set_headers(struct fetch *fetch, const struct fetch_spec *spec, struct error *err) {
-	for (size_t i = 0; spec->headers && spec->headers[i]; i++) {
-		if (i >= MAX_HEADERS)
+/* The i-th line begins here. */
+static void add_line(struct fetch *fetch, size_t i, char *line) {
+	fetch->lines[i].data = line;
+	if (i)
+		fetch->lines[i - 1].next = &fetch->lines[i];
+}
+
+static int count_lines(const struct fetch_spec *spec, size_t *n, size_t *bytes, struct error *err) {
+	for (*n = 0; spec->headers && spec->headers[*n]; ++*n) {
+		if (*n >= MAX_HEADERS)
 			return error_set(err, ERR_INVALID, "more than %d header lines", MAX_HEADERS);
-		if (fetch_add_header(fetch, spec->headers[i], err) < 0)
+		if (check_line(spec->headers[*n], err) < 0)
 			return -1;
+		*bytes += strlen(spec->headers[*n]) + 1;
 	}
-	if (spec->bearer && fetch_add_bearer(fetch, spec->bearer, err) < 0)
-		return -1;
-	fetch->fetcher->curl.easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->headers);
-	return 0;
+	if (!spec->bearer)
+		return 0;
+	*bytes += sizeof(BEARER) + spec->bearer->len;
+	return check_line(spec->bearer->data, err);
 }
 
-/* What every exchange has in common: who is trusted, and what libcurl must not do by itself. */
-static void fetch_set_trust(struct fetch *fetch, bool plain) {
-	const struct fetcher *fetcher = fetch->fetcher;
-	const struct curl *curl = &fetcher->curl;
-	CURL *easy = fetch->easy;
+/* One copy of all that is sent, where it is wiped at the end; libcurl makes none of its own that would stay. */
+static int fetch_set_request(struct fetch *fetch, const struct fetch_spec *spec, struct error *err) {
+	size_t n, bytes = spec->body_len;
+	const char *implied = spec->body ? "POST" : "GET";
+	const struct curl *curl = &fetch->fetcher->curl;
+	char *p;
 
-	curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-	curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl->easy_setopt(easy, CURLOPT_CAINFO, fetcher->ca_file);
-	curl->easy_setopt(easy, CURLOPT_CAPATH, NULL); /* its mere presence disables the CA cache: 35 ms a connection */
-	curl->easy_setopt(easy, CURLOPT_PROXY_CAINFO, fetcher->ca_file);
-	curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
-	curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	/* Through a proxy plain HTTP would show the token to it; TLS goes by CONNECT. */
-	if (plain)
-		curl->easy_setopt(easy, CURLOPT_PROXY, "");
-	else if (fetcher->proxy)
-		curl->easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
-	/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
-	curl->easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
+	if (count_lines(spec, &n, &bytes, err) < 0)
+		return -1;
+	p = fetch->sent = malloc(bytes + 1);
+	if (!p)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		add_line(fetch, i, p);
+		p = append(p, spec->headers[i], strlen(spec->headers[i]) + 1);
+	}
+	if (spec->bearer) {
+		add_line(fetch, n++, p);
+		p = append(p, BEARER, sizeof(BEARER) - 1);
+		p = append(p, spec->bearer->data, spec->bearer->len + 1);
+	}
+	if (n)
+		curl->easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->lines);
+	if (spec->body) {
+		memcpy(p, spec->body, spec->body_len);
+		curl->easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
+		curl->easy_setopt(fetch->easy, CURLOPT_POSTFIELDS, p);
+	}
+	if (strcmp(spec->method, implied) != 0)
+		curl->easy_setopt(fetch->easy, CURLOPT_CUSTOMREQUEST, spec->method);
+	return 0;
 }
 
 static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spec) {
@@ -512,7 +534,6 @@ static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spe
 	const struct curl *curl = &fetch->fetcher->curl;
 	CURL *easy = fetch->easy;
 
-	curl->easy_setopt(easy, CURLOPT_CURLU, fetch->url);
 	curl->easy_setopt(easy, CURLOPT_PRIVATE, fetch);
 	curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->curl_error);
 	curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_cb);
@@ -520,22 +541,11 @@ static void fetch_set_transfer(struct fetch *fetch, const struct fetch_spec *spe
 	curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)spec->timeout_ms);
 	curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 	curl->easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)spec->body_max);
-	curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl->easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* or a cancelled fetch waits for its resolver thread */
-	curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl->easy_setopt(easy, CURLOPT_USERAGENT, "hallpass/" HALLPASS_VERSION);
-	if (spec->body) {
-		curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
-		curl->easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, spec->body);
-	}
-	curl->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
 }
 
 int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_done_fn *done, void *arg,
 		struct fetch **out, struct error *err) {
 	cleanup(fetch_freep) struct fetch *fetch = NULL;
-	bool plain = false;
 
 	if (fetcher_ready(fetcher, err) < 0)
 		return -1;
@@ -547,15 +557,14 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_spec *spec, fetch_do
 	fetch->arg = arg;
 	fetch->body_max = spec->body_max;
 	fetch->want_header = spec->want_header;
-	fetch->easy = fetcher->curl.easy_init();
-	if (!fetch->easy)
-		return error_set(err, ERR_INTERNAL, "out of memory");
-	if (fetch_set_url(fetch, spec->url, &plain, err) < 0 || fetch_set_headers(fetch, spec, err) < 0)
+	fetch->handle = handle_get(&fetcher->handles, spec->url, err);
+	if (!fetch->handle)
 		return -1;
-	fetch_set_trust(fetch, plain);
+	fetch->easy = fetch->handle->easy;
+	if (fetch_set_request(fetch, spec, err) < 0)
+		return -1;
 	fetch_set_transfer(fetch, spec);
-	/* Arms the timer; nothing runs yet. */
-	if (fetcher->curl.multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
+	if (fetch_begin_or_hold(fetch) < 0)
 		return error_set(err, ERR_INTERNAL, "libcurl refuses a transfer");
 	LIST_INSERT_HEAD(&fetcher->running, fetch, link);
 	*out = take(&fetch);

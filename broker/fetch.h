@@ -9,6 +9,8 @@
  *  - after fetch_cancel() returns, done() is not called and the fetch is gone;
  *  - the fetch frees itself right after done(); keep nothing that points at it.
  *
+ * Of many that are started at once only some begin at once (pace.h).
+ *
  * fetcher_free() cancels what is still running. Free the fetcher before the event_base.
  */
 
@@ -38,7 +40,7 @@ struct fetch_spec {
 	const struct secret *bearer; /* Authorization: Bearer …; NULL: none. Copied, wiped after use */
 	const char *body;	    /* copied, wiped after use; NULL: none */
 	size_t body_len;
-	unsigned timeout_ms; /* for the whole exchange; connecting gets at most 5 s of it */
+	unsigned timeout_ms; /* for the whole exchange from when it begins; connecting gets at most 5 s of it */
 	size_t body_max;     /* bytes of answer; a longer one is ERR_UPSTREAM */
 	const char *want_header; /* name of an answer's field to hand back; static text; NULL: none */
 };

@@ -31,6 +31,7 @@
 #define MAX_TEXT 2048	   /* bytes of one scope, account, audience */
 #define MAX_BODY (64 * 1024)
 #define MAX_PAYLOAD (24 * 1024) /* bytes; escaped they take at most twice as many */
+#define IDS_AT_ONCE 16 /* as many bytes as the kernel gives whole, whatever signal comes */
 #define BEARER_HEAD 24 /* as much of the bearer as is enough to know it again in an error */
 
 struct mint_wait {
@@ -78,6 +79,8 @@ struct minter {
 	char *iam_endpoint; /* NULL: by the source's universe */
 	unsigned deadline_ms, max_flights, n_flights;
 	uint64_t seed[2], random;
+	unsigned char ids[IDS_AT_ONCE][16]; /* random; those of the next flights */
+	size_t ids_left;
 	struct cache *cache;
 	struct mint_counters counters;
 	LIST_HEAD(flights, flight) buckets[BUCKETS];
@@ -88,6 +91,7 @@ struct call {
 	const char *verb;
 	void (*add_body)(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body);
 	int (*read)(const json_t *answer, struct google_token *out, struct error *err);
+	bool (*read_plain)(const char *answer, size_t len, struct google_token *out); /* without a tree; NULL: never */
 };
 
 static int64_t now_ms(void) {
@@ -152,7 +156,8 @@ static struct token *token_new(const struct flight *flight, const struct google_
 	token->expires_at = from->expires_at;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
 	memcpy(token->flight, flight->id, sizeof(token->flight));
-	snprintf(token->key_id, sizeof(token->key_id), "%s", from->key_id ? from->key_id : "");
+	if (from->key_id)
+		snprintf(token->key_id, sizeof(token->key_id), "%s", from->key_id);
 	if (token_hash(token, flight->spec->permission == PERMISSION_SIGN_BLOB))
 		return token;
 	token_unref(token);
@@ -258,11 +263,14 @@ static void flight_arm(struct flight *flight, int64_t ms) {
 /* --- the calls */
 
 static void add_list(struct buf *body, const char *key, const char *prefix, const char *const *list, size_t n) {
-	buf_addf(body, "\"%s\":[", key);
+	buf_addc(body, '"');
+	buf_adds(body, key);
+	buf_adds(body, "\":[");
 	for (size_t i = 0; i < n; i++) {
 		struct buf name = BUF_INIT(MAX_TEXT + 64);
 
-		buf_addf(&name, "%s%s", prefix, list[i]);
+		buf_adds(&name, prefix);
+		buf_adds(&name, list[i]);
 		if (i)
 			buf_addc(body, ',');
 		buf_add_json(body, name.data, name.len);
@@ -282,7 +290,9 @@ static void add_delegates(const struct mint_spec *spec, struct buf *body) {
 static void add_access_token_body(const struct mint_spec *spec, int64_t lifetime_s, struct buf *body) {
 	buf_addc(body, '{');
 	add_list(body, "scope", "", spec->scopes, spec->n_scopes);
-	buf_addf(body, ",\"lifetime\":\"%llds\"", (long long)lifetime_s);
+	buf_adds(body, ",\"lifetime\":\"");
+	buf_addi(body, lifetime_s);
+	buf_adds(body, "s\"");
 	add_delegates(spec, body);
 	buf_addc(body, '}');
 }
@@ -305,10 +315,10 @@ static void add_sign_body(const struct mint_spec *spec, int64_t lifetime_s, stru
 }
 
 static const struct call calls[N_PERMISSIONS] = {
-	[PERMISSION_GET_ACCESS_TOKEN] = { "generateAccessToken", add_access_token_body, google_iam_token },
-	[PERMISSION_GET_OPEN_ID_TOKEN] = { "generateIdToken", add_id_token_body, google_id_token },
-	[PERMISSION_SIGN_BLOB] = { "signBlob", add_sign_body, google_signed_blob },
-	[PERMISSION_SIGN_JWT] = { "signJwt", add_sign_body, google_signed_jwt },
+	[PERMISSION_GET_ACCESS_TOKEN] = { "generateAccessToken", add_access_token_body, google_iam_token, google_plain_iam_token },
+	[PERMISSION_GET_OPEN_ID_TOKEN] = { "generateIdToken", add_id_token_body, google_id_token, NULL },
+	[PERMISSION_SIGN_BLOB] = { "signBlob", add_sign_body, google_signed_blob, NULL },
+	[PERMISSION_SIGN_JWT] = { "signJwt", add_sign_body, google_signed_jwt, NULL },
 };
 
 /* --- what came back */
@@ -409,20 +419,33 @@ static int check_expiry(const struct flight *flight, const struct google_token *
 	return -1;
 }
 
+/* NULL: it may not be given out, or there is no memory. */
+static struct token *take_token(const struct flight *flight, const struct google_token *from, struct error *err) {
+	struct token *token;
+
+	if (check_expiry(flight, from, err) < 0)
+		return NULL;
+	token = token_new(flight, from);
+	if (!token)
+		error_set(err, ERR_INTERNAL, "out of memory");
+	return token;
+}
+
 static struct token *read_token(const struct flight *flight, const struct fetch_result *result, struct error *err) {
 	const struct call *call = &calls[flight->spec->permission];
-	json_t *answer = google_json(result->body, result->body_len, err);
 	struct google_token from;
 	struct token *token = NULL;
+	json_t *answer;
 
-	err->code = answer ? ERR_NONE : ERR_UPSTREAM;
-	if (!answer || call->read(answer, &from, err) < 0) {
+	err->code = ERR_NONE;
+	if (call->read_plain && call->read_plain(result->body, result->body_len, &from))
+		return take_token(flight, &from, err);
+	answer = google_json(result->body, result->body_len, err);
+	if (answer && call->read(answer, &from, err) == 0) {
+		token = take_token(flight, &from, err);
+	} else {
 		err->code = ERR_UPSTREAM;
 		error_wrap(err, "Google's answer to %s", call->verb);
-	} else if (check_expiry(flight, &from, err) == 0) {
-		token = token_new(flight, &from);
-		if (!token)
-			error_set(err, ERR_INTERNAL, "out of memory");
 	}
 	google_json_free(answer);
 	return token;
@@ -453,12 +476,12 @@ static void on_answer(const struct fetch_result *result, void *arg) {
 static void add_url(const struct flight *flight, struct buf *url) {
 	const struct minter *minter = flight->minter;
 
-	if (minter->iam_endpoint)
-		buf_adds(url, minter->iam_endpoint);
-	else
-		buf_addf(url, "https://iamcredentials.%s", source_universe(flight->source));
-	buf_addf(url, "/v1/projects/-/serviceAccounts/%s:%s", flight->spec->target,
-		 calls[flight->spec->permission].verb);
+	buf_adds(url, minter->iam_endpoint ? minter->iam_endpoint : "https://iamcredentials.");
+	buf_adds(url, minter->iam_endpoint ? "" : source_universe(flight->source));
+	buf_adds(url, "/v1/projects/-/serviceAccounts/");
+	buf_adds(url, flight->spec->target);
+	buf_addc(url, ':');
+	buf_adds(url, calls[flight->spec->permission].verb);
 }
 
 /*
@@ -472,10 +495,9 @@ static int64_t flight_lifetime(const struct flight *flight) {
 	return left > 1 ? left : 1;
 }
 
-static int flight_fetch(struct flight *flight, const struct secret *bearer, struct error *err) {
+static int flight_fetch(struct flight *flight, const struct secret *bearer, int64_t left_ms, struct error *err) {
 	static const char *const headers[] = { "Content-Type: application/json", NULL };
 	struct buf url = BUF_INIT(2 * MAX_TEXT), body = BUF_INIT(MAX_BODY);
-	int64_t left_ms = flight_left_ms(flight);
 	int r = -1;
 
 	add_url(flight, &url);
@@ -491,7 +513,7 @@ static int flight_fetch(struct flight *flight, const struct secret *bearer, stru
 					.bearer = bearer,
 					.body = body.data,
 					.body_len = body.len,
-					.timeout_ms = left_ms > 0 ? (unsigned)left_ms : 1,
+					.timeout_ms = (unsigned)left_ms,
 					.body_max = GOOGLE_MAX_ANSWER,
 				},
 				on_answer, flight, &flight->fetch, err);
@@ -500,15 +522,11 @@ static int flight_fetch(struct flight *flight, const struct secret *bearer, stru
 	return r;
 }
 
-static void on_credential(const struct secret *bearer, int64_t expires_at, const struct error *err, void *arg) {
-	struct flight *flight = arg;
+static void flight_call(struct flight *flight, const struct secret *bearer, int64_t expires_at) {
+	int64_t left_ms = flight_left_ms(flight);
 	struct error failed;
 
-	flight->source_wait = NULL;
-	event_del(flight->timer);
-	if (err->code != ERR_NONE)
-		return flight_finish(flight, NULL, err);
-	if (flight_left_ms(flight) <= 0)
+	if (left_ms <= 0)
 		return flight_fail(flight, ERR_TIMEOUT, "no time is left for %s",
 				   calls[flight->spec->permission].verb);
 	flight->bearer_expires_at = expires_at;
@@ -518,13 +536,27 @@ static void on_credential(const struct secret *bearer, int64_t expires_at, const
 	flight->calls++;
 	flight->minter->counters.calls++;
 	flight->called_us = clock_monotonic_us();
-	if (flight_fetch(flight, bearer, &failed) < 0)
+	if (flight_fetch(flight, bearer, left_ms, &failed) < 0)
 		flight_finish(flight, NULL, &failed);
 }
 
-static void flight_ask_credential(struct flight *flight) {
-	int64_t left_ms = flight_left_ms(flight);
+static void on_credential(const struct secret *bearer, int64_t expires_at, const struct error *err, void *arg) {
+	struct flight *flight = arg;
 
+	flight->source_wait = NULL;
+	event_del(flight->timer);
+	if (err->code != ERR_NONE)
+		return flight_finish(flight, NULL, err);
+	flight_call(flight, bearer, expires_at);
+}
+
+static void flight_ask_credential(struct flight *flight) {
+	int64_t left_ms, expires_at;
+	const struct secret *bearer = source_in_hand(flight->source, &expires_at);
+
+	if (bearer)
+		return flight_call(flight, bearer, expires_at);
+	left_ms = flight_left_ms(flight);
 	flight->state = CREDENTIAL;
 	flight_arm(flight, left_ms > 0 ? left_ms : 0);
 	flight->source_wait = source_token(flight->source, on_credential, flight);
@@ -551,15 +583,18 @@ void flight_intended(struct flight *flight, const struct error *err) {
 }
 
 static int flight_set_id(struct flight *flight, struct error *err) {
-	unsigned char id[16];
+	struct minter *minter = flight->minter;
 
-	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
-		return error_set(err, ERR_INTERNAL, "no randomness");
-	hex_text(flight->id, id, sizeof(id));
+	if (minter->ids_left == 0) {
+		if (getrandom(minter->ids, sizeof(minter->ids), 0) != (ssize_t)sizeof(minter->ids))
+			return error_set(err, ERR_INTERNAL, "no randomness");
+		minter->ids_left = IDS_AT_ONCE;
+	}
+	hex_text(flight->id, minter->ids[--minter->ids_left], sizeof(minter->ids[0]));
 	return 0;
 }
 
-static int flight_begin(struct minter *minter, const struct mint_spec *spec, void *context, struct flight **out,
+static int flight_begin(struct minter *minter, const struct mint_spec *spec, uint64_t hash, void *context, struct flight **out,
 			struct error *err) {
 	struct flight *flight;
 
@@ -572,7 +607,7 @@ static int flight_begin(struct minter *minter, const struct mint_spec *spec, voi
 	flight->minter = minter;
 	flight->deadline_ms = now_ms() + minter->deadline_ms;
 	flight->began_at = minter_now(minter);
-	flight->hash = mint_spec_hash(spec, minter->seed);
+	flight->hash = hash;
 	flight->spec = mint_spec_copy(spec);
 	flight->timer = evtimer_new(minter->base, on_flight_timer, flight);
 	flight->source = source_ref(minter->source);
@@ -603,8 +638,7 @@ static bool flight_serves(const struct flight *flight, const struct mint_spec *s
 }
 
 /* any: of the same key, whatever its bounds. */
-static struct flight *flight_find(struct minter *minter, const struct mint_spec *spec, bool any) {
-	uint64_t hash = mint_spec_hash(spec, minter->seed);
+static struct flight *flight_find(struct minter *minter, const struct mint_spec *spec, uint64_t hash, bool any) {
 	struct flight *flight;
 
 	LIST_FOREACH(flight, &minter->buckets[hash % BUCKETS], same_bucket) {
@@ -717,6 +751,7 @@ struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec
 			     void *arg, struct error *err) {
 	struct mint_wait *wait;
 	struct flight *flight;
+	uint64_t hash;
 
 	if (check_spec(spec, err) < 0 || check_id_token_life(spec, minter_now(minter), err) < 0)
 		return NULL;
@@ -726,10 +761,11 @@ struct mint_wait *mint_start(struct minter *minter, const struct mint_spec *spec
 		return NULL;
 	}
 	*wait = (struct mint_wait){ .done = done, .arg = arg, .expires_by = spec->expires_by };
-	flight = mint_signs(spec->permission) ? NULL : flight_find(minter, spec, false);
+	hash = mint_spec_hash(spec, minter->seed);
+	flight = mint_signs(spec->permission) ? NULL : flight_find(minter, spec, hash, false);
 	wait->shared = flight != NULL;
 	minter->counters.coalesced += wait->shared;
-	if (!flight && flight_begin(minter, spec, context, &flight, err) < 0) {
+	if (!flight && flight_begin(minter, spec, hash, context, &flight, err) < 0) {
 		free(wait);
 		return NULL;
 	}
@@ -759,17 +795,18 @@ void mint_give_up(struct mint_wait *wait) {
 void mint_refresh(struct minter *minter, const struct mint_spec *spec, void *context) {
 	int64_t now = minter_now(minter);
 	struct token *best = cache_find(minter->cache, spec, now, 0);
+	uint64_t hash = mint_spec_hash(spec, minter->seed);
 	struct flight *flight;
 	struct error err;
 
 	/* In a closing window the successor would end no later than what we have. */
 	if (best && (spec->expires_by <= best->expires_at || now + spec->lifetime_s <= best->expires_at))
 		return;
-	if (check_spec(spec, &err) < 0 || check_id_token_life(spec, now, &err) < 0 || flight_find(minter, spec, true))
+	if (check_spec(spec, &err) < 0 || check_id_token_life(spec, now, &err) < 0 || flight_find(minter, spec, hash, true))
 		return;
 	if (!cache_admit_refresh(minter->cache, spec, now, REFRESH_PAUSE_S))
 		return;
-	if (flight_begin(minter, spec, context, &flight, &err) < 0)
+	if (flight_begin(minter, spec, hash, context, &flight, &err) < 0)
 		log_warning(minter->log, "refresh-refused", "target=%s error=%s", spec->target, err.message);
 }
 

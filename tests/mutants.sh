@@ -198,7 +198,13 @@ P5-nothing-wiped | broker/secret.c | s/^\t\texplicit_bzero(data, len);/\t\t(void
 P5-replies-not-wiped | broker/conn.c | s/^\t\twipe(s->reply.data, s->reply.len);/\t\t;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
 P5-bodies-not-wiped | broker/surface/native.c | s/^\twipe(body->data, written);/\t(void)written;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
 P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||/; s/token->expires_at - now < min_left_s/false/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
-P5-answers-not-wiped | broker/fetch.c | s/wipe_free(fetch->body);/free(fetch->body);/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
+P5-answers-not-wiped | broker/fetch.c | s/wipe(fetch->body, fetch->body_len);/(void)0;/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
+P5-what-was-sent-not-wiped | broker/fetch.c | s/wipe_free(fetch->sent);/free(fetch->sent);/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
+P5-handles-keep-header-lines | broker/handle.c | s/^\tcurl->easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);// | broker/test_fetch | test_P5_fetch_carries*
+P5-handles-keep-bodies | broker/handle.c | s/^\tcurl->easy_setopt(easy, CURLOPT_HTTPGET, 1L);// | broker/test_fetch | test_P5_fetch_carries*
+P5-handles-keep-methods | broker/handle.c | s/^\tcurl->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);// | broker/test_fetch | test_P5_fetch_carries*
+P5-handles-keep-paths | broker/handle.c | s/handles->curl->url_set(handle->url, CURLUPART_PATH, path, 0) == CURLUE_OK/path/ | broker/test_fetch | test_fetch_mixes_up*
+P5-origins-by-their-beginning | broker/handle.c | s/origin->len == len \&\& !memcmp(origin->text, url, len)/!strncmp(origin->text, url, 7)/ | broker/test_fetch | test_fetch_trusts_each*
 P5-copies-of-curl-not-wiped | broker/fetch.c | s/malloc, wipe_free, wipe_realloc, strdup/malloc, free, realloc, strdup/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
 P5-token-file-on-a-disk | broker/cli/private.c | s/!bases\[i\] || !is_tmpfs(bases\[i\])/!bases[i]/ | scenario/test_run | test_P5_run_writes_no_token_to_a_disk
 P5-tokens-of-gcloud-left | broker/cli/private.c | s/stays ? forget(base_fd, name, fd)/stays ? (void)0/ | scenario/test_logins | test_P5_run_leaves_no_tokens_of_gclouds_behind
@@ -225,6 +231,8 @@ P7-resets-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/ | b
 P7-resets-behind-bytes-unheard | broker/conn.c | s/ || has_failed(conn->fd)// ; s/^static bool has_failed/__attribute__((unused)) &/ | broker/test_conn | test_conn_tells_of_a_reset*
 P7-ends-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/; s/(r > 0 && events & EV_CLOSED)/(r > 0 \&\& events \& 0)/ | broker/test_conn | test_conn_tells_that*
 P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <dlfcn.h>\n#include <time.h>\n&/; s/^\tLIST_INSERT_HEAD(&fetcher->running, fetch, link);/&\n\tCURLMcode (*perform)(CURLM *, int *) = dlsym(dlopen("libcurl.so.4", RTLD_NOW), "curl_multi_perform");\n\tfor (int n = 1; n; nanosleep(\&(struct timespec){ 0, 20000000 }, NULL))\n\t\tperform(fetcher->multi, \&n);/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
+P7-bursts-called-at-once | broker/pace.c | s/if (!pace->left)/if (false)/ | broker/test_pace | test_pace_begins*
+P7-bursts-left-behind | broker/fetch.c | s/^\tevent_add(fetcher->gap, .*/\t(void)us;/ | broker/test_fetch | test_fetch_begins_a_burst*
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/; s/^\treq->fading = mint_fading(.*/\treq->fading = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-reloads-on-the-loop | broker/errand.c | s/e->started = pthread_create(.*/e->started = false;/ | scenario/test_reload_beside | test_P7_a_reload_keeps_nobody_waiting
 P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*

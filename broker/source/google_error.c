@@ -255,6 +255,53 @@ int google_iam_token(const json_t *answer, struct google_token *out, struct erro
 	return 0;
 }
 
+static const char *skip_space(const char *p, const char *end) {
+	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+		p++;
+	return p;
+}
+
+/* Blanks, and this character; behind it, or NULL. */
+static const char *skip_to(const char *p, const char *end, char c) {
+	p = p ? skip_space(p, end) : end;
+	return p < end && *p == c ? p + 1 : NULL;
+}
+
+/* A string of printable ASCII without an escape. Behind it, or NULL. */
+static const char *skip_string(const char *p, const char *end, struct str *out) {
+	p = skip_to(p, end, '"');
+	out->p = p;
+	while (p && p < end && *p >= 0x20 && *p <= 0x7E && *p != '"' && *p != '\\')
+		p++;
+	if (!p || p == end || *p != '"')
+		return NULL;
+	out->n = (size_t)(p - out->p);
+	return p + 1;
+}
+
+bool google_plain_iam_token(const char *answer, size_t len, struct google_token *out) {
+	const char *end = answer + len, *p = skip_to(answer, end, '{');
+	struct str key, value, token = { 0 }, until = { 0 };
+	char time[65];
+
+	for (int i = 0; i < 2; i++) {
+		p = skip_to(skip_string(p, end, &key), end, ':');
+		p = skip_to(skip_string(p, end, &value), end, i ? '}' : ',');
+		if (!p)
+			return false;
+		if (str_eq(key, STR("accessToken")))
+			token = value;
+		else if (str_eq(key, STR("expireTime")))
+			until = value;
+	}
+	if (skip_space(p, end) != end || !token.n || token.n > GOOGLE_MAX_TOKEN || memchr(token.p, ' ', token.n) || until.n >= sizeof(time))
+		return false;
+	*out = (struct google_token){ .text = token.p, .len = token.n };
+	memcpy(time, until.p ? until.p : "", until.n);
+	time[until.n] = '\0';
+	return google_time(time, &out->expires_at) == 0;
+}
+
 /* The exp claim of a compact JWS (RFC 7515 §3.1, RFC 7519 §4.1.4). */
 static int jwt_expiry(const char *jwt, int64_t *out, struct error *err) {
 	const char *claims = strchr(jwt, '.'), *end = claims ? strchr(claims + 1, '.') : NULL;

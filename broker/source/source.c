@@ -287,6 +287,12 @@ static void on_deliver(evutil_socket_t fd, short events, void *arg) {
 	}
 }
 
+const struct secret *source_in_hand(struct source *source, int64_t *expires_at) {
+	source_want(source);
+	*expires_at = source->expires_at;
+	return source_ready(source, source_now(source)) ? &source->token : NULL;
+}
+
 struct source_wait *source_token(struct source *source, source_done_fn *done, void *arg) {
 	struct source_wait *wait = calloc(1, sizeof(*wait));
 

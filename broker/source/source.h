@@ -44,6 +44,11 @@ int source_open(struct event_base *base, struct fetcher *fetcher, const struct s
 struct source *source_ref(struct source *source);
 void source_unref(struct source *source); /* takes NULL; the last one fails its waiters with ERR_CANCELLED */
 
+/*
+ * The token in hand, if there is one that may be used, so that nobody waits for what is there already; borrowed until the loop goes on.
+ * Begins its refresh where that is due. NULL: source_token().
+ */
+const struct secret *source_in_hand(struct source *source, int64_t *expires_at);
 /* done() once, never from inside. Errors from upstream name file, endpoint and Google's own words. */
 struct source_wait *source_token(struct source *source, source_done_fn *done, void *arg);
 void source_cancel(struct source_wait *wait);

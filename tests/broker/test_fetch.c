@@ -149,6 +149,200 @@ static void test_fetch_sends_what_it_is_told_and_no_more(void **state) {
 	secret_fini(&bearer);
 }
 
+/* --- handles are used again */
+
+static struct fetch *call(struct world *w, const char *path, struct fetch_spec spec) {
+	struct fetch *fetch;
+	struct error err;
+	char url[256];
+
+	snprintf(url, sizeof(url), "%s%s", httpstub_url(w->stub), path);
+	spec.url = url;
+	spec.timeout_ms = 15000;
+	spec.body_max = 128;
+	if (fetch_start(w->fetcher, &spec, on_done, w, &fetch, &err) < 0)
+		fail_msg("%s", err.message);
+	return fetch;
+}
+
+static void call_and_wait(struct world *w, const char *path, struct fetch_spec spec) {
+	int calls = w->calls;
+
+	call(w, path, spec);
+	run_until(w->base, &w->calls, calls + 1);
+	assert_int_equal(w->last.error.code, ERR_NONE);
+}
+
+static void test_P5_fetch_carries_nothing_over(void **state) {
+	static const char *const headers[] = { "Content-Type: application/json", "X-Mine: 1", NULL };
+	struct secret bearer = { 0 };
+	struct world *w = *state;
+	char *seen;
+
+	reply(w, "PUT /first", STUB(200, "X-Wanted: yes\r\nRetry-After: 7\r\n", "of the first"));
+	reply(w, "GET /second", STUB(200, NULL, "b"));
+	reply(w, "POST /third", STUB(200, NULL, ""));
+	assert_int_equal(secret_set(&bearer, "ya29.secret", 11), 0);
+	call_and_wait(w, "/first", (struct fetch_spec){ .method = "PUT", .headers = headers, .bearer = &bearer, .body = "of-the-first", .body_len = 12,
+							.want_header = "x-wanted" });
+	secret_fini(&bearer);
+	assert_string_equal(w->header, "yes");
+	assert_int_equal(w->last.retry_after_s, 7);
+	call_and_wait(w, "/second", (struct fetch_spec){ .method = "GET", .want_header = "x-wanted" });
+	assert_string_equal(w->body, "b");
+	assert_string_equal(w->header, "(none)");
+	assert_int_equal(w->last.retry_after_s, -1);
+	seen = httpstub_request(w->stub, "GET /second", 0);
+	assert_non_null(seen);
+	assert_null(strcasestr(seen, "Authorization"));
+	assert_null(strcasestr(seen, "Content-"));
+	assert_null(strcasestr(seen, "X-Mine"));
+	assert_null(strstr(seen, "of-the-first"));
+	assert_memory_equal(seen + strlen(seen) - 4, "\r\n\r\n", 4);
+	free(seen);
+	call_and_wait(w, "/third", (struct fetch_spec){ .method = "POST", .body = "{}", .body_len = 2 });
+	assert_string_equal(w->body, "");
+	seen = httpstub_request(w->stub, "POST /third", 0);
+	assert_non_null(seen);
+	assert_null(strcasestr(seen, "Authorization"));
+	assert_null(strcasestr(seen, "X-Mine"));
+	assert_non_null(strstr(seen, "\r\n\r\n{}"));
+	free(seen);
+	assert_int_equal(httpstub_connections(w->stub), 1);
+}
+
+/* Several at once, and then once more with the handles of the first ones: each has its own path, bearer and body. */
+static void test_fetch_mixes_up_no_calls(void **state) {
+	struct world *w = *state;
+	char what[32], text[32], *seen;
+
+	for (int i = 0; i < 6; i++) {
+		snprintf(what, sizeof(what), "POST /call-%d", i);
+		reply(w, what, STUB(200, NULL, "x"));
+	}
+	for (int round = 0; round < 4; round++) {
+		for (int k = 0; k < 6; k++) {
+			int i = (k + round) % 6;
+			struct secret bearer = { 0 };
+
+			snprintf(what, sizeof(what), "/call-%d", i);
+			snprintf(text, sizeof(text), "mine-%d-%d", i, round);
+			assert_int_equal(secret_set(&bearer, text, strlen(text)), 0);
+			call(w, what, (struct fetch_spec){ .method = "POST", .bearer = &bearer, .body = text, .body_len = strlen(text) });
+			secret_fini(&bearer);
+		}
+		run_until(w->base, &w->calls, 6 * (round + 1));
+		for (int i = 0; i < 6; i++) {
+			snprintf(what, sizeof(what), "POST /call-%d", i);
+			snprintf(text, sizeof(text), "mine-%d-%d", i, round);
+			seen = httpstub_request(w->stub, what, round);
+			assert_non_null(seen);
+			assert_non_null(strstr(seen, text));
+			assert_string_equal(strstr(seen, "\r\n\r\n") + 4, text);
+			free(seen);
+		}
+	}
+	assert_int_equal(httpstub_count(w->stub, NULL), 24);
+}
+
+/* libcurl calls once more where a connection that it kept turns out to be dead: the very same call, not an earlier one. */
+static void test_fetch_calls_the_same_again_where_a_kept_connection_is_dead(void **state) {
+	struct secret bearer = { 0 };
+	struct world *w = *state;
+	char *first, *again;
+
+	reply(w, "GET /before", STUB(200, NULL, "x"));
+	reply(w, "POST /now", (struct httpstub_reply){ .action = STUB_RESET });
+	reply(w, "POST /now", STUB(200, NULL, "y"));
+	call_and_wait(w, "/before", (struct fetch_spec){ .method = "GET" });
+	assert_int_equal(secret_set(&bearer, "ya29.secret", 11), 0);
+	call_and_wait(w, "/now", (struct fetch_spec){ .method = "POST", .bearer = &bearer, .body = "{}", .body_len = 2 });
+	secret_fini(&bearer);
+	assert_string_equal(w->body, "y");
+	assert_int_equal(httpstub_count(w->stub, "GET /before"), 1);
+	assert_int_equal(httpstub_count(w->stub, "POST /now"), 2);
+	first = httpstub_request(w->stub, "POST /now", 0);
+	again = httpstub_request(w->stub, "POST /now", 1);
+	assert_string_equal(first, again);
+	free(first);
+	free(again);
+}
+
+/* That one origin is known opens no other, whatever its URL begins with. */
+static void test_fetch_judges_urls_that_begin_like_a_known_one(void **state) {
+	static const char *const more[] = { ".example.com/", "@example.com/", "\\@example.com/", "%40example.com/" };
+	struct world *w = *state;
+	struct fetch *fetch;
+	struct error err;
+	char url[256];
+
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	call_and_wait(w, "/a", (struct fetch_spec){ .method = "GET" });
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		snprintf(url, sizeof(url), "%s%s", httpstub_url(w->stub), more[i]);
+		if (fetch_start(w->fetcher, &(struct fetch_spec){ .method = "GET", .url = url, .timeout_ms = 100 }, on_done, w, &fetch, &err) == 0)
+			fail_msg("%s was called", url);
+		assert_int_equal(err.code, ERR_INVALID);
+	}
+	/* Another port is another origin; no path is a path. */
+	get(w, "http://127.0.0.1:1/a");
+	run_until(w->base, &w->calls, 2);
+	assert_int_equal(w->last.error.code, ERR_UPSTREAM);
+	assert_int_equal(httpstub_count(w->stub, NULL), 1);
+	get(w, httpstub_url(w->stub));
+	run_until(w->base, &w->calls, 3);
+	assert_int_equal(httpstub_count(w->stub, "GET /"), 1);
+	/* What is no plain path is called as libcurl reads it. */
+	call_and_wait(w, "/x/../a?b=c#d", (struct fetch_spec){ .method = "GET" });
+	assert_int_equal(httpstub_count(w->stub, "GET /a"), 2);
+	call_and_wait(w, "/a", (struct fetch_spec){ .method = "GET" });
+	assert_int_equal(httpstub_count(w->stub, "GET /a"), 3);
+}
+
+/* More origins than are remembered: names of one host, to which capitals make no difference. */
+static void test_fetch_calls_many_origins(void **state) {
+	struct world *w = *state;
+	char url[64];
+
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	for (int i = 0; i < 2 * 9; i++) {
+		char host[] = "localhost";
+
+		host[i / 2] -= 32;
+		snprintf(url, sizeof(url), "http://%s:%d/a", host, httpstub_port(w->stub));
+		get(w, url);
+		run_until(w->base, &w->calls, i + 1);
+		assert_int_equal(w->last.error.code, ERR_NONE);
+	}
+	assert_int_equal(httpstub_count(w->stub, "GET /a"), 18);
+}
+
+/* Where calls take their time a burst begins in groups: all are answered in the end, but for those that are given up before. */
+static void test_fetch_begins_a_burst_in_groups(void **state) {
+	struct world *w = *state;
+	struct fetch *calls[40];
+
+	reply(w, "GET /slow", (struct httpstub_reply){ .status = 200, .body = "x", .action = STUB_HOLD });
+	reply(w, "GET /a", STUB(200, NULL, "x"));
+	get_path(w, "/slow");
+	while (httpstub_count(w->stub, "GET /slow") == 0)
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	usleep(200000); /* it learns that calls take long */
+	httpstub_release(w->stub);
+	run_until(w->base, &w->calls, 1);
+	for (int i = 0; i < 40; i++)
+		calls[i] = get_path(w, "/a");
+	fetch_cancel(calls[39]);
+	fetch_cancel(calls[20]);
+	run_until(w->base, &w->calls, 39);
+	assert_int_equal(w->last.status, 200);
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 40);
+	assert_int_equal(httpstub_count(w->stub, "GET /a"), 39);
+	for (int i = 0; i < 40; i++)
+		get_path(w, "/a"); /* teardown frees the fetcher with most of these not begun */
+}
+
 static void test_fetch_reads_retry_after(void **state) {
 	static const struct {
 		const char *header;
@@ -387,6 +581,51 @@ static void test_fetch_trusts_the_named_ca_and_host_alone(void **state) {
 	testcert_fini(&ca);
 }
 
+static void get_secure(struct world *w, const struct httpstub *tls) {
+	char url[64];
+	int calls = w->calls;
+
+	snprintf(url, sizeof(url), "%s/s", httpstub_url(tls));
+	get(w, url);
+	run_until(w->base, &w->calls, calls + 1);
+}
+
+/* In one fetcher: what one origin is trusted with says nothing of the next one. */
+static void test_fetch_trusts_each_origin_for_itself(void **state) {
+	struct testcert ca, other_ca, good, bad;
+	struct httpstub *stubs[2];
+	struct world *w = *state;
+
+	testcert_ca(&ca);
+	testcert_ca(&other_ca);
+	testcert_server(&good, &ca, "IP:127.0.0.1", 1);
+	testcert_server(&bad, &other_ca, "IP:127.0.0.1", 1);
+	stubs[0] = httpstub_new(good.cert_file, good.key_file);
+	stubs[1] = httpstub_new(bad.cert_file, bad.key_file);
+	make_fetcher(w, &(struct fetch_options){ .ca_file = ca.cert_file });
+	for (int i = 0; i < 2; i++)
+		httpstub_on(stubs[i], "GET /s", &STUB(200, "Connection: close\r\n", "secure"));
+	reply(w, "GET /a", STUB(200, NULL, "plain"));
+	for (int round = 0; round < 3; round++) {
+		get_secure(w, stubs[0]);
+		assert_int_equal(w->last.error.code, ERR_NONE);
+		get_secure(w, stubs[1]);
+		assert_non_null(strstr(w->last.error.message, "certificate"));
+		get_path(w, "/a");
+		run_until(w->base, &w->calls, 3 * round + 3);
+		assert_string_equal(w->body, "plain");
+	}
+	assert_int_equal(httpstub_count(stubs[0], NULL), 3);
+	assert_int_equal(httpstub_count(stubs[1], NULL), 0);
+	make_fetcher(w, &(struct fetch_options){ 0 });
+	for (int i = 0; i < 2; i++)
+		httpstub_free(stubs[i]);
+	testcert_fini(&bad);
+	testcert_fini(&good);
+	testcert_fini(&other_ca);
+	testcert_fini(&ca);
+}
+
 /* --- proxies */
 
 static void test_fetch_honours_the_proxy_for_https_alone(void **state) {
@@ -456,6 +695,12 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_answers_once_and_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_reuses_its_connection_from_done, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_sends_what_it_is_told_and_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_P5_fetch_carries_nothing_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_mixes_up_no_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_calls_the_same_again_where_a_kept_connection_is_dead, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_judges_urls_that_begin_like_a_known_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_calls_many_origins, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_begins_a_burst_in_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_reads_retry_after, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_reports_broken_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_long_answers, setup, teardown),
@@ -467,6 +712,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_says_what_it_would_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_injected_headers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_trusts_the_named_ca_and_host_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_trusts_each_origin_for_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_honours_the_proxy_for_https_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_does_not_wait_for_a_stalled_resolver, setup, teardown),
 	};

@@ -128,6 +128,71 @@ static void test_google_tokens_are_bounded_and_printable(void **state) {
 	free(text);
 }
 
+/* Each way of saying it that is right, and all else, is read like the tree's reader reads it, or left to that. */
+static void test_google_reads_plain_tokens_as_it_reads_trees(void **state) {
+	static const char *const plain[] = {
+		"{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\n  \"accessToken\": \"ya29.x\",\n  \"expireTime\": \"2027-01-15T08:00:00Z\"\n}\n",
+		" \t\r\n{ \"expireTime\" : \"2027-01-15T08:00:00.5+01:00\" , \"accessToken\" : \"~!\" } \r\n",
+	};
+	static const char *const other[] = {
+		"", "{}", "{", "[]", "{\"accessToken\":\"ya29.x\"}", "{\"accessToken\":\"ya29.x\",\"accessToken\":\"ya29.y\"}",
+		"{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\"", "{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z",
+		"{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\"}x", "{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\",}",
+		"{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\",\"more\":\"x\"}", "{\"accessToken\":\"\",\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\"accessToken\":\"a b\",\"expireTime\":\"2027-01-15T08:00:00Z\"}", "{\"accessToken\":\"a\\u0062\",\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\"accessToken\":\"a\\\"b\",\"expireTime\":\"2027-01-15T08:00:00Z\"}", "{\"accessToken\":\"\xC3\xA9\",\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\"accessToken\":\"a\x01\",\"expireTime\":\"2027-01-15T08:00:00Z\"}", "{\"accessToken\":7,\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\"accessToken\":\"ya29.x\",\"expireTime\":\"tomorrow\"}", "{\"accessToken\":\"ya29.x\",\"expireTime\":\"\"}", "{\"accessToken\":\"ya29.x\",\"expireTime\":null}",
+		"{\"accesstoken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\"}", "{\"accessToken\" \"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\"accessToken\":\"ya29.x\" \"expireTime\":\"2027-01-15T08:00:00Z\"}", "{accessToken:\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00Z\"}",
+		"{\"accessToken\":\"ya29.x\",\"expireTime\":\"2027-01-15T08:00:00.000000000000000000000000000000000000000000000000000000Z\"}",
+	};
+	struct google_token token, tree;
+	struct error err;
+	json_t *json;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+		if (!google_plain_iam_token(plain[i], strlen(plain[i]), &token))
+			fail_msg("%s", plain[i]);
+		json = object(plain[i]);
+		assert_int_equal(google_iam_token(json, &tree, &err), 0);
+		assert_int_equal(token.len, tree.len);
+		assert_memory_equal(token.text, tree.text, tree.len);
+		assert_int_equal(token.expires_at, tree.expires_at);
+		assert_null(token.key_id);
+		google_json_free(json);
+		/* No byte behind the end is looked at. */
+		for (size_t n = 0; n < strlen(plain[i]) - 3; n++) {
+			char *part = test_malloc(n + 1);
+
+			memcpy(part, plain[i], n);
+			assert_false(google_plain_iam_token(part, n, &token));
+			test_free(part);
+		}
+	}
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		if (google_plain_iam_token(other[i], strlen(other[i]), &token))
+			fail_msg("%s", other[i]);
+}
+
+/* As long as a token may be, and a byte more, which is for the other reader to refuse. */
+static void test_google_reads_long_plain_tokens(void **state) {
+	char *text = test_malloc(GOOGLE_MAX_TOKEN + 200);
+	struct google_token token;
+
+	(void)state;
+	for (int over = 0; over < 2; over++) {
+		size_t n = (size_t)sprintf(text, "{\"expireTime\":\"2027-01-15T08:00:00Z\",\"accessToken\":\"");
+
+		memset(text + n, 'x', (size_t)(GOOGLE_MAX_TOKEN + over));
+		strcpy(text + n + GOOGLE_MAX_TOKEN + over, "\"}");
+		assert_int_equal(google_plain_iam_token(text, strlen(text), &token), over == 0);
+	}
+	test_free(text);
+}
+
 static void test_google_reads_id_tokens(void **state) {
 	static const struct {
 		const char *token, *says;
@@ -283,6 +348,8 @@ int main(void) {
 		cmocka_unit_test(test_google_base64url_there_and_back),
 		cmocka_unit_test(test_google_json_is_one_small_object),
 		cmocka_unit_test(test_google_tokens_are_bounded_and_printable),
+		cmocka_unit_test(test_google_reads_plain_tokens_as_it_reads_trees),
+		cmocka_unit_test(test_google_reads_long_plain_tokens),
 		cmocka_unit_test(test_google_reads_id_tokens),
 		cmocka_unit_test(test_google_reads_signatures),
 		cmocka_unit_test(test_google_words_its_errors),

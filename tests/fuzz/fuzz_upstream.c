@@ -95,12 +95,24 @@ static void check_token(int r, const struct google_token *token, const struct er
 		assert(token->text[i] > 0x20 && token->text[i] < 0x7F); /* fits into a header as it is */
 }
 
+/* What is read without a tree is what the tree would say. */
+static void check_plain(const char *text, size_t size, const json_t *tree) {
+	struct google_token plain, token;
+	struct error err;
+
+	if (!google_plain_iam_token(text, size, &plain))
+		return;
+	assert(tree && google_iam_token(tree, &token, &err) == 0);
+	assert(plain.len == token.len && !memcmp(plain.text, token.text, token.len) && plain.expires_at == token.expires_at && !plain.key_id);
+}
+
 static void answers(const char *text, size_t size) {
 	struct error err = { 0 };
 	json_t *json = google_json(text, size, &err);
 	struct google_token token;
 
 	assert(json || (err.code == ERR_INVALID && err.message[0]));
+	check_plain(text, size, json);
 	if (!json)
 		return;
 	check_token(google_oauth_token(json, fixed_now(NULL), &token, &err), &token, &err);
