@@ -562,7 +562,7 @@ static enum next step_record(struct request *req) {
 	if (req->quiet)
 		return GO_ON;
 	request_write_record(req, type);
-	req->entry = (struct audit_entry){ .done = on_recorded, .arg = req };
+	req->entry = (struct audit_entry){ .done = on_recorded, .arg = req, .comes_back = true };
 	r = append_written(req->world, issuance ? &req->entry : NULL, &err);
 	if (r == 0 && issuance) {
 		req->recording = true;

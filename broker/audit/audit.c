@@ -253,7 +253,7 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 		audit->refused++;
 		return -1;
 	}
-	if (writer_put(audit->writer, json, len, entry != NULL, &b, err) < 0) {
+	if (writer_put(audit->writer, json, len, entry && entry->comes_back, &b, err) < 0) {
 		audit->refused++;
 		return -1;
 	}

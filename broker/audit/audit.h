@@ -47,6 +47,7 @@ struct audit_entry {
 	/* err->code ERR_NONE: durable. Otherwise ERR_UNAVAILABLE: nothing may be released on it. */
 	void (*done)(struct audit_entry *entry, const struct error *err, void *arg);
 	void *arg;
+	bool comes_back; /* an answer goes out on it, and its client may ask again at once: worth gathering for (audit/writer.c) */
 	uint64_t index; /* the record's number in the log, once durable */
 	TAILQ_ENTRY(audit_entry) link; /* audit's own */
 	unsigned state;		       /* audit's own */

@@ -305,7 +305,7 @@ static void release(struct writer *w, struct batch *b) {
 	w->status.frames++;
 	w->status.syncs++;
 	w->status.at = w->at;
-	w->gather = b->waiters > 1 ? b->waiters + w->queued : 1;
+	w->gather = b->returning > 1 ? b->returning + w->queued : 1;
 	if (w->gather > FRAME_MAX_ENTRIES)
 		w->gather = FRAME_MAX_ENTRIES;
 	w->gather_until_us = clock_monotonic_us() + wait_us;
@@ -446,7 +446,7 @@ static struct batch *batch_for(struct writer *w, size_t n) {
 	return batch_reserve(b, b->len + n) ? b : NULL;
 }
 
-int writer_put(struct writer *w, const char *text, size_t n, bool waited_for, struct batch **out, struct error *err) {
+int writer_put(struct writer *w, const char *text, size_t n, bool returning, struct batch **out, struct error *err) {
 	struct batch *b;
 
 	pthread_mutex_lock(&w->lock);
@@ -454,7 +454,7 @@ int writer_put(struct writer *w, const char *text, size_t n, bool waited_for, st
 	if (b) {
 		b->len += frame_add(b->bytes + FRAME_HEAD + b->len, text, n);
 		b->slots[b->n++] = (struct batch_slot){ 0 };
-		b->waiters += waited_for;
+		b->returning += returning;
 		w->queued++;
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -485,7 +485,7 @@ void writer_released(struct writer *w, struct batches *out) {
 }
 
 void writer_recycle(struct writer *w, struct batch *b) {
-	b->n = b->waiters = 0;
+	b->n = b->returning = 0;
 	b->len = 0;
 	pthread_mutex_lock(&w->lock);
 	STAILQ_INSERT_HEAD(&w->unused, b, link);

@@ -30,7 +30,7 @@ struct batch_slot { /* the event loop's own */
 struct batch {
 	STAILQ_ENTRY(batch) link;
 	unsigned number; /* its place in the pool */
-	unsigned n, waiters;
+	unsigned n, returning; /* entries; those of them whose clients may be back soon */
 	uint64_t first_index; /* once released; and when it was written */
 	int64_t realtime_ns;
 	uint8_t *bytes;	      /* room for the head, entries, room for the hash */
@@ -52,8 +52,11 @@ struct writer_options {
 };
 
 int writer_start(const struct writer_options *options, struct writer **out, struct error *err);
-/* Copies an entry into a batch: *out, at slot (*out)->n - 1. -1: too many under way, or no memory. */
-int writer_put(struct writer *writer, const char *text, size_t n, bool waited_for, struct batch **out,
+/*
+ * Copies an entry into a batch: *out, at slot (*out)->n - 1. returning: once it is released its client may soon be back with
+ * another. -1: too many under way, or no memory.
+ */
+int writer_put(struct writer *writer, const char *text, size_t n, bool returning, struct batch **out,
 	       struct error *err);
 /* What was put so far may be written now. */
 void writer_kick(struct writer *writer);
