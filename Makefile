@@ -201,8 +201,9 @@ interop: all $(BUILD)/google-standin
 interop-quick: all $(BUILD)/google-standin
 	@HALLPASS_INTEROP_OFFLINE=1 tests/interop/run.sh $(BUILD) --quick
 
-# Web pages against our ports, in a real Chromium: the one that is installed, else Debian's, unpacked.
-browser: all $(BUILD)/google-standin $(BUILD)/tests/scenario/test_browser
+# Web pages against our ports, in a real Chromium: the one that is installed, else Debian's, unpacked. The other tests are those of the
+# mutants that switch the rules about pages off.
+browser: all $(patsubst %,$(BUILD)/tests/scenario/test_%,browser iam_credentials metadata relay)
 	@tests/browser.sh $(BUILD)
 
 # --- set-up

@@ -209,7 +209,7 @@ static bool same_but_for_case(struct str name, const char *lower, size_t n) {
 
 /* What fields mean for framing, each at most once. */
 struct framing {
-	bool host, length, encoding, connection_close, connection_keep;
+	bool host, length, encoding, authorization, type, connection_close, connection_keep;
 };
 
 static bool take_host(struct http_parser *p, struct http_request *r, struct framing *f, struct str value) {
@@ -258,6 +258,16 @@ static bool take_encoding(struct http_parser *p, struct http_request *r, struct 
 	return true;
 }
 
+/* What says who asks, or what a body is, is said once: of two, whoever reads the other one sees another request. */
+static bool take_once(struct http_parser *p, bool *taken, const char *twice) {
+	if (*taken) {
+		refuse(p, 400, twice);
+		return false;
+	}
+	*taken = true;
+	return true;
+}
+
 /* A comma-separated list of tokens; only close and keep-alive matter. */
 static void take_connection(struct framing *f, struct str value) {
 	while (value.n) {
@@ -282,6 +292,10 @@ static bool take_field(struct http_parser *p, struct http_request *r, struct fra
 		return take_length(p, f, field->value);
 	if (name_is(field->name, "transfer-encoding"))
 		return take_encoding(p, r, f, field->value);
+	if (name_is(field->name, "authorization"))
+		return take_once(p, &f->authorization, "two Authorization fields");
+	if (name_is(field->name, "content-type"))
+		return take_once(p, &f->type, "two Content-Type fields");
 	if (name_is(field->name, "connection"))
 		take_connection(f, field->value);
 	if (name_is(field->name, "expect")) {

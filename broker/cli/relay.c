@@ -143,31 +143,30 @@ static void tell_stranger(struct relay *relay, const char *who) {
 	keep_tell(relay->cli, COLOR_YELLOW, text);
 }
 
-/* By the kernel's word, before a byte is read. False: turned away, and told. */
-static bool admit(struct relay *relay, int fd, struct peer *peer) {
-	struct error err;
+/* By the kernel's word, before a byte is read. False: turned away, and told; err is for the client. */
+static bool admit(struct relay *relay, int fd, struct peer *peer, struct error *err) {
 	char text[80];
 
 	if (relay->anybody)
 		return true;
-	if (peer_of(fd, peer, &err) < 0) {
-		tell_stranger(relay, err.message);
+	if (peer_of(fd, peer, err) < 0) {
+		tell_stranger(relay, err->message);
 		return false;
 	}
 	if (is_welcome(relay, peer))
 		return true;
 	snprintf(text, sizeof(text), "it is uid %lld's", (long long)peer->uid);
 	tell_stranger(relay, text);
+	error_set(err, ERR_DENIED, "this relay gives tokens to whom its --uid names, and that is not who you are here");
 	return false;
 }
 
 /* A word for whoever waits for an answer; what it has sent is read away, or closing would reset the connection before it saw that. */
-static void turn_away(int fd) {
-	static const char words[] = "this relay gives tokens to whom its --uid names, and that is not who you are here";
+static void turn_away(int fd, const struct error *err) {
 	struct buf body = BUF_INIT(2048), out = BUF_INIT(4096);
 	char away[4096];
 
-	status_body(&body, ERR_DENIED, "NOT_YOURS", words, NULL, 0);
+	status_body(&body, ERR_DENIED, err->code == ERR_DENIED ? "NOT_YOURS" : "UNKNOWN_CALLER", err->message, NULL, 0);
 	buf_addf(&out, "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
 		 body.len, body.data ? body.data : "");
 	if (buf_ok(&out) && send(fd, out.data, out.len, MSG_NOSIGNAL) > 0) {
@@ -182,12 +181,13 @@ static void turn_away(int fd) {
 static void take_one(struct relay *relay) {
 	int fd = accept4(relay->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct peer peer = { 0 };
+	struct error err;
 	struct link *link;
 
 	if (fd < 0)
 		return;
-	if (!admit(relay, fd, &peer)) {
-		turn_away(fd);
+	if (!admit(relay, fd, &peer, &err)) {
+		turn_away(fd, &err);
 		return;
 	}
 	link = link_new(fd, relay->anybody ? NULL : &peer);

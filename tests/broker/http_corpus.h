@@ -106,6 +106,10 @@ static const struct {
 	BAD(400, GET "Host: []\r\n\r\n"),
 	BAD(400, GET "Host: http://a\r\n\r\n"),
 	BAD(400, "GET http://a/ HTTP/1.1\r\n\r\n"),
+	/* fields that are there once */
+	BAD(400, GET H "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"),
+	BAD(400, GET H "Authorization: Bearer a\r\nX: y\r\nauthorization: Bearer a\r\n\r\n"),
+	BAD(400, GET H "Content-Type: application/json\r\nContent-Type: text/plain\r\n\r\n"),
 	/* Content-Length */
 	BAD(400, POST "Content-Length: +5\r\n\r\nabcde"),
 	BAD(400, POST "Content-Length: -5\r\n\r\nabcde"),

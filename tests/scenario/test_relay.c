@@ -261,6 +261,31 @@ static void test_P4_a_relay_takes_its_own_uid_alone(void **state) {
 	assert_int_equal(get(TOKEN), 200);
 }
 
+/* Its client's socket has no owner that the kernel would name: that it is somebody else's is not what there is to say. */
+static void test_relay_tells_a_client_that_half_closed(void **state) {
+	static const char request[] = "GET /computeMetadata/v1/" TOKEN " HTTP/1.1\r\nHost: " AT "\r\nMetadata-Flavor: Google\r\n\r\n";
+	char out[4096] = "";
+	size_t n = 0;
+	ssize_t r;
+	int fd;
+
+	(void)state;
+	enter_container();
+	start_relay(NULL);
+	assert_int_equal(kill(relay.pid, SIGSTOP), 0); /* all of it is there before the relay looks */
+	fd = md_dial(&s);
+	assert_int_equal(send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL), sizeof(request) - 1);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_int_equal(kill(relay.pid, SIGCONT), 0);
+	while ((r = read(fd, out + n, sizeof(out) - 1 - n)) > 0)
+		n += (size_t)r;
+	close(fd);
+	assert_non_null(strstr(out, "HTTP/1.1 403 "));
+	assert_non_null(strstr(out, "a client leaves its side open (no shutdown for writing) until it has its answer"));
+	assert_non_null(strstr(out, "UNKNOWN_CALLER"));
+	assert_null(strstr(out, "not who you are here"));
+}
+
 static void test_relay_takes_whom_it_is_told(void **state) {
 	static const char *const uids[] = { "0,12002", "any" };
 
@@ -465,6 +490,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_relay_leaves_with_its_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P4_a_relay_takes_no_web_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P4_a_relay_takes_its_own_uid_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_tells_a_client_that_half_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_takes_whom_it_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P4_nobody_enters_the_session_of_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_says_what_is_missing, setup, teardown),
