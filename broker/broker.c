@@ -255,9 +255,10 @@ static int build_listeners(struct broker *b, struct error *err) {
 	return 0;
 }
 
+/* The rate limiter's table first: in a heap that reading files has used it would be cleared, which takes up all of it. */
 static int (*const builders[])(struct broker *b, struct error *err) = {
-	build_loop,	build_snapshot, build_audit, build_versions, build_requests, build_upstream,
-	build_reloader, build_front,	build_signals, build_listeners,
+	build_loop,	build_requests, build_snapshot, build_audit,   build_versions,
+	build_upstream, build_reloader, build_front,	build_signals, build_listeners,
 };
 
 int broker_new(const struct broker_options *options, struct broker **out, struct error *err) {

@@ -22,4 +22,5 @@ static void crypto_free(void *p, const char *file, int line) {
 void secret_libraries(void) {
 	secret_json();
 	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
 }

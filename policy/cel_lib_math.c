@@ -39,6 +39,13 @@ FN(least) {
 
 /* ---- Rounding and classes ---- */
 
+/* Half-way away from zero. The C library's function would be the only one that the daemon needs libm for. */
+static double rounded(double d) {
+	double whole = trunc(d);
+
+	return fabs(d - whole) >= 0.5 ? whole + copysign(1, d) : whole;
+}
+
 #define DOUBLE(name, value)                                                                                            \
 	FN(name) {                                                                                                     \
 		UNUSED;                                                                                                \
@@ -46,7 +53,7 @@ FN(least) {
 	}
 DOUBLE(do_ceil, cel_of_double(ceil(a[0].d)))
 DOUBLE(do_floor, cel_of_double(floor(a[0].d)))
-DOUBLE(do_round, cel_of_double(round(a[0].d)))
+DOUBLE(do_round, cel_of_double(rounded(a[0].d)))
 DOUBLE(do_trunc, cel_of_double(trunc(a[0].d)))
 DOUBLE(is_nan, cel_of_bool(isnan(a[0].d)))
 DOUBLE(is_inf, cel_of_bool(isinf(a[0].d)))
