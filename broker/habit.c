@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "broker/habit.h"
-#include "broker/request.h"
 
 struct habit {
 	uint64_t ask; /* 0: nothing is remembered here */

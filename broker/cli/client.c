@@ -181,12 +181,27 @@ static void spin(const struct cli *cli, int64_t waited_ms, bool *shown) {
 	*shown = true;
 }
 
+int client_whole_answer(const struct buf *in, const char **body) {
+	const char *end = in->len ? strstr(in->data, "\r\n\r\n") : NULL, *length = in->len ? strcasestr(in->data, "\r\nContent-Length:") : NULL;
+
+	if (in->len >= 9 && strncmp(in->data, "HTTP/1.1 ", 9))
+		return -1;
+	if (!end)
+		return 0;
+	if (!length || length > end)
+		return -1;
+	*body = end + 4;
+	return in->len - (size_t)(*body - in->data) < (size_t)atoll(length + 17) ? 0 : atoi(in->data + 9);
+}
+
+/* Until it is whole; the broker's closing the connection is not waited for. */
 static int read_answer(const struct cli *cli, int fd, struct buf *in, struct error *err) {
 	int64_t began = now_ms();
 	bool shown = false;
+	const char *body;
 	int r = 0;
 
-	for (;;) {
+	while (client_whole_answer(in, &body) <= 0) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		int64_t waited = now_ms() - began;
 		char *at;
@@ -201,17 +216,20 @@ static int read_answer(const struct cli *cli, int fd, struct buf *in, struct err
 			continue;
 		}
 		at = buf_grow(in, 8192);
-		n = at ? recv(fd, at, 8192, 0) : -1;
+		if (!at) {
+			r = error_set(err, ERR_UNAVAILABLE, "the broker broke off: too long an answer");
+			break;
+		}
+		n = recv(fd, at, 8192, 0);
 		in->len -= 8192 - (size_t)(n > 0 ? n : 0);
+		in->data[in->len] = '\0';
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			r = error_set(err, ERR_UNAVAILABLE, "the broker broke off: %s", at ? strerror(errno) : "too long an answer");
+			r = error_set(err, ERR_UNAVAILABLE, "the broker broke off: %s", strerror(errno));
 		if (n <= 0)
 			break;
 	}
-	if (in->data)
-		in->data[in->len] = '\0';
 	if (shown)
 		fputs("\r\033[K", stderr);
 	return r;
@@ -225,19 +243,6 @@ static int parse_answer(const struct buf *in, const char **body, struct error *e
 		return error_set(err, ERR_UNAVAILABLE, "the broker closed the connection without an answer");
 	*body = end + 4;
 	return atoi(in->data + 9);
-}
-
-int client_whole_answer(const struct buf *in, const char **body) {
-	const char *end = in->len ? strstr(in->data, "\r\n\r\n") : NULL, *length = in->len ? strcasestr(in->data, "\r\nContent-Length:") : NULL;
-
-	if (in->len >= 9 && strncmp(in->data, "HTTP/1.1 ", 9))
-		return -1;
-	if (!end)
-		return 0;
-	if (!length || length > end)
-		return -1;
-	*body = end + 4;
-	return in->len - (size_t)(*body - in->data) < (size_t)atoll(length + 17) ? 0 : atoi(in->data + 9);
 }
 
 /* Google's error shape back into an error. */

@@ -75,7 +75,8 @@ static int opened(struct control *c, const json_t *reply, struct error *err) {
 	if (c->private && private_write(c->private, "handle", handle, err) < 0)
 		return -1;
 	/* Programs read it once: it is wanted again, like the port, of the next broker. */
-	json_object_set_new(c->body, API_HANDLE, json_string(handle));
+	if (json_object_set_new(c->body, API_HANDLE, json_string(handle)) < 0)
+		return error_set(err, ERR_INTERNAL, "out of memory");
 	snprintf(c->ca_file, sizeof(c->ca_file), "%s", ca ? ca : "");
 	if (c->told)
 		tell_port(c, port);

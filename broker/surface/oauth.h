@@ -7,6 +7,8 @@
 #include "broker/request.h"
 #include "hallpass/buf.h"
 
+#define OAUTH_GRANT_EXCHANGE "urn:ietf:params:oauth:grant-type:token-exchange" /* RFC 8693 §2.1 */
+
 /* What a failure is to a client: 503 makes it try again, and all else must not. */
 int oauth_status(const struct request_outcome *outcome);
 /* {"error", "error_description"} (RFC 6749 §5.2): gcloud, Python, Node and Go show the description to people. */

@@ -13,7 +13,6 @@
 #include "hallpass/cleanup.h"
 
 #define TYPE "urn:ietf:params:oauth:token-type:"
-#define GRANT_EXCHANGE "urn:ietf:params:oauth:grant-type:token-exchange"
 #define GRANT_REFRESH "refresh_token"
 #define FORM "application/x-www-form-urlencoded"
 #define REPLY_MAX (1 << 20)
@@ -113,7 +112,7 @@ static const struct field {
 	const char *values[4]; /* it must be one of them; none: anything */
 	const char *error;     /* for another; NULL: invalid_request */
 } fields[] = {
-	{ FIELD(grant_type), EXCHANGE | REFRESH, true, { GRANT_EXCHANGE, GRANT_REFRESH }, "unsupported_grant_type" },
+	{ FIELD(grant_type), EXCHANGE | REFRESH, true, { OAUTH_GRANT_EXCHANGE, GRANT_REFRESH }, "unsupported_grant_type" },
 	{ FIELD(audience), EXCHANGE, true, { NULL }, NULL },
 	{ "subject_token", INTO(credential), EXCHANGE, true, { NULL }, NULL },
 	{ "refresh_token", INTO(credential), REFRESH, true, { NULL }, NULL },

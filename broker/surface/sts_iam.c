@@ -2,12 +2,12 @@
 
 #include <string.h>
 #include "broker/secret.h"
+#include "broker/surface/oauth.h"
 #include "broker/surface/sts_iam.h"
 #include "broker/surface/uri.h"
 #include "hallpass/api.h"
 
 #define SCOPE "https://www.googleapis.com/auth/iam"
-#define GRANT "urn:ietf:params:oauth:grant-type:token-exchange"
 #define LIFE_S 3600 /* after which the client asks again; the handle lives as long as the session */
 #define SHORT 128
 
@@ -51,7 +51,7 @@ static bool was_opened_for_it(const struct door *door) {
 bool sts_iam_serve(struct exchange *x, struct str form) {
 	struct buf body = BUF_INIT(1024);
 
-	if (!is(form, "scope", SCOPE) || !is(form, "grant_type", GRANT) || !is_local(x->door, form) || was_opened_for_it(x->door) ||
+	if (!is(form, "scope", SCOPE) || !is(form, "grant_type", OAUTH_GRANT_EXCHANGE) || !is_local(x->door, form) || was_opened_for_it(x->door) ||
 	    !has_handle(x->door, form))
 		return false;
 	/* Room first: what grows later would leave a copy of the handle where it stood. */
