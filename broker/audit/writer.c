@@ -305,9 +305,9 @@ static void release(struct writer *w, struct batch *b) {
 	w->status.frames++;
 	w->status.syncs++;
 	w->status.at = w->at;
-	w->gather = b->returning > 1 ? b->returning + w->queued : 1;
-	if (w->gather > FRAME_MAX_ENTRIES)
-		w->gather = FRAME_MAX_ENTRIES;
+	w->gather = b->returning > 1 && w->queued < WRITER_BATCH ? b->returning + w->queued : 1;
+	if (w->gather > WRITER_BATCH)
+		w->gather = WRITER_BATCH;
 	w->gather_until_us = clock_monotonic_us() + wait_us;
 }
 
@@ -430,7 +430,7 @@ static struct batch *batch_get(struct writer *w) {
 static struct batch *batch_for(struct writer *w, size_t n) {
 	struct batch *b = w->filling;
 
-	if (b && (b->n == FRAME_MAX_ENTRIES || b->len + n > FRAME_MAX_BODY))
+	if (b && (b->n == WRITER_BATCH || b->len + n > FRAME_MAX_BODY))
 		b = w->filling = NULL;
 	if (!b) {
 		b = batch_get(w);
@@ -446,7 +446,19 @@ static struct batch *batch_for(struct writer *w, size_t n) {
 	return batch_reserve(b, b->len + n) ? b : NULL;
 }
 
+/* Under the lock: all that was put may be written. Whether the writer is to be woken for it. */
+static bool kick(struct writer *w) {
+	bool wake;
+
+	w->kicked = w->queued;
+	wake = w->wake_at && w->kicked >= w->wake_at;
+	if (wake)
+		w->wake_at = 0; /* once is enough */
+	return wake;
+}
+
 int writer_put(struct writer *w, const char *text, size_t n, bool returning, struct batch **out, struct error *err) {
+	bool wake = false;
 	struct batch *b;
 
 	pthread_mutex_lock(&w->lock);
@@ -456,8 +468,11 @@ int writer_put(struct writer *w, const char *text, size_t n, bool returning, str
 		b->slots[b->n++] = (struct batch_slot){ 0 };
 		b->returning += returning;
 		w->queued++;
+		wake = b->n == WRITER_BATCH && kick(w);
 	}
 	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->work);
 	if (!b)
 		return error_set(err, ERR_UNAVAILABLE, "audit log: too many records wait for the disk (%s)",
 				 w->dir->path);
@@ -469,10 +484,7 @@ void writer_kick(struct writer *w) {
 	bool wake;
 
 	pthread_mutex_lock(&w->lock);
-	w->kicked = w->queued;
-	wake = w->wake_at && w->kicked >= w->wake_at;
-	if (wake)
-		w->wake_at = 0; /* once is enough */
+	wake = kick(w);
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
 		pthread_cond_signal(&w->work);

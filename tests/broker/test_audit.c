@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include "broker/audit/audit.h"
 #include "broker/audit/segment.h"
+#include "broker/audit/writer.h"
 #include "broker/clock.h"
 #include "broker/log.h"
 #include "hallpass/cleanup.h"
@@ -266,6 +267,24 @@ static void test_audit_what_comes_in_one_turn_is_one_frame_and_one_sync(void **s
 	assert_int_equal(status().queued, 0);
 	stop();
 	assert_recorded("3.4");
+}
+
+static void test_audit_writes_a_full_batch_while_the_loop_is_busy(void **state) {
+	static struct waiter w[WRITER_BATCH];
+	int64_t began = clock_monotonic_us();
+
+	(void)state;
+	start();
+	for (int i = 0; i < WRITER_BATCH; i++)
+		assert_true(append("one of many", &w[i]));
+	while (!disk_seen(&disk).frames_synced && clock_monotonic_us() - began < PATIENCE_US)
+		usleep(1000); /* and the loop does not turn */
+	assert_int_equal(disk_seen(&disk).frames_synced, 1);
+	for (int i = 0; i < WRITER_BATCH; i++)
+		assert_int_equal(w[i].done, 0);
+	for (int i = 0; i < WRITER_BATCH; i++)
+		RUN_UNTIL(acknowledged(&w[i]));
+	assert_int_equal(status().frames, 1);
 }
 
 static void test_audit_releases_only_after_the_sync_of_the_own_frame(void **state) {
@@ -906,6 +925,7 @@ static void test_audit_knows_when_something_was_last_recorded(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		AUDIT(test_audit_what_comes_in_one_turn_is_one_frame_and_one_sync),
+		AUDIT(test_audit_writes_a_full_batch_while_the_loop_is_busy),
 		AUDIT(test_audit_releases_only_after_the_sync_of_the_own_frame),
 		AUDIT(test_audit_goes_on_in_the_next_segment_when_one_is_full),
 		AUDIT(test_audit_takes_no_entry_that_is_too_long),
