@@ -82,6 +82,22 @@ int adc_pick(const struct source_options *options, char **path, char **metadata_
 }
 
 /*
+ * Who but us can read it? Where the file is another's (root's, say, of a service with a uid of its own), our group may be the way
+ * that it is lent to us, and a chmod 600 would take it away.
+ */
+static void warn_of_readers(struct log *log, const char *path, const struct stat *st) {
+	unsigned mode = (unsigned)st->st_mode & 07777;
+
+	if (st->st_uid == geteuid()) {
+		if (mode & (S_IRGRP | S_IROTH))
+			log_warning(log, "credential-readable-by-others", "file=%s mode=%04o fix=\"chmod 600 %s\"", path, mode, path);
+	} else if ((mode & S_IROTH) || ((mode & S_IRGRP) && st->st_gid != getegid())) {
+		log_warning(log, "credential-readable-by-others", "file=%s mode=%04o owner=%u fix=\"chgrp %u %s && chmod 640 %s\"", path, mode,
+			    (unsigned)st->st_uid, (unsigned)getegid(), path, path);
+	}
+}
+
+/*
  * A key file does not say when its key was made. The file cannot hold the key for longer than the key
  * exists, so an old file has an old key; a young file proves nothing, and then nothing is said.
  */
@@ -92,9 +108,8 @@ void adc_warn_of_file(struct log *log, const char *path, const char *kind, const
 
 	if (stat(path, &st) < 0)
 		return;
-	if (holds_secret && st.st_mode & (S_IRGRP | S_IROTH))
-		log_warning(log, "credential-readable-by-others", "file=%s mode=%04o fix=\"chmod 600 %s\"", path,
-			    (unsigned)st.st_mode & 07777, path);
+	if (holds_secret)
+		warn_of_readers(log, path, &st);
 	days = (now - (int64_t)st.st_mtime) / 86400;
 	if (key_id && days > OLD_KEY_DAYS)
 		log_warning(log, "credential-key-old", "file=%s kind=%s private_key_id=%s written_days_ago=%lld", path,

@@ -177,6 +177,36 @@ static void test_source_warns_of_a_file_that_others_can_read(void **state) {
 	free(path);
 }
 
+/* A service with a uid of its own reads root's file by its group: as it should be, and chmod 600 would end it. */
+static void test_source_knows_a_file_that_is_lent_by_group(void **state) {
+	static const struct {
+		mode_t mode;
+		int other_group;
+		bool warns;
+	} cases[] = { { 0640, 0, false }, { 0440, 0, false }, { 0644, 0, true }, { 0604, 0, true }, { 0640, 1, true } };
+	struct bed *b = *state;
+	char *path, *log;
+
+	if (geteuid() != 0) {
+		print_message("skipped: only root can give a file away\n");
+		skip();
+	}
+	path = bed_write(b, "key.json", USER);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(ftruncate(b->log.fd, 0), 0);
+		lseek(b->log.fd, 0, SEEK_SET);
+		assert_int_equal(chown(path, 12345, getegid() + (gid_t)cases[i].other_group), 0);
+		assert_int_equal(chmod(path, cases[i].mode), 0);
+		assert_true(bed_open(b, (struct source_options){ .file = path }));
+		log = bed_log(b);
+		assert_int_equal(strstr(log, "credential-readable-by-others") != NULL, cases[i].warns);
+		assert_int_equal(strstr(log, "owner=12345") != NULL, cases[i].warns);
+		assert_int_equal(strstr(log, "&& chmod 640") != NULL, cases[i].warns);
+		free(log);
+	}
+	free(path);
+}
+
 /* --- refreshing */
 
 static void test_source_fetches_nothing_before_it_is_asked(void **state) {
@@ -590,6 +620,7 @@ int main(void) {
 		T(test_source_says_what_is_wrong_with_a_file),
 		T(test_source_reads_regular_files_of_a_sane_size_alone),
 		T(test_source_warns_of_a_file_that_others_can_read),
+		T(test_source_knows_a_file_that_is_lent_by_group),
 		T(test_source_fetches_nothing_before_it_is_asked),
 		T(test_source_has_one_refresh_in_flight_for_many_waiters),
 		T(test_source_refreshes_ahead_of_expiry_without_making_anyone_wait),
