@@ -6,18 +6,15 @@
 
 #include <stdio.h>
 #include "policy/cel_lib.h"
+#include "policy/scan.h"
 
 /* ---- Text ---- */
-
-struct scan {
-	const char *p, *end;
-};
 
 /* A decimal number of at most `max`, without leading zeros. */
 static bool scan_decimal(struct scan *in, unsigned max, unsigned *out) {
 	const char *from = in->p;
 
-	for (*out = 0; in->p < in->end && *in->p >= '0' && *in->p <= '9' && *out <= max; in->p++)
+	for (*out = 0; scan_is_digit(in) && *out <= max; in->p++)
 		*out = *out * 10 + (unsigned)(*in->p - '0');
 	return in->p > from && *out <= max && (*from != '0' || in->p == from + 1);
 }
@@ -26,7 +23,7 @@ static bool scan_ipv4(struct scan *in, uint8_t addr[4]) {
 	unsigned part;
 
 	for (int i = 0; i < 4; i++) {
-		if (i && (in->p == in->end || *in->p++ != '.'))
+		if (i && !scan_char(in, '.'))
 			return false;
 		if (!scan_decimal(in, 255, &part))
 			return false;

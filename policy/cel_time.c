@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "policy/cel_time.h"
+#include "policy/scan.h"
 
 #define DAY_S 86400
 
@@ -114,21 +115,6 @@ bool cel_duration_negate(int64_t d, int64_t *out) {
 }
 
 /* ---- Text ---- */
-
-struct scan {
-	const char *p, *end;
-};
-
-static bool scan_char(struct scan *in, char c) {
-	if (in->p == in->end || *in->p != c)
-		return false;
-	in->p++;
-	return true;
-}
-
-static bool scan_is_digit(const struct scan *in) {
-	return in->p != in->end && *in->p >= '0' && *in->p <= '9';
-}
 
 /* Exactly n digits, of a number in lo..hi. */
 static bool scan_number(struct scan *in, unsigned n, unsigned lo, unsigned hi, unsigned *out) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "policy/cel_time.h"
+#include "policy/scan.h"
 #include "policy/zones.h"
 
 #define MAX_ZONES 1024
@@ -105,26 +106,11 @@ struct rule {
 	struct rule_day start, end;
 };
 
-struct scan {
-	const char *p, *end;
-};
-
-static bool scan_char(struct scan *in, char c) {
-	if (in->p == in->end || *in->p != c)
-		return false;
-	in->p++;
-	return true;
-}
-
-static bool is_digit(const struct scan *in) {
-	return in->p != in->end && *in->p >= '0' && *in->p <= '9';
-}
-
 /* One to three digits of a number in lo..hi. */
 static bool scan_number(struct scan *in, int lo, int hi, int *out) {
 	int v = 0, digits = 0;
 
-	for (; is_digit(in) && digits < 4; digits++)
+	for (; scan_is_digit(in) && digits < 4; digits++)
 		v = v * 10 + (*in->p++ - '0');
 	*out = v;
 	return digits > 0 && digits < 4 && v >= lo && v <= hi;
@@ -140,7 +126,7 @@ static bool scan_abbreviation(struct scan *in) {
 	const char *from = in->p;
 
 	while (in->p != in->end &&
-	       (is_letter(*in->p) || (quoted && (is_digit(in) || *in->p == '+' || *in->p == '-'))))
+	       (is_letter(*in->p) || (quoted && (scan_is_digit(in) || *in->p == '+' || *in->p == '-'))))
 		in->p++;
 	return in->p - from >= 3 && (!quoted || scan_char(in, '>'));
 }
