@@ -13,6 +13,7 @@
 
 #define FIRST_ROOM 16384	 /* bytes of a new batch; grows to hold FRAME_MAX_BODY */
 #define SOON 8 /* the next segment is made when this one is so many-th full: a busy log fills it in a tenth of a second */
+#define HALVES_FROM (FRAME_MAX_ENTRIES / 8 * 7)
 #define GATHER_MAX_US 10000	 /* never wait longer than that for more to come */
 #define SPACE_EVERY_US 100000	 /* how old the figure of free bytes may be when something is written */
 #define RETRY_US 250000		 /* between attempts while nothing can be written */
@@ -39,6 +40,7 @@ struct writer {
 	unsigned queued;       /* entries in the queue */
 	unsigned kicked;       /* of them, may be written now */
 	unsigned wake_at;      /* wake the writer when so many are kicked; 0: it is busy */
+	bool halves;	       /* it then takes those, and leaves what comes behind them */
 	bool done;
 	struct writer_status status;
 
@@ -296,6 +298,16 @@ static struct batch *next_batch(struct writer *w) {
 	return b;
 }
 
+/* Under the lock: how many are worth waiting for. */
+static void set_gather(struct writer *w, unsigned returning) {
+	const unsigned under_way = returning + w->queued;
+
+	w->halves = returning > 1 && under_way >= HALVES_FROM;
+	w->gather = returning <= 1 ? 1 : w->halves ? under_way / 2 : under_way;
+	if (w->gather > FRAME_MAX_ENTRIES)
+		w->gather = FRAME_MAX_ENTRIES;
+}
+
 /* Under the lock. */
 static void release(struct writer *w, struct batch *b) {
 	int64_t wait_us = w->flush_us < GATHER_MAX_US ? w->flush_us : GATHER_MAX_US;
@@ -305,9 +317,7 @@ static void release(struct writer *w, struct batch *b) {
 	w->status.frames++;
 	w->status.syncs++;
 	w->status.at = w->at;
-	w->gather = b->returning > 1 && w->queued < WRITER_BATCH ? b->returning + w->queued : 1;
-	if (w->gather > WRITER_BATCH)
-		w->gather = WRITER_BATCH;
+	set_gather(w, b->returning);
 	w->gather_until_us = clock_monotonic_us() + wait_us;
 }
 
@@ -430,7 +440,7 @@ static struct batch *batch_get(struct writer *w) {
 static struct batch *batch_for(struct writer *w, size_t n) {
 	struct batch *b = w->filling;
 
-	if (b && (b->n == WRITER_BATCH || b->len + n > FRAME_MAX_BODY))
+	if (b && (b->n == FRAME_MAX_ENTRIES || b->len + n > FRAME_MAX_BODY))
 		b = w->filling = NULL;
 	if (!b) {
 		b = batch_get(w);
@@ -468,7 +478,10 @@ int writer_put(struct writer *w, const char *text, size_t n, bool returning, str
 		b->slots[b->n++] = (struct batch_slot){ 0 };
 		b->returning += returning;
 		w->queued++;
-		wake = b->n == WRITER_BATCH && kick(w);
+		if (w->halves && w->wake_at > 1 && w->queued >= w->wake_at) {
+			w->filling = NULL; /* the rest of this turn of the loop is the other half */
+			wake = kick(w);
+		}
 	}
 	pthread_mutex_unlock(&w->lock);
 	if (wake)

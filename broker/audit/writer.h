@@ -8,8 +8,8 @@
  * again into the next one. As long as there is none the writer says that it is stuck, and keeps what it has.
  *
  * Gathering: clients that were released together come back together. So after a batch of w > 1 waiters the
- * writer waits for as many as were under way, for at most the time that a flush takes; alone, never, nor when a full batch
- * is there.
+ * writer waits for as many as were under way, for at most the time that a flush takes; alone, never. Where so many would
+ * nearly fill a frame it waits for half of them, and then at once: the disk works on one half while the loop works on the other.
  */
 
 #include <stdbool.h>
@@ -19,12 +19,7 @@
 #include "broker/audit/scan.h"
 #include "broker/audit/segment.h"
 
-/*
- * A batch of so many is written without waiting for more, though a frame could hold twice as many: where hundreds of clients
- * ask at once the disk then works on one half of them while the loop works on the other, whose memory stays in the cache.
- */
-#define WRITER_BATCH 128
-#define WRITER_MAX_BATCHES 128 /* so 16,384 entries and 32 MiB at most are under way */
+#define WRITER_MAX_BATCHES 64 /* so 16,384 entries and 16 MiB at most are under way */
 
 struct batch_slot { /* the event loop's own */
 	struct audit_entry *waiter;
@@ -41,7 +36,7 @@ struct batch {
 	int64_t realtime_ns;
 	uint8_t *bytes;	      /* room for the head, entries, room for the hash */
 	size_t len, size;     /* len: of the entries */
-	struct batch_slot slots[WRITER_BATCH];
+	struct batch_slot slots[FRAME_MAX_ENTRIES];
 };
 STAILQ_HEAD(batches, batch);
 
@@ -64,7 +59,7 @@ int writer_start(const struct writer_options *options, struct writer **out, stru
  */
 int writer_put(struct writer *writer, const char *text, size_t n, bool returning, struct batch **out,
 	       struct error *err);
-/* What was put so far may be written now; a full batch may be anyway. */
+/* What was put so far may be written now. */
 void writer_kick(struct writer *writer);
 /* Moves all released batches to the end of out, in order; each goes back by writer_recycle(). */
 void writer_released(struct writer *writer, struct batches *out);

@@ -21,7 +21,6 @@
 #include <unistd.h>
 #include "broker/audit/audit.h"
 #include "broker/audit/segment.h"
-#include "broker/audit/writer.h"
 #include "broker/clock.h"
 #include "broker/log.h"
 #include "hallpass/cleanup.h"
@@ -269,22 +268,45 @@ static void test_audit_what_comes_in_one_turn_is_one_frame_and_one_sync(void **s
 	assert_recorded("3.4");
 }
 
-static void test_audit_writes_a_full_batch_while_the_loop_is_busy(void **state) {
-	static struct waiter w[WRITER_BATCH];
-	int64_t began = clock_monotonic_us();
+/* As an event loop's clients do: each asks again as soon as it is answered. */
+struct returning {
+	struct audit_entry entry;
+	int left;
+};
+static unsigned char given[1 << 14]; /* indices */
+
+static void on_returned(struct audit_entry *entry, const struct error *err, void *arg) {
+	struct returning *r = arg;
+	struct error again;
+
+	assert_int_equal(err->code, ERR_NONE);
+	assert_in_range(entry->index, 0, sizeof(given) - 1);
+	assert_int_equal(given[entry->index]++, 0);
+	if (--r->left == 0)
+		return;
+	r->entry = (struct audit_entry){ .done = on_returned, .arg = r, .comes_back = true };
+	assert_int_equal(audit_append(audit, "again", 5, &r->entry, &again), 0);
+}
+
+static void test_audit_answers_hundreds_that_come_back_once_each(void **state) {
+	enum { CLIENTS = 400, TIMES = 30 };
+	static struct returning clients[CLIENTS];
+	struct error err;
 
 	(void)state;
+	memset(given, 0, sizeof(given));
 	start();
-	for (int i = 0; i < WRITER_BATCH; i++)
-		assert_true(append("one of many", &w[i]));
-	while (!disk_seen(&disk).frames_synced && clock_monotonic_us() - began < PATIENCE_US)
-		usleep(1000); /* and the loop does not turn */
-	assert_int_equal(disk_seen(&disk).frames_synced, 1);
-	for (int i = 0; i < WRITER_BATCH; i++)
-		assert_int_equal(w[i].done, 0);
-	for (int i = 0; i < WRITER_BATCH; i++)
-		RUN_UNTIL(acknowledged(&w[i]));
-	assert_int_equal(status().frames, 1);
+	for (int i = 0; i < CLIENTS; i++) {
+		clients[i] = (struct returning){ { .done = on_returned, .arg = &clients[i], .comes_back = true }, TIMES };
+		assert_int_equal(audit_append(audit, "first", 5, &clients[i].entry, &err), 0);
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		RUN_UNTIL(clients[i].left == 0);
+	assert_int_equal(status().records, CLIENTS * TIMES);
+	assert_int_equal(status().queued, 0);
+	for (int i = 0; i < CLIENTS * TIMES; i++)
+		assert_int_equal(given[i], 1);
+	print_message("%llu records in %llu frames\n", (unsigned long long)status().records, (unsigned long long)status().frames);
 }
 
 static void test_audit_releases_only_after_the_sync_of_the_own_frame(void **state) {
@@ -925,7 +947,7 @@ static void test_audit_knows_when_something_was_last_recorded(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		AUDIT(test_audit_what_comes_in_one_turn_is_one_frame_and_one_sync),
-		AUDIT(test_audit_writes_a_full_batch_while_the_loop_is_busy),
+		AUDIT(test_audit_answers_hundreds_that_come_back_once_each),
 		AUDIT(test_audit_releases_only_after_the_sync_of_the_own_frame),
 		AUDIT(test_audit_goes_on_in_the_next_segment_when_one_is_full),
 		AUDIT(test_audit_takes_no_entry_that_is_too_long),
