@@ -360,6 +360,16 @@ static void add_hint(const struct flight *flight, const struct google_error *sai
 	if (!strcmp(said->reason, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"))
 		snprintf(at, size, "; the broker's own credential (%.80s) lacks the cloud-platform scope",
 			 who_calls(flight));
+	else if (!strcmp(said->reason, "SERVICE_DISABLED") && !source_quota_header(flight->source) &&
+		 !strcmp(source_kind(flight->source), "authorized_user"))
+		snprintf(at, size,
+			 "; name a project of yours for it: `gcloud auth application-default set-quota-project PROJECT`, then "
+			 "`hallpass reload`");
+	else if (!strcmp(said->reason, "SERVICE_DISABLED"))
+		snprintf(at, size, "; enable it: `gcloud services enable iamcredentials.googleapis.com`");
+	else if (!strcmp(said->reason, "USER_PROJECT_DENIED"))
+		snprintf(at, size, "; %.120s needs roles/serviceusage.serviceUsageConsumer there, or another quota project",
+			 who_calls(flight));
 	else if (flight->status == 403)
 		snprintf(at, size,
 			 "; the broker's own identity (%.120s) needs roles/iam.serviceAccountTokenCreator (Service "
@@ -496,7 +506,7 @@ static int64_t flight_lifetime(const struct flight *flight) {
 }
 
 static int flight_fetch(struct flight *flight, const struct secret *bearer, int64_t left_ms, struct error *err) {
-	static const char *const headers[] = { "Content-Type: application/json", NULL };
+	const char *const headers[] = { "Content-Type: application/json", source_quota_header(flight->source), NULL };
 	struct buf url = BUF_INIT(2 * MAX_TEXT), body = BUF_INIT(MAX_BODY);
 	int r = -1;
 

@@ -81,6 +81,14 @@ int adc_pick(const struct source_options *options, char **path, char **metadata_
 	return r;
 }
 
+int adc_set_quota_project(const struct source_options *options, struct source *source, struct error *err) {
+	const char *project = options->file ? NULL : environment("GOOGLE_CLOUD_QUOTA_PROJECT");
+
+	if (!project || source_set_quota_project(source, project, err) == 0)
+		return 0;
+	return error_wrap(err, "GOOGLE_CLOUD_QUOTA_PROJECT");
+}
+
 /*
  * A key file does not say when its key was made. The file cannot hold the key for longer than the key
  * exists, so an old file has an old key; a young file proves nothing, and then nothing is said.

@@ -69,3 +69,8 @@ void source_describe_to(const struct source *source, bool operators, struct buf 
 const char *source_email(const struct source *source);	    /* principal, or NULL where not known */
 const char *source_universe(const struct source *source);   /* "googleapis.com" */
 const char *source_project(const struct source *source);    /* project_id or quota_project_id, or NULL */
+/*
+ * "X-Goog-User-Project: PROJECT", for each call of an API of Google's that bears the token; NULL: none. A person's login has it, since
+ * gcloud's own project, to which the login belongs, answers for no API. Source: cloud.google.com/docs/quotas/set-quota-project
+ */
+const char *source_quota_header(const struct source *source);

@@ -288,6 +288,36 @@ static void test_mint_tries_again_after_trouble(void **state) {
 	}
 }
 
+/* What a login costs goes to the project that its file names: gcloud's own answers for no API. */
+static void test_mint_names_the_quota_project(void **state) {
+	struct world *w = *state;
+	struct source_options options = { .file = w->file, .now = world_now, .world = w };
+	struct mint_spec spec = spec_of(900);
+	struct source *charged;
+	struct error err;
+	char *seen;
+	FILE *f = fopen(w->file, "w");
+
+	fprintf(f,
+		"{\"type\":\"authorized_user\",\"client_id\":\"id\",\"client_secret\":\"s\",\"refresh_token\":\"r\","
+		"\"quota_project_id\":\"acme-ml\",\"token_uri\":\"%s/token\"}",
+		httpstub_url(w->stub));
+	fclose(f);
+	reply(w, 200, NULL, answer(w, "ya29.one", 900));
+	mint(w, &spec);
+	seen = httpstub_request(w->stub, ACCESS, 0);
+	assert_null(strcasestr(seen, "\r\nX-Goog-User-Project:"));
+	free(seen);
+	if (source_open(w->base, w->fetcher, &options, &w->log, &charged, &err) < 0)
+		fail_msg("%s", err.message);
+	minter_set_source(w->minter, charged);
+	source_unref(charged);
+	mint(w, &spec);
+	seen = httpstub_request(w->stub, ACCESS, 1);
+	assert_non_null(strstr(seen, "\r\nX-Goog-User-Project: acme-ml\r\n"));
+	free(seen);
+}
+
 static void test_mint_does_not_repeat_refusals(void **state) {
 	static const struct {
 		int status;
@@ -305,6 +335,10 @@ static void test_mint_does_not_repeat_refusals(void **state) {
 		{ 403, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":"
 		       "\"ACCESS_TOKEN_SCOPE_INSUFFICIENT\"}]}}",
 		  "lacks the cloud-platform scope" },
+		{ 403, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":\"SERVICE_DISABLED\"}]}}",
+		  "; name a project of yours for it: `gcloud auth application-default set-quota-project PROJECT`" },
+		{ 403, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":\"USER_PROJECT_DENIED\"}]}}",
+		  "; broker@acme.iam.gserviceaccount.com needs roles/serviceusage.serviceUsageConsumer there" },
 		{ 404, "not json", "an error that cannot be read" },
 		{ 403, "{\"error\":{\"message\":\"you sent ya29.broker-itself-0123456789\"}}", "is not shown" },
 		{ 302, "", "HTTP 302" },
@@ -994,6 +1028,7 @@ int main(void) {
 		T(test_mint_asks_for_what_was_decided),
 		T(test_mint_calls_nobody_without_an_intent),
 		T(test_mint_tries_again_after_trouble),
+		T(test_mint_names_the_quota_project),
 		T(test_mint_does_not_repeat_refusals),
 		T(test_mint_names_the_constraint_for_long_lifetimes),
 		T(test_mint_renews_the_credential_once_after_401),

@@ -593,7 +593,7 @@ static void test_external_account_impersonates(void **state) {
 	free(bed_write(b, "subject", SUBJECT));
 	bed_reply(b, STS, 200, NULL, EXCHANGED("ya29.federated-0123456789"));
 	bed_reply(b, IMPERSONATE("x@acme.iam.gserviceaccount.com"), 200, NULL, IAM_GOOD("ya29.impersonated"));
-	open_text(b, EXTERNAL_HEAD "\"service_account_impersonation_url\":\"$URL/v1/projects/-/serviceAccounts/"
+	open_text(b, EXTERNAL_HEAD "\"quota_project_id\":\"payer\",\"service_account_impersonation_url\":\"$URL/v1/projects/-/serviceAccounts/"
 				   "x@acme.iam.gserviceaccount.com:generateAccessToken\",\"service_account_impersonation\":"
 				   "{\"token_lifetime_seconds\":2800},\"credential_source\":{\"file\":\"$DIR/subject\"}}");
 	assert_string_equal(source_email(b->source), "x@acme.iam.gserviceaccount.com");
@@ -602,6 +602,7 @@ static void test_external_account_impersonates(void **state) {
 	check_exchange(b);
 	request = bed_request(b, IMPERSONATE("x@acme.iam.gserviceaccount.com"), 0);
 	assert_non_null(strstr(request, "\r\nAuthorization: Bearer ya29.federated-0123456789\r\n"));
+	assert_non_null(strstr(request, "\r\nX-Goog-User-Project: payer\r\n"));
 	assert_non_null(strstr(request, "\r\n\r\n{\"scope\":[\"https://www.googleapis.com/auth/cloud-platform\"],"
 					"\"lifetime\":\"2800s\",\"delegates\":[]}"));
 	free(request);
@@ -822,8 +823,30 @@ static void test_impersonated_exchanges_its_sources_token(void **state) {
 	ask_good(b, "ya29.outer");
 	request = bed_request(b, IMPERSONATE("x@acme"), 0);
 	assert_non_null(strstr(request, "\r\nAuthorization: Bearer ya29.inner\r\n"));
+	assert_null(strcasestr(request, "\r\nX-Goog-User-Project:"));
 	assert_non_null(strstr(request, "{\"scope\":[\"https://www.googleapis.com/auth/cloud-platform\"],\"lifetime\":\"3600s\",\"delegates\":["
 					"\"projects/-/serviceAccounts/d1@acme\",\"projects/-/serviceAccounts/d2@acme\"]}"));
+	free(request);
+}
+
+/* A call is charged as the credential says whose token it bears. */
+static void test_impersonated_is_charged_as_its_source_says(void **state) {
+	struct bed *b = *state;
+	char *request;
+
+	bed_reply(b, TOKEN, 200, NULL, GOOD("ya29.inner"));
+	bed_reply(b, IMPERSONATE("x@acme"), 200, NULL, IAM_GOOD("ya29.outer"));
+	open_text(b, "{\"type\":\"impersonated_service_account\",\"quota_project_id\":\"outer\",\"service_account_impersonation_url\":"
+		     "\"$URL/v1/projects/-/serviceAccounts/x@acme:generateAccessToken\",\"source_credentials\":{\"type\":\"authorized_user\","
+		     "\"client_id\":\"a\",\"client_secret\":\"b\",\"refresh_token\":\"c\",\"token_uri\":\"$URL/token\","
+		     "\"quota_project_id\":\"inner\"}}");
+	assert_string_equal(source_quota_header(b->source), "X-Goog-User-Project: outer");
+	ask_good(b, "ya29.outer");
+	request = bed_request(b, IMPERSONATE("x@acme"), 0);
+	assert_non_null(strstr(request, "\r\nX-Goog-User-Project: inner\r\n"));
+	free(request);
+	request = bed_request(b, TOKEN, 0);
+	assert_null(strcasestr(request, "\r\nX-Goog-User-Project:"));
 	free(request);
 }
 
@@ -978,6 +1001,7 @@ int main(void) {
 		T(test_external_account_sends_the_workforce_project),
 		T(test_external_account_refuses_files),
 		T(test_impersonated_exchanges_its_sources_token),
+		T(test_impersonated_is_charged_as_its_source_says),
 		T(test_impersonated_renews_its_source_once_after_401),
 		T(test_impersonated_passes_on_what_its_source_says),
 		T(test_impersonated_checks_answers),
