@@ -154,6 +154,7 @@ static struct token *token_new(const struct flight *flight, const struct google_
 	token->serial = ++last_serial;
 	token->minted_at = minter_now(flight->minter);
 	token->expires_at = from->expires_at;
+	token->asked_s = flight->spec->lifetime_s;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
 	memcpy(token->flight, flight->id, sizeof(token->flight));
 	if (from->key_id)
@@ -637,14 +638,17 @@ static int flight_begin(struct minter *minter, const struct mint_spec *spec, uin
 }
 
 /*
- * A flight whose token will fit this request: its bounds are inside this one's, and it asks for at least three
- * quarters of the time, so that nobody gets minutes for the hour that was asked. ID tokens all live as long.
+ * What another request asked for has to be three quarters of the time at least, so that nobody gets minutes for the hour
+ * that was asked. ID tokens all live as long.
  */
+static bool asks_enough(int64_t asked_s, const struct mint_spec *spec) {
+	return spec->permission == PERMISSION_GET_OPEN_ID_TOKEN || asked_s >= spec->lifetime_s - spec->lifetime_s / 4;
+}
+
+/* A flight whose token will fit this request: its bounds are inside this one's, and it asks for enough. */
 static bool flight_serves(const struct flight *flight, const struct mint_spec *spec) {
-	if (spec->permission == PERMISSION_GET_OPEN_ID_TOKEN)
-		return flight->spec->expires_by <= spec->expires_by;
-	return flight->spec->expires_by <= spec->expires_by && flight->spec->lifetime_s <= spec->lifetime_s &&
-	       flight->spec->lifetime_s >= spec->lifetime_s - spec->lifetime_s / 4;
+	return flight->spec->expires_by <= spec->expires_by && asks_enough(flight->spec->lifetime_s, spec) &&
+	       (spec->permission == PERMISSION_GET_OPEN_ID_TOKEN || flight->spec->lifetime_s <= spec->lifetime_s);
 }
 
 /* any: of the same key, whatever its bounds. */
@@ -739,7 +743,7 @@ uint64_t minter_hash(const struct minter *minter, const struct mint_spec *spec) 
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s) {
 	struct token *token = cache_find(minter->cache, spec, now, min_left_s);
 
-	if (!token) {
+	if (!token || !asks_enough(token->asked_s, spec)) {
 		minter->counters.misses++;
 		return NULL;
 	}

@@ -543,6 +543,30 @@ static void test_mint_joins_no_flight_that_may_outlive_the_request(void **state)
 	assert_int_equal(w->intents, 5);
 }
 
+/* Nobody gets minutes for an hour, because somebody wanted minutes before. */
+static void test_mint_keeps_short_tokens_for_short_requests(void **state) {
+	static const struct {
+		int64_t lifetime_s;
+		bool found;
+	} cases[] = { { 600, true }, { 800, true }, { 801, false }, { 3600, false }, { 500, false } };
+	struct world *w = *state;
+	struct mint_spec spec = spec_of(600);
+	struct token *token;
+
+	reply(w, 200, NULL, answer(w, "ya29.short", 600));
+	mint(w, &spec);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		spec = spec_of(cases[i].lifetime_s);
+		token = mint_cached(w->minter, &spec, NOW, 60);
+		if ((token != NULL) != cases[i].found)
+			fail_msg("of 600 s for %lld s: %s", (long long)cases[i].lifetime_s, token ? "found" : "not found");
+		token_unref(token);
+		token = mint_fading(w->minter, &spec, NOW); /* when there is no other, it is better than none */
+		assert_int_equal(token != NULL, cases[i].lifetime_s >= 600);
+		token_unref(token);
+	}
+}
+
 static void test_mint_goes_on_when_a_waiter_leaves(void **state) {
 	struct world *w = *state;
 	struct mint_spec spec = spec_of(900);
@@ -1040,6 +1064,7 @@ int main(void) {
 		T(test_mint_refuses_a_huge_answer),
 		T(test_mint_shares_one_call_among_256),
 		T(test_mint_joins_no_flight_that_may_outlive_the_request),
+		T(test_mint_keeps_short_tokens_for_short_requests),
 		T(test_mint_goes_on_when_a_waiter_leaves),
 		T(test_mint_records_and_keeps_what_nobody_waits_for),
 		T(test_mint_records_failures_nobody_waits_for),

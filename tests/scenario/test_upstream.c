@@ -476,6 +476,19 @@ static void test_upstream_refreshes_tokens_in_use_ahead_of_expiry(void **state) 
 	assert_int_equal(google_calls(&w, GENERATE), 2);
 }
 
+static void test_upstream_gives_no_minutes_for_an_hour(void **state) {
+	(void)state;
+	world_daemon(&w);
+	token(SA_DEV, ",\"lifetime\":\"420s\"", 200, NULL);
+	assert_in_range(answer_int(&a, "expiresIn"), 410, 420);
+	token(SA_DEV, "", 200, NULL);
+	assert_true(answer_int(&a, "expiresIn") > 600);
+	token(SA_DEV, ",\"lifetime\":\"420s\"", 200, NULL);
+	assert_in_range(answer_int(&a, "expiresIn"), 210, 420);
+	token(SA_DEV, "", 200, NULL);
+	assert_int_equal(google_calls(&w, GENERATE), 2);
+}
+
 static void test_upstream_keeps_so_many_tokens_and_no_more(void **state) {
 	(void)state;
 	world_policy(&w, POLICY_DEV "  - {name: more, members: [\"" ME "\"], serviceAccounts: [" SA_LABEL ", " SA_PROD "]}\n");
@@ -826,6 +839,7 @@ int main(void) {
 		SCENARIO(test_upstream_garbage_gives_no_token),
 		SCENARIO(test_upstream_256_equal_requests_share_one_call),
 		SCENARIO(test_upstream_refreshes_tokens_in_use_ahead_of_expiry),
+		SCENARIO(test_upstream_gives_no_minutes_for_an_hour),
 		SCENARIO(test_upstream_keeps_so_many_tokens_and_no_more),
 		SCENARIO(test_upstream_lies_about_expiry_either_way),
 		SCENARIO(test_upstream_delegates_in_the_order_given),
