@@ -154,6 +154,45 @@ static void check_assertion(struct bed *b, const char *what, int i, const char *
 	free(request);
 }
 
+/* Beyond googleapis.com nobody exchanges assertions, unless the configuration says who does. */
+static void test_service_account_signs_its_tokens_in_other_universes(void **state) {
+	struct bed *b = *state;
+	char url[128], *text = key_file(pem, "0123abcd"), *path;
+	const struct secret *token;
+	int64_t expires_at;
+	json_t *file = json_loads(text, 0, NULL), *claims;
+
+	free(text);
+	json_object_set_new(file, "universe_domain", json_string("example-cloud.test"));
+	text = json_dumps(file, 0);
+	path = bed_write(b, "universe.json", text);
+	assert_true(bed_open(b, (struct source_options){ .file = path }));
+	bed_ask(b);
+	assert_int_equal(b->error.code, ERR_NONE);
+	assert_int_equal(httpstub_count(b->stub, NULL), 0);
+	token = source_in_hand(b->source, &expires_at);
+	assert_int_equal(expires_at, b->now + 3600);
+	claims = verified_claims(token->data, "0123abcd");
+	assert_int_equal(json_object_size(claims), 5);
+	assert_string_equal(json_string_value(json_object_get(claims, "iss")), "broker@acme-ml.iam.gserviceaccount.com");
+	assert_string_equal(json_string_value(json_object_get(claims, "sub")), "broker@acme-ml.iam.gserviceaccount.com");
+	assert_string_equal(json_string_value(json_object_get(claims, "scope")), "https://www.googleapis.com/auth/cloud-platform");
+	assert_int_equal(json_integer_value(json_object_get(claims, "exp")), b->now + 3600);
+	json_decref(claims);
+	/* Ahead of its end there is another. */
+	b->now += 3500;
+	bed_ask(b);
+	source_in_hand(b->source, &expires_at);
+	assert_int_equal(expires_at, b->now + 3600);
+	snprintf(url, sizeof(url), "%s/token", httpstub_url(b->stub));
+	bed_reply(b, TOKEN, 200, NULL, GOOD("ya29.one"));
+	assert_true(bed_open(b, (struct source_options){ .file = path, .token_endpoint = url }));
+	ask_good(b, "ya29.one");
+	free(path);
+	free(text);
+	json_decref(file);
+}
+
 static void test_service_account_sends_a_signed_assertion(void **state) {
 	struct bed *b = *state;
 	char url[128], *text = key_file(pem, "0123abcd"), *path;
@@ -977,6 +1016,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_service_account_sends_a_signed_assertion),
+		T(test_service_account_signs_its_tokens_in_other_universes),
 		T(test_service_account_signs_once_a_refresh),
 		T(test_service_account_never_shows_its_assertion),
 		T(test_service_account_refuses_keys_that_do_not_do),
