@@ -575,12 +575,15 @@ static void flight_ask_credential(struct flight *flight) {
 
 static void on_flight_timer(evutil_socket_t fd, short events, void *arg) {
 	struct flight *flight = arg;
+	const char *calling;
 
 	(void)fd, (void)events;
 	if (flight->state == PAUSING)
 		return flight_ask_credential(flight);
 	assert(flight->state == CREDENTIAL);
-	flight_fail(flight, ERR_TIMEOUT, "credential %s has no token in time", source_describe(flight->source));
+	calling = source_waits_for(flight->source);
+	flight_fail(flight, ERR_TIMEOUT, "credential %s: %s%sno token in time", source_describe(flight->source), calling ? calling : "",
+		    calling ? ": " : "");
 }
 
 void flight_intended(struct flight *flight, const struct error *err) {

@@ -656,6 +656,12 @@ const struct error *source_trouble(const struct source *source) {
 	return &source->error;
 }
 
+const char *source_waits_for(const struct source *source) {
+	while (source->inner_wait)
+		source = source->inner;
+	return source->refreshing && source->calling[0] ? source->calling : NULL;
+}
+
 const char *source_file(const struct source *source) {
 	return source->file;
 }

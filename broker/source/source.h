@@ -61,6 +61,8 @@ bool source_login_is_over(const struct source *source);
 const struct error *source_trouble(const struct source *source);
 /* That may be over the next time; it is tried again without anybody's doing. */
 bool source_trouble_passes(const struct source *source);
+/* "POST https://…": the call under way, its own or that of the credential behind it; NULL: none. Borrowed until the loop goes on. */
+const char *source_waits_for(const struct source *source);
 const char *source_file(const struct source *source); /* its path, or NULL */
 
 const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */

@@ -427,6 +427,7 @@ static void test_mint_keeps_its_deadline(void **state) {
 static void test_mint_keeps_its_deadline_while_the_credential_hangs(void **state) {
 	struct world *w = *state;
 	struct mint_spec spec = spec_of(900);
+	char says[128];
 
 	httpstub_on(w->stub, "POST /token", &(struct httpstub_reply){ .action = STUB_HANG });
 	reply(w, 200, NULL, answer(w, "ya29.minted", 900));
@@ -437,6 +438,8 @@ static void test_mint_keeps_its_deadline_while_the_credential_hangs(void **state
 	mint(w, &spec);
 	assert_int_equal(w->last.error.code, ERR_TIMEOUT);
 	assert_non_null(strstr(w->last.error.message, "authorized_user"));
+	snprintf(says, sizeof(says), "): POST %s/token: no token in time", httpstub_url(w->stub));
+	assert_non_null(strstr(w->last.error.message, says));
 }
 
 /* P2. */

@@ -986,8 +986,10 @@ static void test_impersonated_freed_while_its_source_refreshes(void **state) {
 
 	httpstub_on(b->stub, TOKEN, &(struct httpstub_reply){ .action = STUB_HANG });
 	open_text(b, IMPERSONATED("x@acme", "", INNER));
+	assert_null(source_waits_for(b->source));
 	source_token(b->source, bed_on_token, b);
 	bed_wait(b, TOKEN, 1);
+	assert_non_null(strstr(source_waits_for(b->source), "/token"));
 	source_unref(b->source);
 	b->source = NULL;
 	assert_int_equal(b->done, 1);
