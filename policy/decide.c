@@ -158,13 +158,25 @@ static enum decision_reason judge_state(const struct decide *d, const struct rul
 	return any_scope(d, rule) ? REASON_ALLOWED : REASON_SCOPE;
 }
 
+const struct policy_query *query_for_condition(const struct policy_query *q, const struct rule *rule, struct policy_query *own) {
+	if (rule->kind != RULE_BINDING || q->permission != PERMISSION_GET_ACCESS_TOKEN || q->n_scopes ||
+	    !condition_is_about(rule->condition, CONDITION_SCOPES))
+		return q;
+	*own = *q;
+	own->scopes = rule->scopes;
+	own->n_scopes = rule->n_scopes;
+	return own;
+}
+
 /* until: from when on it no longer surely holds, as far as a token of this lifetime could live. */
 static enum decision_reason judge_condition(const struct decide *d, const struct rule *rule, int64_t lifetime_s,
 					    int64_t *until) {
+	struct policy_query own;
+
 	*until = INT64_MAX;
 	if (!rule->condition)
 		return REASON_ALLOWED;
-	switch (condition_judge(rule->condition, &d->q, true, farthest(d, lifetime_s), until)) {
+	switch (condition_judge(rule->condition, query_for_condition(&d->q, rule, &own), true, farthest(d, lifetime_s), until)) {
 	case CONDITION_TRUE:
 		return REASON_ALLOWED;
 	case CONDITION_FALSE:

@@ -54,3 +54,8 @@ void decide_run(struct decide *d, struct decision *out);
 /* Of one rule, for lists and explanations. Candidates only: members and account are not tested again. */
 struct verdict judge_denial(const struct decide *d, const struct rule *rule);
 struct verdict judge_binding(const struct decide *d, const struct rule *rule);
+/*
+ * What a rule's condition sees of a query: the scopes of a binding are those that it would give, where none was asked for. Else who asks
+ * for none would have all of them past a condition about them. *own: where it is put, if it differs.
+ */
+const struct policy_query *query_for_condition(const struct policy_query *q, const struct rule *rule, struct policy_query *own);
