@@ -368,6 +368,40 @@ static void test_decide_conditions_see_the_scopes_that_would_be_given(void **sta
 	policy_unref(policy);
 }
 
+/* Which of the bindings' scopes it would be is not known yet: nobody can say that the rule does not apply. */
+static void test_decide_denials_about_scopes_meet_who_asks_for_none(void **state) {
+	static const char *const asked[] = { "openid" };
+	static const struct {
+		const char *account;
+		size_t n_asked;
+		enum policy_permission permission;
+		enum decision_reason reason;
+	} asks[] = {
+		{ "a@p.iam.gserviceaccount.com", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_DENY_RULE_ERROR },
+		{ "a@p.iam.gserviceaccount.com", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
+		{ "a@p.iam.gserviceaccount.com", 0, PERMISSION_GET_OPEN_ID_TOKEN, REASON_ALLOWED },
+		{ "b@p.iam.gserviceaccount.com", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED }, /* whatever the scopes */
+	};
+	struct policy *policy = load_policy(
+		STR("version: 1\nbindings:\n- {name: a, members: [allAuthenticated], serviceAccounts: ['*'], permissions: "
+		    "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\ndenyRules:\n"
+		    "- {name: no, deniedPrincipals: [allAuthenticated], serviceAccounts: ['*'], denialCondition: {expression: "
+		    "'resource.name.endsWith(\"/a@p.iam.gserviceaccount.com\") && "
+		    "\"https://www.googleapis.com/auth/cloud-platform\" in request.scopes'}}\n"));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .service_account = asks[i].account, .permission = asks[i].permission,
+					  .scopes = asked, .n_scopes = asks[i].n_asked, .audience = "x" };
+		struct decision d = { 0 };
+
+		policy_decide(policy, &q, &d);
+		if (d.reason != asks[i].reason)
+			fail_msg("case %zu: reason %d", i, (int)d.reason);
+	}
+	policy_unref(policy);
+}
+
 static void test_decide_takes_nothing_from_the_heap(void **state) {
 	static const char *const accounts[] = { "yes", "no", "peer", "until", "office", "name", "life", "who", "attr", "later-denied",
 						"denied", "err-denied", "nobody", "YES" };
@@ -615,6 +649,7 @@ int main(void) {
 		cmocka_unit_test(test_decide_binds_attributes),
 		cmocka_unit_test(test_decide_folds_names),
 		cmocka_unit_test(test_decide_conditions_see_the_scopes_that_would_be_given),
+		cmocka_unit_test(test_decide_denials_about_scopes_meet_who_asks_for_none),
 		cmocka_unit_test(test_decide_takes_nothing_from_the_heap),
 		cmocka_unit_test(test_p2_no_token_outlives_its_permission),
 		cmocka_unit_test(test_decide_index_finds_what_is_written),
