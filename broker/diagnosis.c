@@ -230,6 +230,12 @@ static json_t *answer_of(struct finding *finding, const struct patient *patient,
 	google_error_read(heard->body, heard->body_len, NULL, 0, &said);
 	finding_say(finding, HEALTH_UNKNOWN, "%s was not answered: HTTP %d: %s", asked, heard->status,
 		    heard->status == 200 ? err.message : said.words);
+	/* To gcloud's project, to which a login belongs, nobody can add an API. */
+	if (!strcmp(said.reason, "SERVICE_DISABLED") && !strcmp(source_kind(patient->source), "authorized_user") &&
+	    !source_quota_header(patient->source)) {
+		finding_remedy(finding, "gcloud auth application-default set-quota-project PROJECT, then hallpass reload");
+		return NULL;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
 		if (!strcmp(remedies[i].reason, said.reason))
 			finding_remedy(finding, "%s%s%s", remedies[i].remedy, i == 0 && source_project(patient->source) ? " --project=" : "",

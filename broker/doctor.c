@@ -108,7 +108,7 @@ static void on_heard(const struct fetch_result *result, void *arg) {
 
 static void probe_start(struct probe *probe, const char *method, const char *url, const struct secret *bearer, const char *type,
 			const char *body) {
-	const char *const headers[] = { type, NULL };
+	const char *const headers[] = { type, bearer ? source_quota_header(probe->doctor->source) : NULL, NULL };
 	const struct fetch_spec spec = {
 		.method = method, .url = url, .headers = type ? headers : NULL, .bearer = bearer, .body = body, .body_len = body ? strlen(body) : 0,
 		.timeout_ms = CALL_MS, .body_max = GOOGLE_MAX_ANSWER, .want_header = "date",

@@ -15,12 +15,14 @@
 #include <sys/queue.h>
 #include "broker/clock.h"
 #include "broker/fetch.h"
+#include "broker/file.h"
 #include "broker/handle.h"
 #include "broker/log.h"
 #include "broker/pace.h"
 #include "hallpass/cleanup.h"
 
 #define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+#define MAX_CA_FILE (8 * 1024 * 1024)
 #define CONNECT_TIMEOUT_MS 5000
 #define MAX_CONNECTIONS_PER_HOST 64
 #define MAX_HEADERS 32
@@ -359,10 +361,43 @@ static int fetcher_ready(struct fetcher *fetcher, struct error *err) {
 	return 0;
 }
 
+/* libcurl reads it at the first call: too late to hear of a wrong name. */
+static int check_ca_file(const char *path, struct error *err) {
+	char *text = NULL;
+	size_t len;
+	int r;
+
+	if (!path)
+		return 0;
+	if (file_read(path, MAX_CA_FILE, &text, &len, err) < 0) {
+		err->code = ERR_INVALID; /* what is not found is the configuration's fault */
+		return error_wrap(err, "upstream.caFile");
+	}
+	r = memmem(text, len, "-----BEGIN ", 11) ? 0 : error_set(err, ERR_INVALID, "upstream.caFile: %s: holds no certificate in PEM", path);
+	free(text);
+	return r;
+}
+
+/* [SCHEME://][USER:PASSWORD@]HOST[:PORT], as far as libcurl would refuse it. Never quoted: it may hold a password. */
+static int check_proxy(const char *proxy, struct error *err) {
+	static const char *const schemes[] = { "http", "https", "socks4", "socks4a", "socks5", "socks5h" };
+	const char *end = proxy ? strstr(proxy, "://") : NULL;
+	bool known = !end;
+
+	for (size_t i = 0; end && i < ARRAY_SIZE(schemes); i++)
+		known |= strlen(schemes[i]) == (size_t)(end - proxy) && !strncasecmp(proxy, schemes[i], strlen(schemes[i]));
+	if (!proxy || (known && !strpbrk(proxy, " \t\"<>\\") && (!end || end[3])))
+		return 0;
+	return error_set(err, ERR_INVALID, "upstream.proxy is no proxy's address like http://proxy.example.com:3128");
+}
+
 int fetcher_new(struct event_base *base, const struct fetch_options *options, struct log *log, struct fetcher **out,
 		struct error *err) {
-	struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
+	struct fetcher *fetcher;
 
+	if (check_ca_file(options->ca_file, err) < 0 || check_proxy(options->proxy, err) < 0)
+		return -1;
+	fetcher = calloc(1, sizeof(*fetcher));
 	if (!fetcher)
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	LIST_INIT(&fetcher->running);

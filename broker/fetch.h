@@ -70,7 +70,10 @@ struct fetch_result {
 
 typedef void fetch_done_fn(const struct fetch_result *result, void *arg);
 
-/* Cheap: libcurl is loaded, and the CA bundle read, by the first fetch_start(). */
+/*
+ * Cheap: libcurl is loaded, and the CA bundle read, by the first fetch_start(). ERR_INVALID: a ca_file that is named and is none, a
+ * proxy that is no address.
+ */
 int fetcher_new(struct event_base *base, const struct fetch_options *options, struct log *log, struct fetcher **out,
 		struct error *err);
 void fetcher_free(struct fetcher *fetcher);

@@ -154,6 +154,7 @@ static struct token *token_new(const struct flight *flight, const struct google_
 	token->serial = ++last_serial;
 	token->minted_at = minter_now(flight->minter);
 	token->expires_at = from->expires_at;
+	token->asked_s = flight->spec->lifetime_s;
 	token->upstream_ms = (unsigned)((clock_monotonic_us() - flight->called_us) / 1000);
 	memcpy(token->flight, flight->id, sizeof(token->flight));
 	if (from->key_id)
@@ -360,6 +361,16 @@ static void add_hint(const struct flight *flight, const struct google_error *sai
 	if (!strcmp(said->reason, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"))
 		snprintf(at, size, "; the broker's own credential (%.80s) lacks the cloud-platform scope",
 			 who_calls(flight));
+	else if (!strcmp(said->reason, "SERVICE_DISABLED") && !source_quota_header(flight->source) &&
+		 !strcmp(source_kind(flight->source), "authorized_user"))
+		snprintf(at, size,
+			 "; name a project of yours for it: `gcloud auth application-default set-quota-project PROJECT`, then "
+			 "`hallpass reload`");
+	else if (!strcmp(said->reason, "SERVICE_DISABLED"))
+		snprintf(at, size, "; enable it: `gcloud services enable iamcredentials.googleapis.com`");
+	else if (!strcmp(said->reason, "USER_PROJECT_DENIED"))
+		snprintf(at, size, "; %.120s needs roles/serviceusage.serviceUsageConsumer there, or another quota project",
+			 who_calls(flight));
 	else if (flight->status == 403)
 		snprintf(at, size,
 			 "; the broker's own identity (%.120s) needs roles/iam.serviceAccountTokenCreator (Service "
@@ -496,7 +507,7 @@ static int64_t flight_lifetime(const struct flight *flight) {
 }
 
 static int flight_fetch(struct flight *flight, const struct secret *bearer, int64_t left_ms, struct error *err) {
-	static const char *const headers[] = { "Content-Type: application/json", NULL };
+	const char *const headers[] = { "Content-Type: application/json", source_quota_header(flight->source), NULL };
 	struct buf url = BUF_INIT(2 * MAX_TEXT), body = BUF_INIT(MAX_BODY);
 	int r = -1;
 
@@ -564,12 +575,15 @@ static void flight_ask_credential(struct flight *flight) {
 
 static void on_flight_timer(evutil_socket_t fd, short events, void *arg) {
 	struct flight *flight = arg;
+	const char *calling;
 
 	(void)fd, (void)events;
 	if (flight->state == PAUSING)
 		return flight_ask_credential(flight);
 	assert(flight->state == CREDENTIAL);
-	flight_fail(flight, ERR_TIMEOUT, "credential %s has no token in time", source_describe(flight->source));
+	calling = source_waits_for(flight->source);
+	flight_fail(flight, ERR_TIMEOUT, "credential %s: %s%sno token in time", source_describe(flight->source), calling ? calling : "",
+		    calling ? ": " : "");
 }
 
 void flight_intended(struct flight *flight, const struct error *err) {
@@ -627,14 +641,17 @@ static int flight_begin(struct minter *minter, const struct mint_spec *spec, uin
 }
 
 /*
- * A flight whose token will fit this request: its bounds are inside this one's, and it asks for at least three
- * quarters of the time, so that nobody gets minutes for the hour that was asked. ID tokens all live as long.
+ * What another request asked for has to be three quarters of the time at least, so that nobody gets minutes for the hour
+ * that was asked. ID tokens all live as long.
  */
+static bool asks_enough(int64_t asked_s, const struct mint_spec *spec) {
+	return spec->permission == PERMISSION_GET_OPEN_ID_TOKEN || asked_s >= spec->lifetime_s - spec->lifetime_s / 4;
+}
+
+/* A flight whose token will fit this request: its bounds are inside this one's, and it asks for enough. */
 static bool flight_serves(const struct flight *flight, const struct mint_spec *spec) {
-	if (spec->permission == PERMISSION_GET_OPEN_ID_TOKEN)
-		return flight->spec->expires_by <= spec->expires_by;
-	return flight->spec->expires_by <= spec->expires_by && flight->spec->lifetime_s <= spec->lifetime_s &&
-	       flight->spec->lifetime_s >= spec->lifetime_s - spec->lifetime_s / 4;
+	return flight->spec->expires_by <= spec->expires_by && asks_enough(flight->spec->lifetime_s, spec) &&
+	       (spec->permission == PERMISSION_GET_OPEN_ID_TOKEN || flight->spec->lifetime_s <= spec->lifetime_s);
 }
 
 /* any: of the same key, whatever its bounds. */
@@ -729,7 +746,7 @@ uint64_t minter_hash(const struct minter *minter, const struct mint_spec *spec) 
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s) {
 	struct token *token = cache_find(minter->cache, spec, now, min_left_s);
 
-	if (!token) {
+	if (!token || !asks_enough(token->asked_s, spec)) {
 		minter->counters.misses++;
 		return NULL;
 	}

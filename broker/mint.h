@@ -30,6 +30,7 @@ struct token {
 	uint64_t serial; /* no other's in this process */
 	struct secret value;
 	int64_t minted_at, expires_at; /* Unix seconds */
+	int64_t asked_s;	       /* the lifetime that was decided for whom it was minted */
 	char sha256[65];	       /* hex: what the record holds of it; of a signature's bytes, of all else as it stands */
 	char flight[40];	       /* id of the intent that it came from */
 	char key_id[GOOGLE_MAX_KEY_ID + 1]; /* signatures: of the key that made it */
@@ -115,7 +116,10 @@ bool mint_should_refresh(const struct token *token, int64_t now, int64_t min_lef
 /* Of what a spec asks for, without its times and its payload: for spec->hash, of this minter. */
 uint64_t minter_hash(const struct minter *minter, const struct mint_spec *spec);
 
-/* A cached token whose expiry fits the spec and that has at least min_left_s to live; a new reference, or NULL. */
+/*
+ * A cached token whose expiry fits the spec, that has at least min_left_s to live, and was not minted for much less than this spec asks for;
+ * a new reference, or NULL.
+ */
 struct token *mint_cached(struct minter *minter, const struct mint_spec *spec, int64_t now, int64_t min_left_s);
 /*
  * A cached token that has too little left to be given out gladly, and enough to be used: what there is while Google gives no

@@ -27,12 +27,14 @@ pids+=($!)
 for _ in $(seq 200); do [ -s "$dir/google/url" ] && [ -s "$dir/google/broker-key.json" ] && break; sleep 0.05; done
 url=$(cat "$dir/google/url")
 
+# Not every uid has a name, in a container, say.
+me=$(id -un 2>/dev/null) || me=uid-$(id -u)
 # A window that closes in ten minutes, so that there is something to cap.
 closes=$(date -u -d '+10 minutes' +%Y-%m-%dT%H:%M:%SZ)
 cat >"$dir/policy.yaml" <<EOF
 version: 1
 groups:
-  ml-engineers: ["user:$(id -un)@example.com"]
+  ml-engineers: ["user:$me@example.com"]
 bindings:
   - name: train-dev
     title: Submit training jobs in dev
@@ -52,7 +54,7 @@ bindings:
 EOF
 cat >"$dir/hallpassd.yaml" <<EOF
 listeners: [{unix: hallpass.sock}]
-peers: [{uid: $(id -u), principal: "user:{name}@example.com"}]
+peers: [{uid: $(id -u), principal: "user:$me@example.com"}]
 credential: {file: google/broker-key.json}
 policy: policy.yaml
 audit: {directory: audit, segmentSize: 1MiB, lowWater: 1MiB}

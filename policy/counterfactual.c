@@ -67,10 +67,11 @@ struct bounds {
 
 static int64_t may_turn(struct bounds *b, const struct rule *rule, const struct policy_query *query, bool wish) {
 	int64_t limit = wish && b->bindings < b->limit ? b->bindings : b->limit; /* another one opens there */
-	struct policy_query q = *query;
+	struct policy_query own, q;
 
 	if (!rule->condition)
 		return INT64_MAX;
+	q = *query_for_condition(query, rule, &own);
 	q.now_ns = 999999999; /* what comes after this second */
 	return condition_when(rule->condition, &q, wish, limit, &b->c->work);
 }

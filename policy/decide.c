@@ -124,12 +124,25 @@ static int64_t longest_lifetime(const struct decide *d) {
 	return d->q.ceiling_s && d->q.ceiling_s < lifetime ? d->q.ceiling_s : lifetime;
 }
 
+const struct policy_query *query_for_condition(const struct policy_query *q, const struct rule *rule, struct policy_query *own) {
+	static const char *const unknown[] = { NULL }; /* to a condition a list with what is no text is unknown */
+	bool denies = rule->kind == RULE_DENY;
+
+	if (q->permission != PERMISSION_GET_ACCESS_TOKEN || q->n_scopes || !condition_is_about(rule->condition, CONDITION_SCOPES))
+		return q;
+	*own = *q;
+	own->scopes = denies ? unknown : rule->scopes;
+	own->n_scopes = denies ? 1 : rule->n_scopes;
+	return own;
+}
+
 struct verdict judge_denial(const struct decide *d, const struct rule *rule) {
 	struct verdict v = { .rule = rule, .reason = REASON_DENY_RULE, .until = INT64_MAX };
+	struct policy_query own;
 
 	if (!rule->condition)
 		return v;
-	switch (condition_judge(rule->condition, &d->q, false, farthest(d, longest_lifetime(d)), &v.until)) {
+	switch (condition_judge(rule->condition, query_for_condition(&d->q, rule, &own), false, farthest(d, longest_lifetime(d)), &v.until)) {
 	case CONDITION_TRUE:
 		break;
 	case CONDITION_FALSE:
@@ -161,10 +174,12 @@ static enum decision_reason judge_state(const struct decide *d, const struct rul
 /* until: from when on it no longer surely holds, as far as a token of this lifetime could live. */
 static enum decision_reason judge_condition(const struct decide *d, const struct rule *rule, int64_t lifetime_s,
 					    int64_t *until) {
+	struct policy_query own;
+
 	*until = INT64_MAX;
 	if (!rule->condition)
 		return REASON_ALLOWED;
-	switch (condition_judge(rule->condition, &d->q, true, farthest(d, lifetime_s), until)) {
+	switch (condition_judge(rule->condition, query_for_condition(&d->q, rule, &own), true, farthest(d, lifetime_s), until)) {
 	case CONDITION_TRUE:
 		return REASON_ALLOWED;
 	case CONDITION_FALSE:

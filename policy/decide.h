@@ -54,3 +54,9 @@ void decide_run(struct decide *d, struct decision *out);
 /* Of one rule, for lists and explanations. Candidates only: members and account are not tested again. */
 struct verdict judge_denial(const struct decide *d, const struct rule *rule);
 struct verdict judge_binding(const struct decide *d, const struct rule *rule);
+/*
+ * What a rule's condition sees of a query where no scope was asked for: of a binding the scopes that it would give; of a deny rule
+ * unknown ones, since nobody can tell yet which binding's they will be. Else who asks for none would have all of them past a
+ * condition about them. *own: where it is put, if it differs.
+ */
+const struct policy_query *query_for_condition(const struct policy_query *q, const struct rule *rule, struct policy_query *own);

@@ -150,18 +150,21 @@ static void say_no_binding(const struct decide *d, const struct rule *rule, cons
 
 static void say_condition_false(const struct decide *d, const struct rule *rule, const struct decision *decision,
 				struct buf *out) {
+	struct policy_query own;
+
 	add_rule(out, decision);
 	buf_adds(out, " does not apply now");
 	if (rule && rule->condition)
-		add_false_parts(out, rule, &d->q);
+		add_false_parts(out, rule, query_for_condition(&d->q, rule, &own));
 }
 
 static void say_condition_error(const struct decide *d, const struct rule *rule, const struct decision *decision,
 				struct buf *out) {
 	char why[256] = "";
+	struct policy_query own;
 
 	if (rule && rule->condition)
-		condition_eval(rule->condition, &d->q, why, sizeof(why));
+		condition_eval(rule->condition, query_for_condition(&d->q, rule, &own), why, sizeof(why));
 	add_rule(out, decision);
 	buf_addf(out,
 		 decision->reason == REASON_DENY_RULE_ERROR ? " applies, because its condition cannot be evaluated%s%s"
@@ -347,8 +350,10 @@ static json_t *rule_json(const struct rule *rule, const char *result) {
 	return json;
 }
 
-static void add_condition_json(json_t *json, const struct verdict *v, const struct policy_query *q) {
+static void add_condition_json(json_t *json, const struct verdict *v, const struct policy_query *asked) {
 	const struct condition *condition = v->rule->condition;
+	struct policy_query own;
+	const struct policy_query *q = query_for_condition(asked, v->rule, &own);
 	char why[256];
 
 	json_object_set_new(json, "condition", json_string(condition_expression(condition)));

@@ -81,6 +81,14 @@ int adc_pick(const struct source_options *options, char **path, char **metadata_
 	return r;
 }
 
+int adc_set_quota_project(const struct source_options *options, struct source *source, struct error *err) {
+	const char *project = options->file ? NULL : environment("GOOGLE_CLOUD_QUOTA_PROJECT");
+
+	if (!project || source_set_quota_project(source, project, err) == 0)
+		return 0;
+	return error_wrap(err, "GOOGLE_CLOUD_QUOTA_PROJECT");
+}
+
 /*
  * Who but us can read it? Where the file is another's (root's, say, of a service with a uid of its own), our group may be the way
  * that it is lent to us, and a chmod 600 would take it away.

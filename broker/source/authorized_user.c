@@ -39,7 +39,6 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	    copy_secret(file, "client_secret", true, &own->client_secret, err) < 0 ||
 	    copy_secret(file, "refresh_token", true, &own->refresh_token, err) < 0 ||
 	    copy_string(file, "account", false, &source->email, err) < 0 ||
-	    copy_string(file, "quota_project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "token_uri", false, &own->token_uri, err) < 0)
 		return -1;
 	source->holds_secret = true;

@@ -165,7 +165,6 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	    copy_string(file, "subject_token_type", true, &own->subject_token_type, err) < 0 ||
 	    copy_string(file, "token_url", true, &own->token_url, err) < 0 ||
 	    copy_string(file, "workforce_pool_user_project", false, &own->user_project, err) < 0 ||
-	    copy_string(file, "quota_project_id", false, &source->project, err) < 0 ||
 	    copy_string(file, "client_id", false, &own->client_id, err) < 0 ||
 	    copy_secret(file, "client_secret", false, &own->client_secret, err) < 0 ||
 	    source_check_url(source, "token_url", own->token_url, err) < 0 ||

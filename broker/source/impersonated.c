@@ -77,7 +77,9 @@ static void add_delegate(struct buf *body, const char *account, bool first) {
 
 void source_impersonate(struct source *source, const char *url, const json_t *delegates, int64_t lifetime_s,
 			const struct secret *bearer) {
-	static const char *const headers[] = { "Content-Type: application/json", NULL };
+	/* The bearer is the inner one's, where there is one, and so is what it costs. */
+	const char *quota = source_quota_header(source->inner ? source->inner : source);
+	const char *const headers[] = { "Content-Type: application/json", quota, NULL };
 	struct buf body = BUF_INIT(SOURCE_MAX_FILE);
 	const json_t *delegate;
 	size_t i;
@@ -132,7 +134,6 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	if (google_string(file, "service_account_impersonation_url", true, SOURCE_MAX_URL, &url, err) < 0 ||
 	    source_read_impersonation_url(source, url, &own->url, err) < 0 ||
-	    copy_string(file, "quota_project_id", false, &source->project, err) < 0 ||
 	    read_delegates(own, file, err) < 0)
 		return -1;
 	if (!json_is_object(inner))

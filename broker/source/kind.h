@@ -45,6 +45,7 @@ struct source {
 	void *own; /* the kind's */
 	char *file; /* path, for people; NULL: none */
 	char *email, *universe, *project, *describe;
+	char *quota_header; /* the line that names who pays for its calls; NULL: none */
 	const char *key_id; /* private_key_id, borrowed from own; NULL: none */
 	bool holds_secret;  /* the file, and not only the way to one */
 	struct event_base *base;
@@ -86,6 +87,9 @@ int64_t source_now(const struct source *source);
 
 /* Kind, account and file, once more: the account may have become known. */
 int source_set_description(struct source *source, struct error *err);
+
+/* Who pays. ERR_INVALID: no project's id. */
+int source_set_quota_project(struct source *source, const char *project, struct error *err);
 
 struct source_call {
 	struct fetch_spec spec;	     /* timeout_ms and body_max are filled in */
@@ -137,6 +141,8 @@ struct source *source_blank(struct event_base *base, struct fetcher *fetcher, co
 
 /* adc.c: which file Application Default Credentials would pick; *path NULL: the metadata server. */
 int adc_pick(const struct source_options *options, char **path, char **metadata_host, struct error *err);
+/* adc.c: the environment's word on who pays, which comes before the file's where nobody named the file. */
+int adc_set_quota_project(const struct source_options *options, struct source *source, struct error *err);
 /* adc.c: what is worth a warning about a credential file: who may read its secret, how old it is. */
 void adc_warn_of_file(struct log *log, const char *path, const char *kind, const char *key_id, bool holds_secret,
 		      int64_t now);

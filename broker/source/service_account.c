@@ -1,6 +1,7 @@
 /*
- * A service account's key: an RS256 assertion for an access token.
- * Source: RFC 7523 §2.1; developers.google.com/identity/protocols/oauth2/service-account
+ * A service account's key: an RS256 assertion for an access token. In a universe other than googleapis.com no endpoint takes one,
+ * and what the key signs is the token itself.
+ * Source: RFC 7523 §2.1; developers.google.com/identity/protocols/oauth2/service-account; google.aip.dev/auth/4111
  */
 
 #include <openssl/bio.h>
@@ -67,11 +68,16 @@ static int read_file(struct source *source, const json_t *file, struct error *er
 	return 0;
 }
 
+static bool signs_its_tokens(const struct source *source) {
+	return !source->token_endpoint && strcmp(source->universe, "googleapis.com") != 0;
+}
+
 /* header.claims, both base64url. */
 static void add_claims(const struct source *source, struct buf *jwt) {
 	const struct own *own = source->own;
 	struct buf text = BUF_INIT(MAX_ASSERTION / 2);
 	int64_t now = source_now(source);
+	const char *claim;
 
 	buf_adds(&text, "{\"alg\":\"RS256\",\"typ\":\"JWT\"");
 	if (own->key_id) {
@@ -84,8 +90,10 @@ static void add_claims(const struct source *source, struct buf *jwt) {
 	buf_reset(&text);
 	buf_adds(&text, "{\"iss\":");
 	buf_add_json(&text, source->email, strlen(source->email));
-	buf_adds(&text, ",\"scope\":\"" CLOUD_PLATFORM "\",\"aud\":");
-	buf_add_json(&text, own->token_uri, strlen(own->token_uri));
+	buf_adds(&text, ",\"scope\":\"" CLOUD_PLATFORM "\"");
+	buf_adds(&text, signs_its_tokens(source) ? ",\"sub\":" : ",\"aud\":");
+	claim = signs_its_tokens(source) ? source->email : own->token_uri;
+	buf_add_json(&text, claim, strlen(claim));
 	buf_addf(&text, ",\"iat\":%lld,\"exp\":%lld}", (long long)now, (long long)(now + ASSERTION_LIFE));
 	base64url_add(jwt, text.data, text.len);
 	jwt->failed |= text.failed;
@@ -153,10 +161,17 @@ static int send_assertion(struct source *source, struct error *err) {
 /* A call that is made again takes the same assertion: signing keeps the loop busy for a millisecond. */
 static int refresh(struct source *source, struct error *err) {
 	bool again = source->attempt > 1 && source->sent[0].len;
+	struct google_token token;
 
 	if (!again && sign(source, err) < 0)
 		return -1;
-	return send_assertion(source, err);
+	if (!signs_its_tokens(source))
+		return send_assertion(source, err);
+	token = (struct google_token){ .text = source->sent[0].data,
+				       .len = source->sent[0].len,
+				       .expires_at = source_now(source) + ASSERTION_LIFE };
+	source_succeed(source, &token);
+	return 0;
 }
 
 const struct source_kind source_service_account = { "service_account", read_file, refresh, forget };

@@ -454,6 +454,28 @@ static int read_universe(struct source *source, const json_t *file, struct error
 	return 0;
 }
 
+int source_set_quota_project(struct source *source, const char *project, struct error *err) {
+	struct buf line = BUF_INIT(256);
+
+	/* It becomes a part of a header. */
+	if (!*project || strspn(project, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != strlen(project) || strlen(project) > 128)
+		return error_set(err, ERR_INVALID, "quota project '%.128s' is not a project's id", project);
+	buf_addf(&line, "X-Goog-User-Project: %s", project);
+	free(source->quota_header);
+	source->quota_header = buf_take(&line);
+	if (!source->quota_header)
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	return source->project ? 0 : copy_text(project, &source->project, err);
+}
+
+static int read_quota_project(struct source *source, const json_t *file, struct error *err) {
+	const char *project;
+
+	if (google_string(file, "quota_project_id", false, SOURCE_MAX_URL, &project, err) < 0)
+		return -1;
+	return project ? source_set_quota_project(source, project, err) : 0;
+}
+
 static const struct source_kind *kind_find(const char *type) {
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (kinds[i] != &source_metadata && !strcmp(kinds[i]->name, type))
@@ -490,7 +512,7 @@ static int source_read_tree(struct source *source, const json_t *file, struct er
 				 "type %s is not supported (service_account, authorized_user, external_account and "
 				 "impersonated_service_account are)",
 				 type);
-	if (source->kind->read(source, file, err) < 0)
+	if (source->kind->read(source, file, err) < 0 || read_quota_project(source, file, err) < 0)
 		return -1;
 	return source_set_description(source, err);
 }
@@ -563,7 +585,7 @@ int source_open(struct event_base *base, struct fetcher *fetcher, const struct s
 	if (!source || adc_pick(options, &source->file, &source->metadata_host, err) < 0)
 		return -1;
 	r = source->file ? source_read_file(source, err) : source_use_metadata(source, err);
-	if (r < 0)
+	if (r < 0 || adc_set_quota_project(options, source, err) < 0)
 		return -1;
 	if (source->file)
 		adc_warn_of_file(log, source->file, source->kind->name, source_key_id(source),
@@ -604,6 +626,7 @@ static void source_free(struct source *source) {
 	free(source->email);
 	free(source->universe);
 	free(source->project);
+	free(source->quota_header);
 	free(source->describe);
 	free(source->metadata_host);
 	free(source->token_endpoint);
@@ -631,6 +654,12 @@ bool source_trouble_passes(const struct source *source) {
 
 const struct error *source_trouble(const struct source *source) {
 	return &source->error;
+}
+
+const char *source_waits_for(const struct source *source) {
+	while (source->inner_wait)
+		source = source->inner;
+	return source->refreshing && source->calling[0] ? source->calling : NULL;
 }
 
 const char *source_file(const struct source *source) {
@@ -662,4 +691,8 @@ const char *source_universe(const struct source *source) {
 
 const char *source_project(const struct source *source) {
 	return source->project;
+}
+
+const char *source_quota_header(const struct source *source) {
+	return source->quota_header;
 }

@@ -61,6 +61,8 @@ bool source_login_is_over(const struct source *source);
 const struct error *source_trouble(const struct source *source);
 /* That may be over the next time; it is tried again without anybody's doing. */
 bool source_trouble_passes(const struct source *source);
+/* "POST https://…": the call under way, its own or that of the credential behind it; NULL: none. Borrowed until the loop goes on. */
+const char *source_waits_for(const struct source *source);
 const char *source_file(const struct source *source); /* its path, or NULL */
 
 const char *source_kind(const struct source *source);	    /* "service_account", "authorized_user", … */
@@ -69,3 +71,8 @@ void source_describe_to(const struct source *source, bool operators, struct buf 
 const char *source_email(const struct source *source);	    /* principal, or NULL where not known */
 const char *source_universe(const struct source *source);   /* "googleapis.com" */
 const char *source_project(const struct source *source);    /* project_id or quota_project_id, or NULL */
+/*
+ * "X-Goog-User-Project: PROJECT", for each call of an API of Google's that bears the token; NULL: none. A person's login has it, since
+ * gcloud's own project, to which the login belongs, answers for no API. Source: cloud.google.com/docs/quotas/set-quota-project
+ */
+const char *source_quota_header(const struct source *source);

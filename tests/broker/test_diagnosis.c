@@ -63,7 +63,7 @@ static void test_diagnosis_of_impersonation(void **state) {
 		{ "a';rm -rf ~;'@x.org", 200, "{}", HEALTH_FAIL, "missing", GRANT("'user:a'\\'';rm -rf ~;'\\''@x.org'") },
 		{ "a@x.org", 404, "{\"error\":{\"code\":404,\"message\":\"Unknown service account\",\"status\":\"NOT_FOUND\"}}", HEALTH_FAIL, "knows no such account",
 		  GRANT("user:a@x.org") },
-		{ "a@x.org", 403, INFO("SERVICE_DISABLED"), HEALTH_UNKNOWN, "HTTP 403", "gcloud services enable iam.googleapis.com iamcredentials.googleapis.com" },
+		{ "a@x.org", 403, INFO("SERVICE_DISABLED"), HEALTH_UNKNOWN, "HTTP 403", "gcloud auth application-default set-quota-project PROJECT, then hallpass reload" },
 		{ "a@x.org", 403, INFO("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), HEALTH_UNKNOWN, "HTTP 403",
 		  "give the machine's account all scopes: gcloud compute instances set-service-account INSTANCE --scopes=cloud-platform" },
 		{ "a@x.org", 503, "<html>", HEALTH_UNKNOWN, "HTTP 503", "hallpass token " SA " asks Google for one, and is recorded" },
@@ -79,6 +79,21 @@ static void test_diagnosis_of_impersonation(void **state) {
 		diagnose_impersonation(&f, &patient, both, 2, &result);
 		assert_finding(cases[i].health, cases[i].says, cases[i].remedy);
 	}
+}
+
+/* Where it is a project of the caller's own that has no API, it is that one which gets it. */
+static void test_diagnosis_of_an_api_that_is_not_enabled(void **state) {
+	const struct fetch_result result = heard(403, INFO("SERVICE_DISABLED"));
+	struct bed *b = *state;
+	char text[400];
+	struct patient patient;
+
+	snprintf(text, sizeof(text), LOGIN, ",\"quota_project_id\":\"acme-ml\"");
+	assert_true(bed_open_text(b, text));
+	patient = login(b, "a@x.org", true);
+	finding_init(&f, "impersonation", SA);
+	diagnose_impersonation(&f, &patient, both, 2, &result);
+	assert_finding(HEALTH_UNKNOWN, "HTTP 403", "gcloud services enable iam.googleapis.com iamcredentials.googleapis.com --project=acme-ml");
 }
 
 static void test_diagnosis_of_impersonation_without_an_answer(void **state) {
@@ -289,6 +304,7 @@ static void test_diagnosis_names_each_kind_of_credential(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_impersonation, bed_setup, bed_teardown),
+		cmocka_unit_test_setup_teardown(test_diagnosis_of_an_api_that_is_not_enabled, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_impersonation_without_an_answer, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_others, bed_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(test_diagnosis_of_clocks, bed_setup, bed_teardown),

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "broker/clock.h"
 #include "broker/fetch.h"
+#include "hallpass/cleanup.h"
 #include "broker/log.h"
 #include "tests/lib/httpstub.h"
 #include "tests/lib/testcert.h"
@@ -626,7 +627,40 @@ static void test_fetch_trusts_each_origin_for_itself(void **state) {
 	testcert_fini(&ca);
 }
 
+static void test_fetch_refuses_a_ca_file_that_holds_none(void **state) {
+	struct world *w = *state;
+	struct fetcher *fetcher;
+	struct testcert ca;
+	struct error err;
+
+	testcert_ca(&ca);
+	assert_int_equal(fetcher_new(w->base, &(struct fetch_options){ .ca_file = "/nonexistent.pem" }, &w->log, &fetcher, &err), -1);
+	assert_string_equal(err.message, "upstream.caFile: /nonexistent.pem: No such file or directory");
+	assert_int_equal(fetcher_new(w->base, &(struct fetch_options){ .ca_file = "/etc/passwd" }, &w->log, &fetcher, &err), -1);
+	assert_string_equal(err.message, "upstream.caFile: /etc/passwd: holds no certificate in PEM");
+	make_fetcher(w, &(struct fetch_options){ .ca_file = ca.cert_file });
+	testcert_fini(&ca);
+}
+
 /* --- proxies */
+
+/* And never says what was in it. */
+static void test_fetch_refuses_what_is_no_proxy(void **state) {
+	static const char *const good[] = { "", "proxy.test", "proxy.test:3128", "http://proxy.test", "HTTPS://u:p@[::1]:1/", "socks5h://127.0.0.1:1" };
+	static const char *const bad[] = { "ftp://geheim@proxy", "http://", "geheim proxy", "http:\t//geheim", "://geheim", "httpx://geheim" };
+	struct world *w = *state;
+	struct fetcher *fetcher;
+	struct error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		make_fetcher(w, &(struct fetch_options){ .proxy = good[i] });
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (fetcher_new(w->base, &(struct fetch_options){ .proxy = bad[i] }, &w->log, &fetcher, &err) == 0)
+			fail_msg("%s was taken", bad[i]);
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_null(strstr(err.message, "geheim"));
+	}
+}
 
 static void test_fetch_honours_the_proxy_for_https_alone(void **state) {
 	struct world *w = *state;
@@ -713,6 +747,8 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_injected_headers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_trusts_the_named_ca_and_host_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_trusts_each_origin_for_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_refuses_a_ca_file_that_holds_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_refuses_what_is_no_proxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_honours_the_proxy_for_https_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_does_not_wait_for_a_stalled_resolver, setup, teardown),
 	};

@@ -288,6 +288,36 @@ static void test_mint_tries_again_after_trouble(void **state) {
 	}
 }
 
+/* What a login costs goes to the project that its file names: gcloud's own answers for no API. */
+static void test_mint_names_the_quota_project(void **state) {
+	struct world *w = *state;
+	struct source_options options = { .file = w->file, .now = world_now, .world = w };
+	struct mint_spec spec = spec_of(900);
+	struct source *charged;
+	struct error err;
+	char *seen;
+	FILE *f = fopen(w->file, "w");
+
+	fprintf(f,
+		"{\"type\":\"authorized_user\",\"client_id\":\"id\",\"client_secret\":\"s\",\"refresh_token\":\"r\","
+		"\"quota_project_id\":\"acme-ml\",\"token_uri\":\"%s/token\"}",
+		httpstub_url(w->stub));
+	fclose(f);
+	reply(w, 200, NULL, answer(w, "ya29.one", 900));
+	mint(w, &spec);
+	seen = httpstub_request(w->stub, ACCESS, 0);
+	assert_null(strcasestr(seen, "\r\nX-Goog-User-Project:"));
+	free(seen);
+	if (source_open(w->base, w->fetcher, &options, &w->log, &charged, &err) < 0)
+		fail_msg("%s", err.message);
+	minter_set_source(w->minter, charged);
+	source_unref(charged);
+	mint(w, &spec);
+	seen = httpstub_request(w->stub, ACCESS, 1);
+	assert_non_null(strstr(seen, "\r\nX-Goog-User-Project: acme-ml\r\n"));
+	free(seen);
+}
+
 static void test_mint_does_not_repeat_refusals(void **state) {
 	static const struct {
 		int status;
@@ -305,6 +335,10 @@ static void test_mint_does_not_repeat_refusals(void **state) {
 		{ 403, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":"
 		       "\"ACCESS_TOKEN_SCOPE_INSUFFICIENT\"}]}}",
 		  "lacks the cloud-platform scope" },
+		{ 403, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":\"SERVICE_DISABLED\"}]}}",
+		  "; name a project of yours for it: `gcloud auth application-default set-quota-project PROJECT`" },
+		{ 403, "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":\"USER_PROJECT_DENIED\"}]}}",
+		  "; broker@acme.iam.gserviceaccount.com needs roles/serviceusage.serviceUsageConsumer there" },
 		{ 404, "not json", "an error that cannot be read" },
 		{ 403, "{\"error\":{\"message\":\"you sent ya29.broker-itself-0123456789\"}}", "is not shown" },
 		{ 302, "", "HTTP 302" },
@@ -393,6 +427,7 @@ static void test_mint_keeps_its_deadline(void **state) {
 static void test_mint_keeps_its_deadline_while_the_credential_hangs(void **state) {
 	struct world *w = *state;
 	struct mint_spec spec = spec_of(900);
+	char says[128];
 
 	httpstub_on(w->stub, "POST /token", &(struct httpstub_reply){ .action = STUB_HANG });
 	reply(w, 200, NULL, answer(w, "ya29.minted", 900));
@@ -403,6 +438,8 @@ static void test_mint_keeps_its_deadline_while_the_credential_hangs(void **state
 	mint(w, &spec);
 	assert_int_equal(w->last.error.code, ERR_TIMEOUT);
 	assert_non_null(strstr(w->last.error.message, "authorized_user"));
+	snprintf(says, sizeof(says), "): POST %s/token: no token in time", httpstub_url(w->stub));
+	assert_non_null(strstr(w->last.error.message, says));
 }
 
 /* P2. */
@@ -507,6 +544,30 @@ static void test_mint_joins_no_flight_that_may_outlive_the_request(void **state)
 	run_until(w->base, &w->done, 5);
 	assert_int_equal(httpstub_count(w->stub, ACCESS), 5);
 	assert_int_equal(w->intents, 5);
+}
+
+/* Nobody gets minutes for an hour, because somebody wanted minutes before. */
+static void test_mint_keeps_short_tokens_for_short_requests(void **state) {
+	static const struct {
+		int64_t lifetime_s;
+		bool found;
+	} cases[] = { { 600, true }, { 800, true }, { 801, false }, { 3600, false }, { 500, false } };
+	struct world *w = *state;
+	struct mint_spec spec = spec_of(600);
+	struct token *token;
+
+	reply(w, 200, NULL, answer(w, "ya29.short", 600));
+	mint(w, &spec);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		spec = spec_of(cases[i].lifetime_s);
+		token = mint_cached(w->minter, &spec, NOW, 60);
+		if ((token != NULL) != cases[i].found)
+			fail_msg("of 600 s for %lld s: %s", (long long)cases[i].lifetime_s, token ? "found" : "not found");
+		token_unref(token);
+		token = mint_fading(w->minter, &spec, NOW); /* when there is no other, it is better than none */
+		assert_int_equal(token != NULL, cases[i].lifetime_s >= 600);
+		token_unref(token);
+	}
 }
 
 static void test_mint_goes_on_when_a_waiter_leaves(void **state) {
@@ -994,6 +1055,7 @@ int main(void) {
 		T(test_mint_asks_for_what_was_decided),
 		T(test_mint_calls_nobody_without_an_intent),
 		T(test_mint_tries_again_after_trouble),
+		T(test_mint_names_the_quota_project),
 		T(test_mint_does_not_repeat_refusals),
 		T(test_mint_names_the_constraint_for_long_lifetimes),
 		T(test_mint_renews_the_credential_once_after_401),
@@ -1005,6 +1067,7 @@ int main(void) {
 		T(test_mint_refuses_a_huge_answer),
 		T(test_mint_shares_one_call_among_256),
 		T(test_mint_joins_no_flight_that_may_outlive_the_request),
+		T(test_mint_keeps_short_tokens_for_short_requests),
 		T(test_mint_goes_on_when_a_waiter_leaves),
 		T(test_mint_records_and_keeps_what_nobody_waits_for),
 		T(test_mint_records_failures_nobody_waits_for),

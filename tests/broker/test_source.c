@@ -18,9 +18,10 @@
 #include "tests/lib/sourcebed.h"
 
 #define TOKEN "POST /token"
-#define USER                                                                                                           \
-	"{\"type\":\"authorized_user\",\"client_id\":\"client\",\"client_secret\":\"the-client-secret-0123456789\","   \
-	"\"refresh_token\":\"1//the-refresh-token-0123456789\",\"token_uri\":\"$URL/token\"}"
+#define USER_MEMBERS                                                                                                   \
+	"\"type\":\"authorized_user\",\"client_id\":\"client\",\"client_secret\":\"the-client-secret-0123456789\","    \
+	"\"refresh_token\":\"1//the-refresh-token-0123456789\",\"token_uri\":\"$URL/token\""
+#define USER "{" USER_MEMBERS "}"
 #define GOOD(token) "{\"access_token\":\"" token "\",\"expires_in\":3600,\"token_type\":\"Bearer\"}"
 
 static void good(struct bed *b, const char *body) {
@@ -75,6 +76,28 @@ static void test_source_picks_as_application_default_credentials_do(void **state
 	assert_non_null(strstr(source_describe(b->source), "/configured.json"));
 	free(named);
 	free(configured);
+}
+
+/* Whom its calls are charged to: the environment's word, where nobody named the file, else the file's. */
+static void test_source_names_the_quota_project(void **state) {
+	struct bed *b = *state;
+	char *named = bed_write(b, "named.json", USER), *paid = bed_write(b, "paid.json", "{\"quota_project_id\":\"acme-quota\"," USER_MEMBERS "}");
+
+	assert_true(bed_open(b, (struct source_options){ .file = named }));
+	assert_null(source_quota_header(b->source));
+	assert_true(bed_open(b, (struct source_options){ .file = paid }));
+	assert_string_equal(source_quota_header(b->source), "X-Goog-User-Project: acme-quota");
+	setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "example.com:other", 1);
+	assert_true(bed_open(b, (struct source_options){ .file = paid }));
+	assert_string_equal(source_quota_header(b->source), "X-Goog-User-Project: acme-quota");
+	setenv("GOOGLE_APPLICATION_CREDENTIALS", paid, 1);
+	assert_true(bed_open(b, (struct source_options){ 0 }));
+	assert_string_equal(source_quota_header(b->source), "X-Goog-User-Project: example.com:other");
+	setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "other\r\nX: y", 1);
+	assert_false(bed_open(b, (struct source_options){ 0 }));
+	bed_assert_says(b, "GOOGLE_CLOUD_QUOTA_PROJECT: quota project 'other");
+	free(named);
+	free(paid);
 }
 
 static void test_source_says_where_it_looked(void **state) {
@@ -616,6 +639,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_source_picks_as_application_default_credentials_do),
+		T(test_source_names_the_quota_project),
 		T(test_source_says_where_it_looked),
 		T(test_source_says_what_is_wrong_with_a_file),
 		T(test_source_reads_regular_files_of_a_sane_size_alone),

@@ -154,6 +154,45 @@ static void check_assertion(struct bed *b, const char *what, int i, const char *
 	free(request);
 }
 
+/* Beyond googleapis.com nobody exchanges assertions, unless the configuration says who does. */
+static void test_service_account_signs_its_tokens_in_other_universes(void **state) {
+	struct bed *b = *state;
+	char url[128], *text = key_file(pem, "0123abcd"), *path;
+	const struct secret *token;
+	int64_t expires_at;
+	json_t *file = json_loads(text, 0, NULL), *claims;
+
+	free(text);
+	json_object_set_new(file, "universe_domain", json_string("example-cloud.test"));
+	text = json_dumps(file, 0);
+	path = bed_write(b, "universe.json", text);
+	assert_true(bed_open(b, (struct source_options){ .file = path }));
+	bed_ask(b);
+	assert_int_equal(b->error.code, ERR_NONE);
+	assert_int_equal(httpstub_count(b->stub, NULL), 0);
+	token = source_in_hand(b->source, &expires_at);
+	assert_int_equal(expires_at, b->now + 3600);
+	claims = verified_claims(token->data, "0123abcd");
+	assert_int_equal(json_object_size(claims), 5);
+	assert_string_equal(json_string_value(json_object_get(claims, "iss")), "broker@acme-ml.iam.gserviceaccount.com");
+	assert_string_equal(json_string_value(json_object_get(claims, "sub")), "broker@acme-ml.iam.gserviceaccount.com");
+	assert_string_equal(json_string_value(json_object_get(claims, "scope")), "https://www.googleapis.com/auth/cloud-platform");
+	assert_int_equal(json_integer_value(json_object_get(claims, "exp")), b->now + 3600);
+	json_decref(claims);
+	/* Ahead of its end there is another. */
+	b->now += 3500;
+	bed_ask(b);
+	source_in_hand(b->source, &expires_at);
+	assert_int_equal(expires_at, b->now + 3600);
+	snprintf(url, sizeof(url), "%s/token", httpstub_url(b->stub));
+	bed_reply(b, TOKEN, 200, NULL, GOOD("ya29.one"));
+	assert_true(bed_open(b, (struct source_options){ .file = path, .token_endpoint = url }));
+	ask_good(b, "ya29.one");
+	free(path);
+	free(text);
+	json_decref(file);
+}
+
 static void test_service_account_sends_a_signed_assertion(void **state) {
 	struct bed *b = *state;
 	char url[128], *text = key_file(pem, "0123abcd"), *path;
@@ -593,7 +632,7 @@ static void test_external_account_impersonates(void **state) {
 	free(bed_write(b, "subject", SUBJECT));
 	bed_reply(b, STS, 200, NULL, EXCHANGED("ya29.federated-0123456789"));
 	bed_reply(b, IMPERSONATE("x@acme.iam.gserviceaccount.com"), 200, NULL, IAM_GOOD("ya29.impersonated"));
-	open_text(b, EXTERNAL_HEAD "\"service_account_impersonation_url\":\"$URL/v1/projects/-/serviceAccounts/"
+	open_text(b, EXTERNAL_HEAD "\"quota_project_id\":\"payer\",\"service_account_impersonation_url\":\"$URL/v1/projects/-/serviceAccounts/"
 				   "x@acme.iam.gserviceaccount.com:generateAccessToken\",\"service_account_impersonation\":"
 				   "{\"token_lifetime_seconds\":2800},\"credential_source\":{\"file\":\"$DIR/subject\"}}");
 	assert_string_equal(source_email(b->source), "x@acme.iam.gserviceaccount.com");
@@ -602,6 +641,7 @@ static void test_external_account_impersonates(void **state) {
 	check_exchange(b);
 	request = bed_request(b, IMPERSONATE("x@acme.iam.gserviceaccount.com"), 0);
 	assert_non_null(strstr(request, "\r\nAuthorization: Bearer ya29.federated-0123456789\r\n"));
+	assert_non_null(strstr(request, "\r\nX-Goog-User-Project: payer\r\n"));
 	assert_non_null(strstr(request, "\r\n\r\n{\"scope\":[\"https://www.googleapis.com/auth/cloud-platform\"],"
 					"\"lifetime\":\"2800s\",\"delegates\":[]}"));
 	free(request);
@@ -822,8 +862,30 @@ static void test_impersonated_exchanges_its_sources_token(void **state) {
 	ask_good(b, "ya29.outer");
 	request = bed_request(b, IMPERSONATE("x@acme"), 0);
 	assert_non_null(strstr(request, "\r\nAuthorization: Bearer ya29.inner\r\n"));
+	assert_null(strcasestr(request, "\r\nX-Goog-User-Project:"));
 	assert_non_null(strstr(request, "{\"scope\":[\"https://www.googleapis.com/auth/cloud-platform\"],\"lifetime\":\"3600s\",\"delegates\":["
 					"\"projects/-/serviceAccounts/d1@acme\",\"projects/-/serviceAccounts/d2@acme\"]}"));
+	free(request);
+}
+
+/* A call is charged as the credential says whose token it bears. */
+static void test_impersonated_is_charged_as_its_source_says(void **state) {
+	struct bed *b = *state;
+	char *request;
+
+	bed_reply(b, TOKEN, 200, NULL, GOOD("ya29.inner"));
+	bed_reply(b, IMPERSONATE("x@acme"), 200, NULL, IAM_GOOD("ya29.outer"));
+	open_text(b, "{\"type\":\"impersonated_service_account\",\"quota_project_id\":\"outer\",\"service_account_impersonation_url\":"
+		     "\"$URL/v1/projects/-/serviceAccounts/x@acme:generateAccessToken\",\"source_credentials\":{\"type\":\"authorized_user\","
+		     "\"client_id\":\"a\",\"client_secret\":\"b\",\"refresh_token\":\"c\",\"token_uri\":\"$URL/token\","
+		     "\"quota_project_id\":\"inner\"}}");
+	assert_string_equal(source_quota_header(b->source), "X-Goog-User-Project: outer");
+	ask_good(b, "ya29.outer");
+	request = bed_request(b, IMPERSONATE("x@acme"), 0);
+	assert_non_null(strstr(request, "\r\nX-Goog-User-Project: inner\r\n"));
+	free(request);
+	request = bed_request(b, TOKEN, 0);
+	assert_null(strcasestr(request, "\r\nX-Goog-User-Project:"));
 	free(request);
 }
 
@@ -924,8 +986,10 @@ static void test_impersonated_freed_while_its_source_refreshes(void **state) {
 
 	httpstub_on(b->stub, TOKEN, &(struct httpstub_reply){ .action = STUB_HANG });
 	open_text(b, IMPERSONATED("x@acme", "", INNER));
+	assert_null(source_waits_for(b->source));
 	source_token(b->source, bed_on_token, b);
 	bed_wait(b, TOKEN, 1);
+	assert_non_null(strstr(source_waits_for(b->source), "/token"));
 	source_unref(b->source);
 	b->source = NULL;
 	assert_int_equal(b->done, 1);
@@ -954,6 +1018,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_service_account_sends_a_signed_assertion),
+		T(test_service_account_signs_its_tokens_in_other_universes),
 		T(test_service_account_signs_once_a_refresh),
 		T(test_service_account_never_shows_its_assertion),
 		T(test_service_account_refuses_keys_that_do_not_do),
@@ -978,6 +1043,7 @@ int main(void) {
 		T(test_external_account_sends_the_workforce_project),
 		T(test_external_account_refuses_files),
 		T(test_impersonated_exchanges_its_sources_token),
+		T(test_impersonated_is_charged_as_its_source_says),
 		T(test_impersonated_renews_its_source_once_after_401),
 		T(test_impersonated_passes_on_what_its_source_says),
 		T(test_impersonated_checks_answers),

@@ -538,6 +538,21 @@ static bool iam_admin(const struct question *q, const struct minted *bearer, con
 	return true;
 }
 
+/* Who pays: nobody in particular, or a project that callers may charge. */
+static bool may_charge(const struct question *q, struct answer *a) {
+	const char *project = evhttp_find_header(q->headers, "X-Goog-User-Project");
+	char text[300];
+
+	if (!project || !strcmp(project, "acme-ml"))
+		return true;
+	snprintf(text, sizeof(text),
+		 "Caller does not have required permission to use project %.64s. Grant the caller the "
+		 "roles/serviceusage.serviceUsageConsumer role.",
+		 project);
+	answer_error(a, 403, "PERMISSION_DENIED", "USER_PROJECT_DENIED", text);
+	return false;
+}
+
 static void on_iam(const struct question *q, struct answer *a) {
 	const struct minted *bearer = world_find(q->world, q->bearer);
 	json_t *body = json_loads(q->body, JSON_REJECT_DUPLICATES, NULL), *delegates = json_object_get(body, "delegates");
@@ -550,7 +565,7 @@ static void on_iam(const struct question *q, struct answer *a) {
 		i++;
 	if (bearer && form_ok)
 		g = chain_grant(q, bearer->holder, delegates);
-	if (bearer && iam_admin(q, bearer, body, a)) {
+	if (bearer && (!may_charge(q, a) || iam_admin(q, bearer, body, a))) {
 		json_decref(body);
 		return;
 	}

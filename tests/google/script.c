@@ -15,6 +15,29 @@ static const struct {
 } members[] = { { "endpoint", true },	  { "times", false },	 { "latency_ms", false }, { "status", false },
 		{ "retry_after", false }, { "lie_s", false }, { "mishap", true }, { "oauth", true } };
 
+static const struct {
+	int status;
+	const char *name, *message;
+} failures[] = {
+	{ 400, "INVALID_ARGUMENT", "Request contains an invalid argument." },
+	{ 401, "UNAUTHENTICATED", "Request had invalid authentication credentials." },
+	{ 403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)." },
+	{ 404, "NOT_FOUND", "Requested entity was not found." },
+	{ 409, "ABORTED", "The operation was aborted." },
+	{ 429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Generate credential requests'." },
+	{ 500, "INTERNAL", "Internal error encountered." },
+	{ 503, "UNAVAILABLE", "The service is currently unavailable." },
+	{ 504, "DEADLINE_EXCEEDED", "Deadline expired before operation could complete." },
+};
+
+/* 0: none was said. */
+static bool status_known(int status) {
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+		if (failures[i].status == status)
+			return true;
+	return !status || status == 200;
+}
+
 /* A misspelt script would make a test pass that tests nothing. */
 static const char *fault_of(const json_t *json) {
 	const char *key, *mishap = json_string_value(json_object_get(json, "mishap"));
@@ -30,6 +53,10 @@ static const char *fault_of(const json_t *json) {
 		if (members[i].is_text ? !json_is_string(value) : !json_is_integer(value))
 			return "endpoint, mishap and oauth are texts, all else are whole numbers";
 	}
+	if (!status_known((int)json_integer_value(json_object_get(json, "status"))))
+		return "status is 200, 400, 401, 403, 404, 409, 429, 500, 503 or 504";
+	if (json_integer_value(json_object_get(json, "times")) < 0 || json_integer_value(json_object_get(json, "latency_ms")) < 0)
+		return "times and latency_ms are not below 0";
 	for (size_t i = 0; mishap && i < sizeof(mishap_names) / sizeof(mishap_names[0]); i++)
 		if (!strcmp(mishap_names[i], mishap))
 			return NULL;
@@ -89,17 +116,6 @@ struct rule script_take(struct world *world, const char *endpoint) {
 	}
 	return taken;
 }
-
-static const struct {
-	int status;
-	const char *name, *message;
-} failures[] = {
-	{ 401, "UNAUTHENTICATED", "Request had invalid authentication credentials." },
-	{ 403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)." },
-	{ 429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Generate credential requests'." },
-	{ 500, "INTERNAL", "Internal error encountered." },
-	{ 503, "UNAVAILABLE", "The service is currently unavailable." },
-};
 
 static void lie(struct answer *a, int64_t by_s) {
 	json_t *json = json_loads(a->body, 0, NULL);

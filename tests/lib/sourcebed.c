@@ -21,7 +21,7 @@ static int64_t bed_now(void *arg) {
 
 static void clean_environment(const struct bed *bed) {
 	static const char *const names[] = { "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "GCE_METADATA_HOST",
-					     "K_SERVICE", "CLOUD_RUN_JOB", "HTTPS_PROXY", "https_proxy" };
+					     "K_SERVICE", "CLOUD_RUN_JOB", "HTTPS_PROXY", "https_proxy", "GOOGLE_CLOUD_QUOTA_PROJECT" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		unsetenv(names[i]);

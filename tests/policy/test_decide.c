@@ -220,7 +220,7 @@ static const struct str conditional = STR(
 	COND("name", "resource.name == \"projects/-/serviceAccounts/name@p.iam.gserviceaccount.com\" && resource.type == \"iam.googleapis.com/ServiceAccount\" && resource.service == \"iam.googleapis.com\"", "")
 	COND("life", "request.lifetime <= duration(\"600s\")", "")
 	COND("who", "request.auth.principal == \"user:alice@example.com\" && request.auth.method == \"peer\" && \"ci\" in request.auth.claims.groups && \"l\" in request.auth.access_levels", "")
-	COND("attr", "api.getAttribute(\"x\", \"d\") == \"d\" && request.permission == \"iam.serviceAccounts.getAccessToken\" && request.scopes.size() == 0", "")
+	COND("attr", "api.getAttribute(\"x\", \"d\") == \"d\" && request.permission == \"iam.serviceAccounts.getAccessToken\" && request.scopes == [\"https://www.googleapis.com/auth/cloud-platform\"]", "")
 	FREE("later-denied") FREE("denied") FREE("err-denied")
 	"denyRules:\n"
 	DENY("soon", "later-denied", "request.time >= timestamp(\"2026-11-24T15:05:00Z\")")
@@ -320,6 +320,84 @@ static void test_decide_folds_names(void **state) {
 
 		policy_decide(policy, &q, &d);
 		assert_string_equal(decision_reason_name(d.reason), "ALLOWED"); /* and resource.name is the canonical one */
+	}
+	policy_unref(policy);
+}
+
+/* Who asks for no scope is given the binding's: a condition about scopes is about those then, and not about none. */
+static void test_decide_conditions_see_the_scopes_that_would_be_given(void **state) {
+#define SCOPES_COND(name, scopes)                                                                                      \
+	"- {name: " name ", members: [allAuthenticated], serviceAccounts: [" name "@p.iam.gserviceaccount.com], permissions: "   \
+	"[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]" scopes                                   \
+	", condition: {expression: 'request.scopes.hasOnly([\"https://www.googleapis.com/auth/bigquery\"])'}}\n"
+	static const char *const bigquery[] = { "https://www.googleapis.com/auth/bigquery", "openid" };
+	static const struct {
+		const char *account;
+		size_t n_asked;
+		enum policy_permission permission;
+		enum decision_reason reason;
+	} asks[] = {
+		{ "wide", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_CONDITION_FALSE },
+		{ "wide", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
+		{ "wide", 2, PERMISSION_GET_ACCESS_TOKEN, REASON_CONDITION_FALSE },
+		{ "wide", 0, PERMISSION_GET_OPEN_ID_TOKEN, REASON_ALLOWED }, /* has none */
+		{ "unsaid", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_CONDITION_FALSE }, /* cloud-platform */
+		{ "unsaid", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
+		{ "narrow", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
+	};
+	struct policy *policy = load_policy(STR("version: 1\nbindings:\n" SCOPES_COND("wide", ", scopes: [https://www.googleapis.com/auth/bigquery, openid]")
+						    SCOPES_COND("unsaid", "")
+							    SCOPES_COND("narrow", ", scopes: [https://www.googleapis.com/auth/bigquery]")));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		char account[64];
+		struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .service_account = account, .permission = asks[i].permission,
+					  .scopes = bigquery, .n_scopes = asks[i].n_asked, .audience = "x" };
+		struct decision d = { 0 };
+
+		snprintf(account, sizeof(account), "%s@p.iam.gserviceaccount.com", asks[i].account);
+		policy_decide(policy, &q, &d);
+		if (d.reason != asks[i].reason)
+			fail_msg("case %zu: reason %d", i, (int)d.reason);
+		if (d.allow && q.permission == PERMISSION_GET_ACCESS_TOKEN) {
+			assert_int_equal(d.n_scopes, 1);
+			assert_string_equal(d.scopes[0], bigquery[0]);
+		}
+	}
+	policy_unref(policy);
+}
+
+/* Which of the bindings' scopes it would be is not known yet: nobody can say that the rule does not apply. */
+static void test_decide_denials_about_scopes_meet_who_asks_for_none(void **state) {
+	static const char *const asked[] = { "openid" };
+	static const struct {
+		const char *account;
+		size_t n_asked;
+		enum policy_permission permission;
+		enum decision_reason reason;
+	} asks[] = {
+		{ "a@p.iam.gserviceaccount.com", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_DENY_RULE_ERROR },
+		{ "a@p.iam.gserviceaccount.com", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
+		{ "a@p.iam.gserviceaccount.com", 0, PERMISSION_GET_OPEN_ID_TOKEN, REASON_ALLOWED },
+		{ "b@p.iam.gserviceaccount.com", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED }, /* whatever the scopes */
+	};
+	struct policy *policy = load_policy(
+		STR("version: 1\nbindings:\n- {name: a, members: [allAuthenticated], serviceAccounts: ['*'], permissions: "
+		    "[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]}\ndenyRules:\n"
+		    "- {name: no, deniedPrincipals: [allAuthenticated], serviceAccounts: ['*'], denialCondition: {expression: "
+		    "'resource.name.endsWith(\"/a@p.iam.gserviceaccount.com\") && "
+		    "\"https://www.googleapis.com/auth/cloud-platform\" in request.scopes'}}\n"));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .service_account = asks[i].account, .permission = asks[i].permission,
+					  .scopes = asked, .n_scopes = asks[i].n_asked, .audience = "x" };
+		struct decision d = { 0 };
+
+		policy_decide(policy, &q, &d);
+		if (d.reason != asks[i].reason)
+			fail_msg("case %zu: reason %d", i, (int)d.reason);
 	}
 	policy_unref(policy);
 }
@@ -570,6 +648,8 @@ int main(void) {
 		cmocka_unit_test(test_decide_conditions),
 		cmocka_unit_test(test_decide_binds_attributes),
 		cmocka_unit_test(test_decide_folds_names),
+		cmocka_unit_test(test_decide_conditions_see_the_scopes_that_would_be_given),
+		cmocka_unit_test(test_decide_denials_about_scopes_meet_who_asks_for_none),
 		cmocka_unit_test(test_decide_takes_nothing_from_the_heap),
 		cmocka_unit_test(test_p2_no_token_outlives_its_permission),
 		cmocka_unit_test(test_decide_index_finds_what_is_written),

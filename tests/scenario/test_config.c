@@ -183,6 +183,10 @@ static void test_config_check_opens_the_credential(void **state) {
 		{ "", NULL, 0, { "warning: no Google credential: ", "1 warning)" } },
 		{ "credential: {file: google/broker-key.json}\npeers: [{user: no-such-user-here, principal: \"user:{name}@example.com\"}]\n", NULL, 0,
 		  { "this machine knows no user \"no-such-user-here\"", "1 warning)" } },
+		{ "upstream: {caFile: nowhere.pem}\n", NULL, 78, { "not valid: upstream.caFile: ", "nowhere.pem: No such file" } },
+		{ "upstream: {proxy: \"ftp://user:geheim@proxy\"}\n", NULL, 78, { "not valid: upstream.proxy is no proxy's address", NULL } },
+		{ "endpoints: {iamCredentials: \"http://iam.example.com\"}\n", NULL, 78, { "not valid: endpoints.iamCredentials: ", "is plain http" } },
+		{ "endpoints: {token: \"http://iam.example.com\"}\n", NULL, 78, { "not valid: endpoints.token: ", "is plain http" } },
 	};
 
 	(void)state;

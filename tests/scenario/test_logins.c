@@ -285,7 +285,7 @@ static void test_run_hands_on_the_brokers_ca_and_socket(void **state) {
 	char more[200];
 
 	(void)state;
-	write_file("ca.pem", "");
+	write_file("ca.pem", "-----BEGIN CERTIFICATE-----\n");
 	snprintf(more, sizeof(more), "upstream: {caFile: %s/ca.pem}\n", w.dir);
 	snprintf(w.config_more, sizeof(w.config_more), "%s", more);
 	world_daemon(&w);

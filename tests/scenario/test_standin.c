@@ -494,8 +494,9 @@ static void test_standin_fails_as_it_is_told(void **state) {
 	static const struct {
 		int status;
 		const char *name;
-	} failures[] = { { 401, "UNAUTHENTICATED" }, { 403, "PERMISSION_DENIED" }, { 429, "RESOURCE_EXHAUSTED" },
-			 { 500, "INTERNAL" }, { 503, "UNAVAILABLE" } };
+	} failures[] = { { 400, "INVALID_ARGUMENT" }, { 401, "UNAUTHENTICATED" },    { 403, "PERMISSION_DENIED" },
+			 { 404, "NOT_FOUND" },	      { 409, "ABORTED" },	     { 429, "RESOURCE_EXHAUSTED" },
+			 { 500, "INTERNAL" },	      { 503, "UNAVAILABLE" },	     { 504, "DEADLINE_EXCEEDED" } };
 	int64_t minted;
 
 	(void)state;
@@ -568,7 +569,8 @@ static void test_standin_lies_and_dawdles_as_it_is_told(void **state) {
 
 static void test_standin_refuses_misspelt_scripts(void **state) {
 	static const char *const scripts[] = { "", "[]", "{\"sttus\":401}", "{\"status\":\"401\"}", "{\"mishap\":\"rest\"}", "{\"mishap\":1}",
-					       "{\"endpoint\":5}", "{\"times\":\"1\"}", "{\"oauth\":1}" };
+					       "{\"endpoint\":5}", "{\"times\":\"1\"}", "{\"oauth\":1}",
+					       "{\"status\":418}", "{\"status\":-1}", "{\"times\":-1}", "{\"latency_ms\":-1}" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)

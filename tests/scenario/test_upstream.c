@@ -33,7 +33,7 @@ static struct answer a;
 
 static void forget_environment(void) {
 	static const char *const names[] = { "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "GCE_METADATA_HOST", "HTTPS_PROXY",
-					     "https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy" };
+					     "https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "GOOGLE_CLOUD_QUOTA_PROJECT" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		unsetenv(names[i]);
@@ -272,6 +272,27 @@ static void test_upstream_says_what_a_person_has_to_do(void **state) {
 	token(SA_DEV, "", 200, NULL);
 }
 
+/* The stand-in, as Google does, refuses a project that the caller may not charge; the tests of every kind charge acme-ml. */
+static void test_upstream_says_whom_calls_are_charged_to(void **state) {
+	char text[600], said[4096];
+
+	(void)state;
+	snprintf(text, sizeof(text), "%s", USER);
+	memcpy(strstr(text, "acme-ml"), "not-his", 7);
+	write_filled("file.json", text);
+	use_upstream("credential: {file: file.json}\nendpoints: {iamCredentials: \"$URL\", iam: \"$URL\", token: \"$URL/token\"}\n");
+	world_daemon(&w);
+	token(SA_DEV, "", 403, "to use project not-his. Grant the caller the roles/serviceusage.serviceUsageConsumer role; ");
+	assert_null(strstr(a.text, "serviceAccountTokenCreator"));
+	run_cli(&w, said, sizeof(said), NULL, 0, "doctor", NULL);
+	assert_non_null(strstr(said, "to use project not-his"));
+	write_filled("file.json", USER);
+	reload();
+	token(SA_DEV, "", 200, NULL);
+	run_cli(&w, said, sizeof(said), NULL, 0, "doctor", NULL);
+	assert_null(strstr(said, "to use project"));
+}
+
 /* A policy that takes rights away must not wait for a credential that is broken just now. */
 static void test_upstream_reloads_a_policy_beside_a_broken_credential(void **state) {
 	char path[256], text[8192];
@@ -452,6 +473,19 @@ static void test_upstream_refreshes_tokens_in_use_ahead_of_expiry(void **state) 
 	google_clock(&w, 5000);
 	answer_fini(&a);
 	ask(&w, "GET", "/v1/status", NULL, &a);
+	assert_int_equal(google_calls(&w, GENERATE), 2);
+}
+
+static void test_upstream_gives_no_minutes_for_an_hour(void **state) {
+	(void)state;
+	world_daemon(&w);
+	token(SA_DEV, ",\"lifetime\":\"420s\"", 200, NULL);
+	assert_in_range(answer_int(&a, "expiresIn"), 410, 420);
+	token(SA_DEV, "", 200, NULL);
+	assert_true(answer_int(&a, "expiresIn") > 600);
+	token(SA_DEV, ",\"lifetime\":\"420s\"", 200, NULL);
+	assert_in_range(answer_int(&a, "expiresIn"), 210, 420);
+	token(SA_DEV, "", 200, NULL);
 	assert_int_equal(google_calls(&w, GENERATE), 2);
 }
 
@@ -796,6 +830,7 @@ int main(void) {
 		SCENARIO(test_upstream_picks_by_the_environment),
 		SCENARIO(test_upstream_refuses_to_start_with_a_bad_credential),
 		SCENARIO(test_upstream_says_what_a_person_has_to_do),
+		SCENARIO(test_upstream_says_whom_calls_are_charged_to),
 		SCENARIO(test_upstream_reloads_a_policy_beside_a_broken_credential),
 		SCENARIO(test_upstream_trouble_is_tried_again),
 		SCENARIO(test_upstream_refusals_are_not_tried_again),
@@ -804,6 +839,7 @@ int main(void) {
 		SCENARIO(test_upstream_garbage_gives_no_token),
 		SCENARIO(test_upstream_256_equal_requests_share_one_call),
 		SCENARIO(test_upstream_refreshes_tokens_in_use_ahead_of_expiry),
+		SCENARIO(test_upstream_gives_no_minutes_for_an_hour),
 		SCENARIO(test_upstream_keeps_so_many_tokens_and_no_more),
 		SCENARIO(test_upstream_lies_about_expiry_either_way),
 		SCENARIO(test_upstream_delegates_in_the_order_given),
