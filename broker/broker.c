@@ -127,6 +127,9 @@ static int build_fetcher(struct broker *b, const struct config *config, struct e
 		.max_connections_per_host = (unsigned)config->upstream_connections,
 	};
 
+	/* It is read at the first call: too late to hear that it is not there. */
+	if (config->upstream_ca_file && access(config->upstream_ca_file, R_OK) < 0)
+		return error_set(err, ERR_INVALID, "upstream.caFile: %s: %s", config->upstream_ca_file, strerror(errno));
 	return fetcher_new(b->base, &options, b->log, &b->fetcher, err);
 }
 

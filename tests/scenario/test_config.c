@@ -183,6 +183,10 @@ static void test_config_check_opens_the_credential(void **state) {
 		{ "", NULL, 0, { "warning: no Google credential: ", "1 warning)" } },
 		{ "credential: {file: google/broker-key.json}\npeers: [{user: no-such-user-here, principal: \"user:{name}@example.com\"}]\n", NULL, 0,
 		  { "this machine knows no user \"no-such-user-here\"", "1 warning)" } },
+		{ "credential: {file: google/broker-key.json}\nlisteners: [{unix: a.sock, group: no-such-group-here}]\n", NULL, 78,
+		  { "no group \"no-such-group-here\" for the socket", NULL } },
+		{ "credential: {file: google/broker-key.json}\nupstream: {caFile: nowhere.pem}\n", NULL, 78,
+		  { "not valid: upstream.caFile: ", "nowhere.pem: No such file" } },
 	};
 
 	(void)state;
