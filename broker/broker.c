@@ -310,7 +310,8 @@ void broker_free(struct broker *b) {
 	sessions_free(b->sessions);
 	for (size_t i = 0; i < b->n_doors; i++)
 		door_free(b->doors[i]);
-	conn_server_free(b->conns); /* pending requests are told that their client is gone */
+	b->requests.stopping = true;
+	conn_server_free(b->conns); /* pending requests end without an answer */
 	metadata_free(b->front.metadata);
 	for (size_t i = 0; i < b->n_listeners; i++)
 		listener_free(b->listeners[i]);

@@ -704,7 +704,8 @@ void request_abandon(struct request *req) {
 		snprintf(req->flight, sizeof(req->flight), "%s", mint_wait_flight(req->mint_wait));
 	request_end_patience(req);
 	mint_cancel(take(&req->mint_wait));
-	error_set(&req->error, ERR_CANCELLED, "the client left");
+	error_set(&req->error, ERR_CANCELLED, "%s",
+		  req->world->stopping ? "hallpassd stopped before there was an answer" : "the client left");
 	request_advance(req, SETTLE);
 }
 

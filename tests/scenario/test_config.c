@@ -649,6 +649,8 @@ static void test_config_a_second_sigterm_ends_at_once(void **state) {
 	assert_false(ask_end(slow.fd, &a));
 	records = world_records(&w, NULL, 0);
 	assert_non_null(records_last(records, "abandoned"));
+	assert_string_equal(json_string_value(json_object_get(records_last(records, "abandoned"), "error")),
+			    "hallpassd stopped before there was an answer"); /* the client did not leave */
 	assert_non_null(records_last(records, "stop"));
 	json_decref(records);
 }
