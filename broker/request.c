@@ -90,10 +90,7 @@ static enum next request_identify(struct request *req, const struct account *acc
 	}
 	req->caller.principal[0] = '\0';
 	req->quiet = request_unknown_again(req);
-	error_set(&req->error, ERR_UNAUTHENTICATED,
-		  "uid %lld%s%s is nobody here: no rule under `peers:` in the broker's configuration fits it",
-		  (long long)req->peer.uid, account && account->exists ? ", user " : "",
-		  account && account->exists ? account->name : "");
+	principal_unknown(&req->peer, account, &req->error);
 	return request_refuse(req, "UNKNOWN_CALLER");
 }
 
