@@ -35,6 +35,7 @@ struct audit {
 	struct entries waiting; /* in order of their coming */
 	int64_t last_ns;	/* of any frame */
 	uint64_t refused, refused_told, deaths;
+	bool low; /* too little space is free, as was told */
 	struct error trouble; /* why nothing is made durable now, as the operator's log was told; code 0: all is well */
 	struct buf scratch; /* for records of our own */
 };
@@ -271,17 +272,31 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 	return 0;
 }
 
-bool audit_ready(const struct audit *audit, struct error *err) {
+static bool ready_now(const struct audit *audit, bool *low, struct error *err) {
 	uint64_t free_bytes = writer_free_bytes(audit->writer);
 
+	*low = false;
 	if (in_trouble(audit, err))
 		return false;
 	if (free_bytes >= audit->options.low_water_bytes)
 		return true;
+	*low = true;
 	error_set(err, ERR_UNAVAILABLE,
 		  "audit log: %s has %llu bytes free, less than audit.lowWater (%llu): nothing is issued until there is room",
 		  audit->path, (unsigned long long)free_bytes, (unsigned long long)audit->options.low_water_bytes);
 	return false;
+}
+
+bool audit_ready(struct audit *audit, struct error *err) {
+	bool low, ready = ready_now(audit, &low, err);
+
+	/* The operator's log hears once that it began, and once that it is over. */
+	if (low && !audit->low)
+		log_error(audit->log, "record-low", "error=\"%s\"", err->message);
+	if (ready && audit->low)
+		log_error(audit->log, "record-has-room", "free=%llu", (unsigned long long)writer_free_bytes(audit->writer));
+	audit->low = low || (audit->low && !ready);
+	return ready;
 }
 
 int64_t audit_last_time(const struct audit *audit) {
@@ -291,6 +306,7 @@ int64_t audit_last_time(const struct audit *audit) {
 void audit_status(const struct audit *audit, struct audit_status *out) {
 	struct error err = { 0 };
 	struct writer_status s;
+	bool low;
 
 	writer_status(audit->writer, &s);
 	*out = (struct audit_status){
@@ -301,7 +317,7 @@ void audit_status(const struct audit *audit, struct audit_status *out) {
 		.next_index = s.at.next_index,
 		.free_bytes = writer_free_bytes(audit->writer),
 		.queued = s.queued,
-		.healthy = audit_ready(audit, &err),
+		.healthy = ready_now(audit, &low, &err),
 	};
 	snprintf(out->problem, sizeof(out->problem), "%s", err.message);
 	snprintf(out->segment, sizeof(out->segment), "%s", s.segment);

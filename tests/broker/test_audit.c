@@ -764,6 +764,19 @@ static void test_P1_audit_refuses_for_good_in_a_directory_that_was_removed(void 
 
 /* --- space */
 
+/* How often the operator's log tells of an event. */
+static unsigned times_logged(const char *event) {
+	char text[65536];
+	ssize_t n = pread(quiet.fd, text, sizeof(text) - 1, 0);
+	unsigned times = 0;
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	for (const char *at = text; (at = strstr(at, event)); at++)
+		times++;
+	return times;
+}
+
 static void test_audit_issues_nothing_below_the_low_water_mark_and_records_refusals(void **state) {
 	struct error why;
 
@@ -776,10 +789,15 @@ static void test_audit_issues_nothing_below_the_low_water_mark_and_records_refus
 	assert_int_equal(why.code, ERR_UNAVAILABLE);
 	assert_says(&why, "4999 bytes free");
 	assert_says(&why, "audit.lowWater (5000)");
+	assert_false(audit_ready(audit, &why));
+	assert_int_equal(times_logged(" error record-low "), 1);
+	assert_int_equal(times_logged(" record-has-room "), 0);
 	assert_int_equal(status().free_bytes, 4999);
 	assert_acknowledged("a refusal");
 	disk_set_free(&disk, 5000);
 	RUN_UNTIL(ready()); /* nobody needs to ask for it */
+	assert_true(ready());
+	assert_int_equal(times_logged(" record-has-room "), 1);
 	stop();
 	assert_recorded("a refusal");
 }
