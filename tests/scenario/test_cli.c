@@ -852,6 +852,13 @@ static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
 	in_world("test -d home/.local/state/hallpass/audit/journal");
 	kill(daemon.pid, SIGTERM);
 	assert_int_equal(finish(&daemon), 0);
+	start_as_user(&r, "hallpass", "log");
+	assert_int_equal(finish(&r), 0);
+	in_world("chmod 0 home/.local/state/hallpass/audit/journal");
+	start_as_user(&r, "hallpass", "log"); /* whose broker is gone, which is not what is wrong */
+	assert_int_equal(finish(&r), 77);
+	assert_non_null(strstr(r.text, "denied: audit log: cannot open "));
+	in_world("chmod 700 home/.local/state/hallpass/audit/journal");
 }
 
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
