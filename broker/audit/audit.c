@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "broker/audit/audit.h"
@@ -387,6 +388,11 @@ static int open_private(const char *path, int *out, struct error *err) {
 	return 0;
 }
 
+static int in_use(const struct audit *audit, const char *pid, struct error *err) {
+	return error_set(err, ERR_UNAVAILABLE, "audit log: %s is in use by another hallpassd (pid %s): one broker per directory",
+			 audit->path, pid[0] ? pid : "unknown");
+}
+
 /* One broker per directory. The lock goes with the open file, so a forked child or a second open does not drop it. */
 static int take_lock(struct audit *audit, struct error *err) {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -399,13 +405,22 @@ static int take_lock(struct audit *audit, struct error *err) {
 	if (fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0) {
 		n = pread(audit->lock_fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? n : 0] = '\0';
-		return error_set(err, ERR_UNAVAILABLE, "audit log: %s is in use by another hallpassd (pid %s): one broker per directory",
-				 audit->path, pid[0] ? pid : "unknown");
+		return in_use(audit, pid, err);
 	}
 	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
 	if (ftruncate(audit->lock_fd, 0) < 0 || pwrite(audit->lock_fd, pid, strlen(pid), 0) < 0)
 		log_warning(audit->log, "lock", "cannot write our pid into %s/lock", audit->path);
 	return 0;
+}
+
+/*
+ * Somebody may remove the lock's file, thinking it stale, and a second broker would lock a new one: both would go on from the same
+ * segment, and of two that do only the later counts. The directory cannot be removed from under those who hold it.
+ */
+static int lock_journal(struct audit *audit, struct error *err) {
+	if (flock(audit->journal_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return in_use(audit, "", err);
+	return 0; /* file systems that lock no directories have the file alone */
 }
 
 static int open_dirs(struct audit *audit, struct error *err) {
@@ -414,7 +429,8 @@ static int open_dirs(struct audit *audit, struct error *err) {
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
 	if (make_dirs(audit->journal_path, err) < 0 || open_private(audit->path, &audit->dir_fd, err) < 0 ||
-	    take_lock(audit, err) < 0 || open_private(audit->journal_path, &audit->journal_fd, err) < 0)
+	    take_lock(audit, err) < 0 || open_private(audit->journal_path, &audit->journal_fd, err) < 0 ||
+	    lock_journal(audit, err) < 0)
 		return -1;
 	audit->dir = (struct segment_dir){
 		.io = audit->options.io ? audit->options.io : &journal_io_system,

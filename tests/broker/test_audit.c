@@ -820,6 +820,22 @@ static void test_audit_lets_one_broker_use_a_directory(void **state) {
 	start(); /* free again */
 }
 
+/* Whose records would be lost: of two brokers that go on from one segment. */
+static void test_P1_audit_lets_no_second_broker_in_where_the_lock_was_removed(void **state) {
+	struct audit *second = NULL;
+	struct error err = { 0 };
+
+	(void)state;
+	start();
+	shell("rm %s/lock", d.path);
+	assert_int_equal(audit_open(base, &options, &quiet, &second, &err), -1);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_says(&err, "in use by another hallpassd");
+	assert_acknowledged("as before");
+	stop();
+	start(); /* free again */
+}
+
 static void test_audit_opens_only_a_directory_of_its_own(void **state) {
 	static const struct {
 		const char *command, *words;
@@ -961,6 +977,7 @@ int main(void) {
 		AUDIT(test_P1_audit_refuses_for_good_in_a_directory_that_was_removed),
 		AUDIT(test_audit_issues_nothing_below_the_low_water_mark_and_records_refusals),
 		AUDIT(test_audit_lets_one_broker_use_a_directory),
+		AUDIT(test_P1_audit_lets_no_second_broker_in_where_the_lock_was_removed),
 		cmocka_unit_test(test_audit_opens_only_a_directory_of_its_own),
 		AUDIT(test_audit_makes_the_directory_and_says_where_it_cannot),
 		AUDIT(test_audit_tells_what_a_crash_left_exactly_once),
