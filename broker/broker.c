@@ -107,23 +107,6 @@ static int build_versions(struct broker *b, struct error *err) {
 	return past_new(b->errands, dir, &b->requests.past, err);
 }
 
-/* An address that no call may be made to is told before the first one. */
-static int check_endpoints(const struct broker *b, const struct config *config, struct error *err) {
-	const struct {
-		const char *key, *url;
-	} endpoints[] = {
-		{ "iamCredentials", config->iam_endpoint },
-		{ "iam", config->iam_admin_endpoint },
-		{ "token", config->token_endpoint },
-		{ "sts", config->sts_endpoint },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++)
-		if (endpoints[i].url && fetch_may_call(b->fetcher, endpoints[i].url, err) < 0)
-			return error_wrap(err, "endpoints.%s", endpoints[i].key);
-	return 0;
-}
-
 static int open_source(struct broker *b, const struct config *config, struct source **out, struct error *err) {
 	const struct source_options options = {
 		.file = config->credential_file,
@@ -133,7 +116,7 @@ static int open_source(struct broker *b, const struct config *config, struct sou
 		.sts_endpoint = config->sts_endpoint,
 	};
 
-	return check_endpoints(b, config, err) < 0 ? -1 : source_open(b->base, b->fetcher, &options, b->log, out, err);
+	return source_open(b->base, b->fetcher, &options, b->log, out, err);
 }
 
 static int build_fetcher(struct broker *b, const struct config *config, struct error *err) {
@@ -324,7 +307,8 @@ void broker_free(struct broker *b) {
 	sessions_free(b->sessions);
 	for (size_t i = 0; i < b->n_doors; i++)
 		door_free(b->doors[i]);
-	conn_server_free(b->conns); /* pending requests are told that their client is gone */
+	b->requests.stopping = true;
+	conn_server_free(b->conns); /* pending requests end without an answer */
 	metadata_free(b->front.metadata);
 	for (size_t i = 0; i < b->n_listeners; i++)
 		listener_free(b->listeners[i]);

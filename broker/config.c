@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "broker/authn/principals.h"
 #include "broker/config.h"
 #include "broker/email.h"
 #include "broker/file.h"
+#include "broker/handle.h"
 #include "broker/mdoc.h"
 #include "hallpass/cleanup.h"
 #include "hallpass/nearest.h"
@@ -29,7 +31,7 @@ enum type {
 	TYPE_BOOL,
 	TYPE_INT,
 	TYPE_BYTES,    /* 64MiB, 512KiB, or plain bytes */
-	TYPE_DURATION, /* in seconds: 30m, 1h30m */
+	TYPE_DURATION, /* in seconds: 90s, 30m, 1h */
 	TYPE_MILLI,    /* in milliseconds, written as a duration of whole seconds, or 500ms */
 	TYPE_LOG_LEVEL,
 };
@@ -139,6 +141,7 @@ static const struct list_key {
 struct parse {
 	char *dir; /* of the file, for relative paths */
 	struct policy_report *report;
+	const struct yaml_node *given[ARRAY_SIZE(keys)]; /* each key's value, while the tree is there; NULL: not in the file */
 };
 
 /* --- findings */
@@ -324,10 +327,20 @@ static bool key_is_number(const struct key *key) {
 	return key->type >= TYPE_INT && key->type <= TYPE_MILLI;
 }
 
+/* `a.b: x` and `a: {b: x}` are the same key: which of two counts would be a guess. */
+static void config_given_twice(struct parse *p, const struct yaml_node *key, const char *dotted) {
+	config_problem(p, key, "duplicate-key", "leave one of them", "`%s` is here twice, in two spellings", dotted);
+}
+
 static void key_parse(struct parse *p, struct config *config, const struct key *key, const struct yaml_node *node) {
 	int64_t v;
 	const char *want;
 
+	if (p->given[key - keys]) {
+		config_given_twice(p, node->key, key->name);
+		return;
+	}
+	p->given[key - keys] = node;
 	if (node->kind != YAML_SCALAR || yaml_is_null(node)) {
 		config_problem(p, node, "wrong-type", NULL, "`%s` wants one value, not %s", key->name,
 			       yaml_kind_name(node));
@@ -388,6 +401,9 @@ static void listener_unix_path(struct parse *p, const struct yaml_node *node, st
 	if (item_text(p, node, &path)) {
 		free(listener->unix_path);
 		listener->unix_path = path_join(p->dir, path);
+		if (listener->unix_path && strlen(listener->unix_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+			config_problem(p, node, "wrong-value", NULL, "a socket's path has at most %zu bytes",
+				       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	}
 	free(path);
 }
@@ -429,6 +445,15 @@ static const struct {
 	{ "serviceAccounts", true, listener_accounts },
 };
 
+/* Whether an earlier listener has the same place. */
+static bool listener_taken(const struct config *config, const struct config_listener *l) {
+	for (const struct config_listener *other = config->listeners; other < l; other++)
+		if ((l->unix_path && other->unix_path && !strcmp(l->unix_path, other->unix_path)) ||
+		    (l->tcp && other->tcp && !strcmp(l->tcp, other->tcp)))
+			return true;
+	return false;
+}
+
 static void parse_listener(struct parse *p, struct config *config, const struct yaml_node *item) {
 	struct config_listener *l = &config->listeners[config->n_listeners++];
 	bool tcp = yaml_find(item, "tcp") != NULL;
@@ -450,6 +475,8 @@ static void parse_listener(struct parse *p, struct config *config, const struct 
 	}
 	if (!l->unix_path && !l->tcp)
 		config_problem(p, item, "missing-key", NULL, "a listener needs `unix: PATH` or `tcp: \"127.0.0.1:PORT\"`");
+	if (listener_taken(config, l))
+		config_problem(p, item, "duplicate-listener", NULL, "an earlier listener is at %s", l->tcp ? l->tcp : l->unix_path);
 	if (l->tcp && !l->n_accounts && !yaml_find(item, "serviceAccounts"))
 		config_problem(p, item, "missing-key", NULL, "a TCP listener needs `serviceAccounts`: whose tokens does it give?");
 }
@@ -522,6 +549,8 @@ static const struct {
 };
 
 static bool parse_list(struct parse *p, struct config *config, const char *name, const struct yaml_node *node) {
+	void **items;
+
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
 		if (strcmp(name, lists[i].name))
 			continue;
@@ -530,8 +559,13 @@ static bool parse_list(struct parse *p, struct config *config, const char *name,
 				       lists[i].kind == YAML_MAP ? "map" : "list", lists[i].max);
 			return true;
 		}
-		*(void **)((char *)config + lists[i].list_offset) = calloc(node->n, lists[i].item_size);
-		assert(*(void **)((char *)config + lists[i].list_offset));
+		items = (void **)((char *)config + lists[i].list_offset);
+		if (*items) {
+			config_given_twice(p, node->key, name);
+			return true;
+		}
+		*items = calloc(node->n, lists[i].item_size);
+		assert(*items);
 		yaml_each(item, node)
 			lists[i].item(p, config, item);
 		return true;
@@ -577,6 +611,22 @@ static void parse_map(struct parse *p, struct config *config, const struct yaml_
 	}
 }
 
+/* Plain http over a network would be refused at each call; better here, where it can be mended. */
+static void check_urls(struct parse *p, const struct config *config) {
+	struct error err;
+	char host[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *url = p->given[i] && keys[i].type == TYPE_URL ? p->given[i]->text : NULL;
+
+		if (!url || !url_is_plain(url) || strncmp(url, "http://", 7))
+			continue;
+		snprintf(host, sizeof(host), "%.*s", (int)(url[7] == '[' ? strcspn(url + 7, "]") + 1 : strcspn(url + 7, ":/")), url + 7);
+		if (url_judge(config->upstream_allow_http, url, "http", host, &err) < 0)
+			config_problem(p, p->given[i], "plain-http", keys[i].sentence, "`%s`: %s", keys[i].name, err.message);
+	}
+}
+
 static void config_text(struct parse *p, struct config *config, struct str text) {
 	struct yaml_problems problems;
 	struct yaml_tree *tree = NULL;
@@ -592,6 +642,7 @@ static void config_text(struct parse *p, struct config *config, struct str text)
 			       yaml_kind_name(tree->root));
 	} else if (tree->root) {
 		parse_map(p, config, tree->root, "");
+		check_urls(p, config);
 	}
 	yaml_tree_free(tree);
 }

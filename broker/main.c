@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include "broker/authn/accounts.h"
 #include "broker/authn/strangers.h"
 #include "broker/broker.h"
 #include "broker/clock.h"
@@ -123,6 +124,19 @@ static int check_credential(const struct config *config, struct snapshot_notes *
 	return r < 0 ? EX_CONFIG : EX_OK;
 }
 
+/* What the daemon would refuse to start with, besides. */
+static int check_groups(const struct config *config) {
+	for (size_t i = 0; i < config->n_listeners; i++) {
+		const char *group = config->listeners[i].group;
+
+		if (group && accounts_has_group(group) == 0) {
+			printf("hallpassd: not valid: no group \"%s\" for the socket\n", group);
+			return EX_CONFIG;
+		}
+	}
+	return EX_OK;
+}
+
 static int check(const char *config_path) {
 	struct snapshot_notes notes = { 0 };
 	struct snapshot *snapshot = NULL;
@@ -137,7 +151,7 @@ static int check(const char *config_path) {
 	}
 	notes.n_warnings += strangers_note(snapshot->config, &notes.text);
 	printf("%s", notes.text.data ? notes.text.data : "");
-	if (check_credential(snapshot->config, &notes) != EX_OK) {
+	if (check_groups(snapshot->config) != EX_OK || check_credential(snapshot->config, &notes) != EX_OK) {
 		snapshot_notes_fini(&notes);
 		snapshot_unref(snapshot);
 		return EX_CONFIG;

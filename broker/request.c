@@ -90,10 +90,7 @@ static enum next request_identify(struct request *req, const struct account *acc
 	}
 	req->caller.principal[0] = '\0';
 	req->quiet = request_unknown_again(req);
-	error_set(&req->error, ERR_UNAUTHENTICATED,
-		  "uid %lld%s%s is nobody here: no rule under `peers:` in the broker's configuration fits it",
-		  (long long)req->peer.uid, account && account->exists ? ", user " : "",
-		  account && account->exists ? account->name : "");
+	principal_unknown(&req->peer, account, &req->error);
 	return request_refuse(req, "UNKNOWN_CALLER");
 }
 
@@ -704,7 +701,8 @@ void request_abandon(struct request *req) {
 		snprintf(req->flight, sizeof(req->flight), "%s", mint_wait_flight(req->mint_wait));
 	request_end_patience(req);
 	mint_cancel(take(&req->mint_wait));
-	error_set(&req->error, ERR_CANCELLED, "the client left");
+	error_set(&req->error, ERR_CANCELLED, "%s",
+		  req->world->stopping ? "hallpassd stopped before there was an answer" : "the client left");
 	request_advance(req, SETTLE);
 }
 

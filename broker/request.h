@@ -52,6 +52,7 @@ struct request_world {
 	struct buf record; /* scratch: the record being written */
 	struct habits habits;
 	struct pool pool;  /* of struct request */
+	bool stopping;	   /* who is left unanswered from now on did not leave */
 };
 
 /* What was asked. Strings are borrowed from `body`, which the request takes. */

@@ -55,6 +55,7 @@ P1-segments-renumbered | broker/audit/scan.c | s/header.number != s->number || /
 P1-hash-not-checked | broker/audit/journal.c | s/if (memcmp(hash, out->hash, JOURNAL_HASH))/if (0)/ | broker/test_journal | test_journal_frame_notices*
 P1-damage-cut-off-as-torn | broker/audit/scan.c | s/if (state == FRAME_GOOD) {/if (0) {/ | broker/test_recover | test_recover_refuses_a_bad_frame*
 P1-two-brokers | broker/audit/audit.c | s/fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0/0/ | broker/test_audit | test_audit_lets_one*
+P1-two-brokers-without-the-file | broker/audit/audit.c | s/flock(audit->journal_fd, .*) < 0 \&\& errno/0 \&\& errno/ | broker/test_audit | test_P1_audit_lets_no_second*
 P1-records-without-bounds | broker/audit/record.c | s/#define STRING_MAX 1024/#define STRING_MAX 100000/ | broker/test_record | test_record_never*
 P1-write-error-ignored-ENOSPC | broker/audit/segment.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len + iov\[1\].iov_len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_ENOSPC
 P1-write-error-ignored-EIO | broker/audit/segment.c | s/if (r < 0)$/if (false)/; s/if ((size_t)r != len + iov\[1\].iov_len)/if (false)/ | scenario/test_faults | test_P1_write_fails_with_EIO

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "broker/audit/audit.h"
@@ -35,6 +36,7 @@ struct audit {
 	struct entries waiting; /* in order of their coming */
 	int64_t last_ns;	/* of any frame */
 	uint64_t refused, refused_told, deaths;
+	bool low; /* too little space is free, as was told */
 	struct error trouble; /* why nothing is made durable now, as the operator's log was told; code 0: all is well */
 	struct buf scratch; /* for records of our own */
 };
@@ -271,17 +273,31 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 	return 0;
 }
 
-bool audit_ready(const struct audit *audit, struct error *err) {
+static bool ready_now(const struct audit *audit, bool *low, struct error *err) {
 	uint64_t free_bytes = writer_free_bytes(audit->writer);
 
+	*low = false;
 	if (in_trouble(audit, err))
 		return false;
 	if (free_bytes >= audit->options.low_water_bytes)
 		return true;
+	*low = true;
 	error_set(err, ERR_UNAVAILABLE,
 		  "audit log: %s has %llu bytes free, less than audit.lowWater (%llu): nothing is issued until there is room",
 		  audit->path, (unsigned long long)free_bytes, (unsigned long long)audit->options.low_water_bytes);
 	return false;
+}
+
+bool audit_ready(struct audit *audit, struct error *err) {
+	bool low, ready = ready_now(audit, &low, err);
+
+	/* The operator's log hears once that it began, and once that it is over. */
+	if (low && !audit->low)
+		log_error(audit->log, "record-low", "error=\"%s\"", err->message);
+	if (ready && audit->low)
+		log_error(audit->log, "record-has-room", "free=%llu", (unsigned long long)writer_free_bytes(audit->writer));
+	audit->low = low || (audit->low && !ready);
+	return ready;
 }
 
 int64_t audit_last_time(const struct audit *audit) {
@@ -291,6 +307,7 @@ int64_t audit_last_time(const struct audit *audit) {
 void audit_status(const struct audit *audit, struct audit_status *out) {
 	struct error err = { 0 };
 	struct writer_status s;
+	bool low;
 
 	writer_status(audit->writer, &s);
 	*out = (struct audit_status){
@@ -301,7 +318,7 @@ void audit_status(const struct audit *audit, struct audit_status *out) {
 		.next_index = s.at.next_index,
 		.free_bytes = writer_free_bytes(audit->writer),
 		.queued = s.queued,
-		.healthy = audit_ready(audit, &err),
+		.healthy = ready_now(audit, &low, &err),
 	};
 	snprintf(out->problem, sizeof(out->problem), "%s", err.message);
 	snprintf(out->segment, sizeof(out->segment), "%s", s.segment);
@@ -371,6 +388,11 @@ static int open_private(const char *path, int *out, struct error *err) {
 	return 0;
 }
 
+static int in_use(const struct audit *audit, const char *pid, struct error *err) {
+	return error_set(err, ERR_UNAVAILABLE, "audit log: %s is in use by another hallpassd (pid %s): one broker per directory",
+			 audit->path, pid[0] ? pid : "unknown");
+}
+
 /* One broker per directory. The lock goes with the open file, so a forked child or a second open does not drop it. */
 static int take_lock(struct audit *audit, struct error *err) {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -383,13 +405,22 @@ static int take_lock(struct audit *audit, struct error *err) {
 	if (fcntl(audit->lock_fd, F_OFD_SETLK, &lock) < 0) {
 		n = pread(audit->lock_fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? n : 0] = '\0';
-		return error_set(err, ERR_UNAVAILABLE, "audit log: %s is in use by another hallpassd (pid %s): one broker per directory",
-				 audit->path, pid[0] ? pid : "unknown");
+		return in_use(audit, pid, err);
 	}
 	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
 	if (ftruncate(audit->lock_fd, 0) < 0 || pwrite(audit->lock_fd, pid, strlen(pid), 0) < 0)
 		log_warning(audit->log, "lock", "cannot write our pid into %s/lock", audit->path);
 	return 0;
+}
+
+/*
+ * Somebody may remove the lock's file, thinking it stale, and a second broker would lock a new one: both would go on from the same
+ * segment, and of two that do only the later counts. The directory cannot be removed from under those who hold it.
+ */
+static int lock_journal(struct audit *audit, struct error *err) {
+	if (flock(audit->journal_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return in_use(audit, "", err);
+	return 0; /* file systems that lock no directories have the file alone */
 }
 
 static int open_dirs(struct audit *audit, struct error *err) {
@@ -398,7 +429,8 @@ static int open_dirs(struct audit *audit, struct error *err) {
 		return error_set(err, ERR_INTERNAL, "out of memory");
 	}
 	if (make_dirs(audit->journal_path, err) < 0 || open_private(audit->path, &audit->dir_fd, err) < 0 ||
-	    take_lock(audit, err) < 0 || open_private(audit->journal_path, &audit->journal_fd, err) < 0)
+	    take_lock(audit, err) < 0 || open_private(audit->journal_path, &audit->journal_fd, err) < 0 ||
+	    lock_journal(audit, err) < 0)
 		return -1;
 	audit->dir = (struct segment_dir){
 		.io = audit->options.io ? audit->options.io : &journal_io_system,

@@ -77,7 +77,7 @@ void audit_close(struct audit *audit);
 int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err);
 
 /* Whether an issuance may begin: false (with the reason) below the low-water mark, or while nothing is made durable. */
-bool audit_ready(const struct audit *audit, struct error *err);
+bool audit_ready(struct audit *audit, struct error *err);
 
 /*
  * The latest realtime (Unix seconds) at which something was recorded, now or ever; 0: nothing was. A clock more

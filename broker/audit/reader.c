@@ -45,8 +45,8 @@ int audit_reader_open(const char *dir, struct audit_reader **out, struct error *
 		.path = reader->path,
 	};
 	if (reader->dir.fd < 0)
-		return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE, "audit log: cannot open %s: %s",
-				 reader->path, strerror(errno));
+		return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : errno == EACCES ? ERR_DENIED : ERR_UNAVAILABLE,
+				 "audit log: cannot open %s: %s", reader->path, strerror(errno));
 	if (scan_open(&reader->dir, &reader->scan, err) < 0)
 		return -1;
 	*out = take(&reader);

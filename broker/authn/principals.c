@@ -87,6 +87,16 @@ enum principal_verdict principal_of(const struct config *config, const struct pe
 	return PRINCIPAL_UNKNOWN;
 }
 
+void principal_unknown(const struct peer *peer, const struct account *account, struct error *err) {
+	bool named = account && account->exists;
+	const char *why = !account || (named && name_is_plain(account->name)) ? ""
+			  : named ? " (a {name} has lower-case letters, digits and . _ - alone)"
+				  : " (this machine has no name for it, so only a rule with `uid` and without {name} can)";
+
+	error_set(err, ERR_UNAUTHENTICATED, "uid %lld%s%s is nobody here: no rule under `peers:` in the broker's configuration fits it%s",
+		  (long long)peer->uid, named ? ", user " : "", named ? account->name : "", why);
+}
+
 int principal_template_check(const char *template, struct error *err) {
 	static const char *const types[] = { "user:", "serviceAccount:", "principal:" };
 	static const struct peer somebody = { .uid = 1000 };

@@ -22,5 +22,8 @@ enum principal_verdict {
 enum principal_verdict principal_of(const struct config *config, const struct peer *peer,
 				    const struct account *account, char *out);
 
+/* Sets err to why nobody is found, for who wants to mend it. account NULL: not looked up, no rule asked for it. */
+void principal_unknown(const struct peer *peer, const struct account *account, struct error *err);
+
 /* Whether a template is one: only {name} and {uid}, and a member type in front ("user:{name}@example.com"). */
 int principal_template_check(const char *template, struct error *err);

@@ -181,10 +181,14 @@ static void spin(const struct cli *cli, int64_t waited_ms, bool *shown) {
 	*shown = true;
 }
 
+static bool speaks_http(const struct buf *in) {
+	return in->len < 9 || !strncmp(in->data, "HTTP/1.1 ", 9);
+}
+
 int client_whole_answer(const struct buf *in, const char **body) {
 	const char *end = in->len ? strstr(in->data, "\r\n\r\n") : NULL, *length = in->len ? strcasestr(in->data, "\r\nContent-Length:") : NULL;
 
-	if (in->len >= 9 && strncmp(in->data, "HTTP/1.1 ", 9))
+	if (!speaks_http(in))
 		return -1;
 	if (!end)
 		return 0;
@@ -194,14 +198,14 @@ int client_whole_answer(const struct buf *in, const char **body) {
 	return in->len - (size_t)(*body - in->data) < (size_t)atoll(length + 17) ? 0 : atoi(in->data + 9);
 }
 
-/* Until it is whole; the broker's closing the connection is not waited for. */
+/* Until it is whole, or can be none; the broker's closing the connection is waited for where no length is given. */
 static int read_answer(const struct cli *cli, int fd, struct buf *in, struct error *err) {
 	int64_t began = now_ms();
 	bool shown = false;
 	const char *body;
 	int r = 0;
 
-	while (client_whole_answer(in, &body) <= 0) {
+	while (speaks_http(in) && client_whole_answer(in, &body) <= 0) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		int64_t waited = now_ms() - began;
 		char *at;
@@ -227,6 +231,8 @@ static int read_answer(const struct cli *cli, int fd, struct buf *in, struct err
 			continue;
 		if (n < 0)
 			r = error_set(err, ERR_UNAVAILABLE, "the broker broke off: %s", strerror(errno));
+		else if (n == 0 && in->len && strstr(in->data, "\r\n\r\n") && client_whole_answer(in, &body) == 0)
+			r = error_set(err, ERR_UNAVAILABLE, "the broker broke off in the middle of its answer");
 		if (n <= 0)
 			break;
 	}
@@ -239,6 +245,8 @@ static int read_answer(const struct cli *cli, int fd, struct buf *in, struct err
 static int parse_answer(const struct buf *in, const char **body, struct error *err) {
 	const char *end = in->data ? strstr(in->data, "\r\n\r\n") : NULL;
 
+	if (!speaks_http(in))
+		return error_set(err, ERR_UNAVAILABLE, "who answers there is no broker: it speaks no HTTP");
 	if (!end || strncmp(in->data, "HTTP/1.1 ", 9))
 		return error_set(err, ERR_UNAVAILABLE, "the broker closed the connection without an answer");
 	*body = end + 4;

@@ -223,12 +223,12 @@ int log_find_dir(struct cli *cli, const char *named, char *dir, size_t size) {
 }
 
 int log_failed(struct cli *cli, enum opt named_by, const struct error *err) {
-	bool corrupt = err->code == ERR_INVALID;
+	bool corrupt = err->code == ERR_INVALID, denied = err->code == ERR_DENIED;
 	char hint[128];
 
 	snprintf(hint, sizeof(hint), "--%s DIR names the audit directory; who may read it may read the record", opt_defs[named_by].name);
-	out_error(cli, err->code, corrupt ? "corrupt" : "failed", err->message, corrupt ? NULL : hint);
-	return corrupt ? API_EXIT_FAILED : API_EXIT_UNREACHABLE;
+	out_error(cli, err->code, corrupt ? "corrupt" : denied ? "denied" : "failed", err->message, corrupt ? NULL : hint);
+	return corrupt ? API_EXIT_FAILED : denied ? API_EXIT_DENIED : API_EXIT_UNREACHABLE;
 }
 
 static int options_check(struct cli *cli, size_t *lines) {

@@ -208,8 +208,7 @@ static void question_identified(struct call *call, const struct account *account
 		call->route->answer(call);
 		return;
 	}
-	error_set(&err, ERR_UNAUTHENTICATED, "uid %lld is nobody here: no rule under `peers:` fits it",
-		  (long long)peer->uid);
+	principal_unknown(peer, account, &err);
 	call_fail(call, &err, NULL, NULL, 0);
 }
 

@@ -786,6 +786,19 @@ static void test_P1_audit_refuses_for_good_in_a_directory_that_was_removed(void 
 
 /* --- space */
 
+/* How often the operator's log tells of an event. */
+static unsigned times_logged(const char *event) {
+	char text[65536];
+	ssize_t n = pread(quiet.fd, text, sizeof(text) - 1, 0);
+	unsigned times = 0;
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	for (const char *at = text; (at = strstr(at, event)); at++)
+		times++;
+	return times;
+}
+
 static void test_audit_issues_nothing_below_the_low_water_mark_and_records_refusals(void **state) {
 	struct error why;
 
@@ -798,10 +811,15 @@ static void test_audit_issues_nothing_below_the_low_water_mark_and_records_refus
 	assert_int_equal(why.code, ERR_UNAVAILABLE);
 	assert_says(&why, "4999 bytes free");
 	assert_says(&why, "audit.lowWater (5000)");
+	assert_false(audit_ready(audit, &why));
+	assert_int_equal(times_logged(" error record-low "), 1);
+	assert_int_equal(times_logged(" record-has-room "), 0);
 	assert_int_equal(status().free_bytes, 4999);
 	assert_acknowledged("a refusal");
 	disk_set_free(&disk, 5000);
 	RUN_UNTIL(ready()); /* nobody needs to ask for it */
+	assert_true(ready());
+	assert_int_equal(times_logged(" record-has-room "), 1);
 	stop();
 	assert_recorded("a refusal");
 }
@@ -820,6 +838,22 @@ static void test_audit_lets_one_broker_use_a_directory(void **state) {
 	snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
 	assert_says(&err, "in use by another hallpassd");
 	assert_says(&err, pid);
+	stop();
+	start(); /* free again */
+}
+
+/* Whose records would be lost: of two brokers that go on from one segment. */
+static void test_P1_audit_lets_no_second_broker_in_where_the_lock_was_removed(void **state) {
+	struct audit *second = NULL;
+	struct error err = { 0 };
+
+	(void)state;
+	start();
+	shell("rm %s/lock", d.path);
+	assert_int_equal(audit_open(base, &options, &quiet, &second, &err), -1);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	assert_says(&err, "in use by another hallpassd");
+	assert_acknowledged("as before");
 	stop();
 	start(); /* free again */
 }
@@ -965,6 +999,7 @@ int main(void) {
 		AUDIT(test_P1_audit_refuses_for_good_in_a_directory_that_was_removed),
 		AUDIT(test_audit_issues_nothing_below_the_low_water_mark_and_records_refusals),
 		AUDIT(test_audit_lets_one_broker_use_a_directory),
+		AUDIT(test_P1_audit_lets_no_second_broker_in_where_the_lock_was_removed),
 		cmocka_unit_test(test_audit_opens_only_a_directory_of_its_own),
 		AUDIT(test_audit_makes_the_directory_and_says_where_it_cannot),
 		AUDIT(test_audit_tells_what_a_crash_left_exactly_once),

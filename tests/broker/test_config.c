@@ -145,6 +145,8 @@ static void test_config_reads_every_type(void **state) {
 	config_free(c);
 }
 
+#define LONG "0123456789012345678901234567890123456789012345678901234567890123456789"
+
 static void test_config_refuses_at_line_and_column(void **state) {
 	static const struct {
 		const char *text;
@@ -194,6 +196,14 @@ static void test_config_refuses_at_line_and_column(void **state) {
 		{ "- a\n", 1, 1, "is a mapping of keys", NULL },
 		{ "log: {level: info}\nlog: {level: debug}\n", 2, 1, "log", NULL },
 		{ "policy: &a x\n", 1, 9, "anchor", NULL },
+		{ "audit: {directory: a}\naudit.directory: b\n", 2, 1, "`audit.directory` is here twice", "leave one" },
+		{ "instance: {attributes: {a: b}}\ninstance.attributes: {c: d, e: f, g: h}\n", 2, 1, "is here twice", "leave one" },
+		{ "listeners: [{unix: a}, {unix: b}, {unix: a}]\n", 1, 35, "an earlier listener is at", NULL },
+		{ "listeners: [{tcp: \"127.0.0.1:80\", serviceAccounts: [a@p.x]}, {tcp: \"127.0.0.1:80\", serviceAccounts: [b@p.x]}]\n", 1, 62,
+		  "an earlier listener is at 127.0.0.1:80", NULL },
+		{ "listeners: [{unix: /" LONG LONG "}]\n", 1, 20, "at most 107 bytes", NULL },
+		{ "endpoints: {iamCredentials: \"http://example.com\"}\n", 1, 29, "plain http, and neither loopback", NULL },
+		{ "endpoints: {sts: \"http://127.0.0.1.example.com:80\"}\n", 1, 18, "plain http, and neither loopback", NULL },
 	};
 
 	(void)state;
@@ -215,6 +225,26 @@ static void test_config_refuses_at_line_and_column(void **state) {
 		if (cases[i].fix)
 			assert_non_null(strstr(report.findings[0].fix, cases[i].fix));
 		policy_report_fini(&report);
+	}
+}
+
+static void test_config_takes_plain_http_where_it_is_meant(void **state) {
+	static const char *const texts[] = {
+		"endpoints: {iamCredentials: \"http://127.0.0.1:80\"}\n",
+		"endpoints: {token: \"http://[::1]:80/token\"}\n",
+		"endpoints: {iamCredentials: \"http://example.com\"}\nupstream: {allowHttp: true}\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct policy_report report = { 0 };
+		struct config *c = NULL;
+		struct error err;
+
+		print_message("%s", texts[i]);
+		assert_int_equal(load(texts[i], &c, &report, &err), 0);
+		policy_report_fini(&report);
+		config_free(c);
 	}
 }
 
@@ -251,6 +281,7 @@ int main(void) {
 		cmocka_unit_test(test_config_keeps_the_socket_beside_a_port),
 		cmocka_unit_test(test_config_reads_every_type),
 		cmocka_unit_test(test_config_refuses_at_line_and_column),
+		cmocka_unit_test(test_config_takes_plain_http_where_it_is_meant),
 		cmocka_unit_test(test_config_tells_what_needs_a_restart),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

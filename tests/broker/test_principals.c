@@ -56,6 +56,30 @@ static void test_P4_principals_follow_the_rules_in_order(void **state) {
 	}
 }
 
+static void test_principals_tell_why_somebody_is_nobody(void **state) {
+	static const struct peer peer = { .uid = 1004 };
+	static const struct {
+		struct account account;
+		const char *says, *not;
+	} whos[] = {
+		{ { .exists = true, .name = "carol" }, "uid 1004, user carol is nobody here: no rule under `peers:`", "(" },
+		{ { .exists = true, .name = "Eve" }, "user Eve is nobody here: no rule under `peers:` in the broker's configuration fits it (a {name} has lower-case", NULL },
+		{ { .exists = false }, "uid 1004 is nobody here: no rule under `peers:` in the broker's configuration fits it (this machine has no name for it", NULL },
+	};
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(whos); i++) {
+		principal_unknown(&peer, &whos[i].account, &err);
+		print_message("%s\n", err.message);
+		assert_int_equal(err.code, ERR_UNAUTHENTICATED);
+		assert_non_null(strstr(err.message, whos[i].says));
+		assert_true(!whos[i].not || !strstr(err.message, whos[i].not));
+	}
+	principal_unknown(&peer, NULL, &err);
+	assert_null(strchr(err.message, '('));
+}
+
 static void test_principals_know_a_template_from_a_mistake(void **state) {
 	static const struct {
 		const char *template, *refusal; /* NULL: it is one */
@@ -81,6 +105,7 @@ static void test_principals_know_a_template_from_a_mistake(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_P4_principals_follow_the_rules_in_order),
+		cmocka_unit_test(test_principals_tell_why_somebody_is_nobody),
 		cmocka_unit_test(test_principals_know_a_template_from_a_mistake),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

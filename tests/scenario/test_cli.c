@@ -644,6 +644,9 @@ static pid_t start_liar(const char *path, const char *answer, uid_t as) {
 	fd = accept(fd, NULL, NULL);
 	if (recv(fd, request, sizeof(request), 0) > 0)
 		send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+	if (!strncmp(answer, "SSH-", 4)) /* waits for the client to speak, as a server of that kind does */
+		while (recv(fd, request, sizeof(request), 0) > 0)
+			;
 	_exit(0);
 }
 
@@ -655,8 +658,9 @@ static void test_cli_believes_no_broken_answer(void **state) {
 	} cases[] = {
 		{ "", 75, "without an answer" },
 		{ "HTTP/1.1 200 OK\r\n", 75, "without an answer" },
-		{ "SSH-2.0-OpenSSH_9.2\r\n\r\n", 75, "without an answer" },
+		{ "SSH-2.0-OpenSSH_9.2\r\n\r\n", 75, "speaks no HTTP" },
 		{ "HTTP/1.1 200 OK\r\n\r\n<html>", 70, "no JSON" },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"accessToken\": \"ya29.ha", 75, "in the middle of its answer" },
 		{ "HTTP/1.1 418 Teapot\r\n\r\n{}", 70, "says nothing" },
 		{ "HTTP/1.1 200 OK\r\n\r\n{}", 70, "no token" },
 		{ "HTTP/1.1 429 Slow\r\n\r\n{\"error\": {\"message\": \"too many \\u001b[2J\"}}", 75, "too many \\x1b[2J" },
@@ -848,6 +852,13 @@ static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
 	in_world("test -d home/.local/state/hallpass/audit/journal");
 	kill(daemon.pid, SIGTERM);
 	assert_int_equal(finish(&daemon), 0);
+	start_as_user(&r, "hallpass", "log");
+	assert_int_equal(finish(&r), 0);
+	in_world("chmod 0 home/.local/state/hallpass/audit/journal");
+	start_as_user(&r, "hallpass", "log"); /* whose broker is gone, which is not what is wrong */
+	assert_int_equal(finish(&r), 77);
+	assert_non_null(strstr(r.text, "denied: audit log: cannot open "));
+	in_world("chmod 700 home/.local/state/hallpass/audit/journal");
 }
 
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -185,8 +185,10 @@ static void test_config_check_opens_the_credential(void **state) {
 		  { "this machine knows no user \"no-such-user-here\"", "1 warning)" } },
 		{ "upstream: {caFile: nowhere.pem}\n", NULL, 78, { "not valid: upstream.caFile: ", "nowhere.pem: No such file" } },
 		{ "upstream: {proxy: \"ftp://user:geheim@proxy\"}\n", NULL, 78, { "not valid: upstream.proxy is no proxy's address", NULL } },
-		{ "endpoints: {iamCredentials: \"http://iam.example.com\"}\n", NULL, 78, { "not valid: endpoints.iamCredentials: ", "is plain http" } },
-		{ "endpoints: {token: \"http://iam.example.com\"}\n", NULL, 78, { "not valid: endpoints.token: ", "is plain http" } },
+		{ "endpoints: {iamCredentials: \"http://iam.example.com\"}\n", NULL, 78, { "`endpoints.iamCredentials`: ", "plain http" } },
+		{ "endpoints: {token: \"http://iam.example.com\"}\n", NULL, 78, { "`endpoints.token`: ", "plain http" } },
+		{ "credential: {file: google/broker-key.json}\nlisteners: [{unix: a.sock, group: no-such-group-here}]\n", NULL, 78,
+		  { "no group \"no-such-group-here\" for the socket", NULL } },
 	};
 
 	(void)state;
@@ -649,6 +651,8 @@ static void test_config_a_second_sigterm_ends_at_once(void **state) {
 	assert_false(ask_end(slow.fd, &a));
 	records = world_records(&w, NULL, 0);
 	assert_non_null(records_last(records, "abandoned"));
+	assert_string_equal(json_string_value(json_object_get(records_last(records, "abandoned"), "error")),
+			    "hallpassd stopped before there was an answer"); /* the client did not leave */
 	assert_non_null(records_last(records, "stop"));
 	json_decref(records);
 }
