@@ -521,7 +521,7 @@ static json_t *status_audit(struct broker *b) {
 
 	audit_status(b->requests.audit, &s);
 	request_check_clock(b->requests.audit, clock_now().s, &clock);
-	problem = !s.healthy ? s.problem : clock.code ? clock.message : NULL;
+	problem = !s.healthy ? s.problem : clock.code ? clock.message : *s.loss ? s.loss : NULL;
 	return json_pack("{s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "healthy", !problem, "directory",
 			 b->requests.snapshot->config->audit_dir, "segment", s.segment, "records",
 			 (json_int_t)s.records, "frames", (json_int_t)s.frames, "nextIndex", (json_int_t)s.next_index,

@@ -319,6 +319,10 @@ static void look_at_record(struct doctor *d) {
 	struct error err = { 0 };
 
 	audit_status(world->audit, &status);
+	if (status.healthy && *status.loss) {
+		finding_say(finding, HEALTH_WARN, "%s", status.loss);
+		return;
+	}
 	if (status.healthy && request_check_clock(world->audit, clock_now().s, &err) == 0) {
 		finding_say(finding, HEALTH_OK, "the record can be kept, %lld MiB are free", (long long)(status.free_bytes >> 20));
 		return;

@@ -320,6 +320,10 @@ void audit_status(const struct audit *audit, struct audit_status *out) {
 		.queued = s.queued,
 		.healthy = ready_now(audit, &low, &err),
 	};
+	if (s.loss.code)
+		snprintf(out->loss, sizeof(out->loss),
+			 "%.400s: records that were durable are missing, or not where they were, though new ones are made; bring the file back "
+			 "before hallpassd is started again, or keep this directory as it is and name another", s.loss.message);
 	snprintf(out->problem, sizeof(out->problem), "%s", err.message);
 	snprintf(out->segment, sizeof(out->segment), "%s", s.segment);
 	memcpy(out->head, s.at.hash, sizeof(out->head));

@@ -93,6 +93,7 @@ struct audit_status {
 	unsigned queued;
 	bool healthy;
 	char problem[768]; /* for people, when not healthy */
+	char loss[768];	   /* for people: somebody took away what was durable; "": nobody did, as far as was seen */
 	char segment[64];  /* file name being written */
 	uint8_t head[32];  /* SHA-256 of the last durable frame */
 };

@@ -100,9 +100,19 @@ static void set_unstuck(struct writer *w) {
 	atomic_store(&w->stuck, false);
 }
 
+/* What others did to a file takes what was durable in it away; an error of the disk does not. */
+static bool has_loss(const struct writer *w, struct error *err) {
+	return w->used && segment_dir_check(w->dir, err) == 0 && segment_check(w->dir, &w->segment, err) < 0;
+}
+
 /* Nothing is acknowledged in this file any more, nor after a reopen. */
 static void bury(struct writer *w, const struct error *err) {
+	struct error loss;
+	bool lost = has_loss(w, &loss);
+
 	pthread_mutex_lock(&w->lock);
+	if (lost && !w->status.loss.code)
+		w->status.loss = loss;
 	w->status.deaths++;
 	w->status.death = *err;
 	memcpy(w->status.dead_segment, w->segment.name, sizeof(w->segment.name));

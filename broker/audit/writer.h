@@ -78,6 +78,7 @@ struct writer_status {
 	char dead_segment[SEGMENT_NAME_MAX]; /* the last one that died, and why */
 	struct error death;
 	struct error problem; /* while stuck */
+	struct error loss; /* a file that durable records stood in is not there as it was: why; code 0: none */
 };
 void writer_status(struct writer *writer, struct writer_status *out);
 

@@ -442,6 +442,7 @@ static void test_P1_audit_writes_a_frame_that_failed_again_elsewhere(void **stat
 		assert_string_not_equal(status().segment, before.segment);
 		assert_int_equal(status().refused, 0);
 		assert_true(status().healthy);
+		assert_string_equal(status().loss, "");
 		RUN_UNTIL(status().records == before.records + 2); /* and one that tells of it */
 		recovered = records_of("recovered");
 		last = json_array_get(recovered, json_array_size(recovered) - 1);
@@ -704,6 +705,8 @@ static void test_P1_audit_notices_a_file_that_others_touched_before_it_acknowled
 		assert_string_not_equal(status().segment, "000001.j");
 		RUN_UNTIL(status().records == 3);
 		assert_true(logged(cases[i].words));
+		assert_true(status().healthy); /* new ones are made, but … */
+		assert_non_null(strstr(status().loss, cases[i].words));
 		stop();
 		text = journaldir_read(d.path);
 		if (cases[i].readable) {
@@ -758,6 +761,7 @@ static void test_P1_audit_notices_a_directory_that_was_moved_and_waits_for_it(vo
 		RUN_UNTIL(ready());
 		assert_acknowledged("after");
 		assert_in_range(opened, 1, 4); /* no spare is used up in a directory that is not ours */
+		assert_string_equal(status().loss, ""); /* it is all back */
 		stop();
 		assert_recorded("before");
 		assert_recorded("after");
