@@ -519,7 +519,9 @@ static enum condition_result result_of(struct cel_value v) {
 }
 
 static void say_why(struct cel_value v, char *why, size_t size) {
-	if (v.kind == CEL_UNKNOWN)
+	if (v.kind == CEL_UNKNOWN && !strcmp(v.name, attributes[REQUEST_SCOPES].name))
+		snprintf(why, size, "%s is not known, since no scope was asked for: name those that are wanted", v.name);
+	else if (v.kind == CEL_UNKNOWN)
 		snprintf(why, size, "%s is not known", v.name);
 	else if (v.kind == CEL_ERROR && v.fault)
 		snprintf(why, size, "%s", v.fault->message);

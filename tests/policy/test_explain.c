@@ -97,6 +97,22 @@ static void test_denial_message_of_a_deny_rule(void **state) {
 	policy_unref(policy);
 }
 
+static void test_denial_message_of_scopes_that_nobody_named(void **state) {
+	struct policy *policy = load_policy(
+		STR("version: 1\nbindings:\n- {name: a, members: [allAuthenticated], serviceAccounts: ['*']}\ndenyRules:\n"
+		    "- {name: no, deniedPrincipals: [allAuthenticated], serviceAccounts: ['*'], denialCondition: {expression: '\"openid\" in request.scopes'}}\n"));
+	struct policy_query q = query_for("open" P);
+	char *message;
+
+	(void)state;
+	q.n_scopes = 0;
+	message = message_of(policy, &q);
+	assert_string_equal(message, "deny rule no applies, because its condition cannot be evaluated: request.scopes is not known, since no scope "
+				     "was asked for: name those that are wanted");
+	free(message);
+	policy_unref(policy);
+}
+
 static const char *text_at(json_t *json, const char *key) {
 	return json_string_value(json_object_get(json, key));
 }
@@ -513,6 +529,7 @@ int main(void) {
 		cmocka_unit_test(test_list_knows_deny_rules),
 		cmocka_unit_test(test_denial_message_says_what_would_help),
 		cmocka_unit_test(test_denial_message_of_a_deny_rule),
+		cmocka_unit_test(test_denial_message_of_scopes_that_nobody_named),
 		cmocka_unit_test(test_explain_shows_the_false_part_with_its_values),
 		cmocka_unit_test(test_explain_hides_what_does_not_concern_the_caller),
 		cmocka_unit_test(test_explain_of_many_rules_tells_some),
