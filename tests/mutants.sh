@@ -135,6 +135,7 @@ P4-anybody-is-somebody | broker/authn/principals.c | s/if (rule->uid >= 0 \&\& r
 P4-peer-uid-ignored | broker/authn/principals.c | s/rule->uid >= 0 && rule->uid != peer->uid/false/ | scenario/test_promises | test_P4_headers_do_not_say_who_one_is
 P4-no-answer-is-no-group | broker/authn/accounts.c | s/^\treturn r == 0 || r == ENOENT .*/\treturn 0;/ | broker/test_accounts | test_P4_accounts_of_a_name_service*
 P4-large-groups-unseen | broker/authn/accounts.c | s/(r == ERANGE \&\& room_grow(room))/false/ | broker/test_accounts | test_P4_accounts_know*
+P4-users-not-compared-at-listeners | broker/authn/principals.c | s/rule->user && strcmp(rule->user, account->name)/false/ | scenario/test_metadata | test_P4_a_listener_knows*
 P4-users-not-compared | broker/authn/principals.c | s/rule->user && strcmp(rule->user, account->name)/false/ | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
 P4-groups-not-looked-at | broker/authn/principals.c | s/return !rule->group || .*/return true;/ | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
 P4-group-of-the-process | broker/authn/principals.c | s/^#include <inttypes.h>/#include <grp.h>\n&/; s/return !rule->group || /&getgrnam(rule->group)->gr_gid == peer->gid || / | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
