@@ -97,16 +97,17 @@ $(BUILD)/tests/policy/test_cel_random $(BUILD)/tests/fuzz/fuzz_typed: $(BUILD)/t
 $(TESTS_BROKER) $(TESTS_SCENARIO): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libtest.a $(BUILD)/libcli.a $(BUILD)/libbroker.a $(BUILD)/libpolicy.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka -lssl $(LIBS_BROKER) $(LIBS_POLICY)
-$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/gate.so
-# Shift a daemon's wall clock, end it at a chosen file call, hold it at one, in scenario tests; no sanitizer in them, they are
-# loaded before theirs.
+$(TESTS_SCENARIO): | $(BUILD)/hallpassd $(BUILD)/hallpass $(BUILD)/google-standin $(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/failalloc.so $(BUILD)/gate.so
+# Shift a daemon's wall clock, end it at a chosen file call, let its memory run out, hold it at a file, in scenario tests; no
+# sanitizer in them, they are loaded before theirs.
 $(BUILD)/fakeclock.so: tests/fakeclock/fakeclock.c
 $(BUILD)/crashpoint.so: tests/crashpoint/crashpoint.c
+$(BUILD)/failalloc.so: tests/failalloc/failalloc.c tests/failalloc/failalloc.h
 $(BUILD)/gate.so: tests/gate/gate.c
-$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/gate.so:
+$(BUILD)/fakeclock.so $(BUILD)/crashpoint.so $(BUILD)/failalloc.so $(BUILD)/gate.so:
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -I. -fPIC -shared -o $@ $<
 
 # The other opinion on HTTP (tests/broker/test_llhttp.c), where its sources are: Debian's node-llhttp, as deps.sh unpacks it.
 LLHTTP ?= $(firstword $(wildcard build-llhttp/usr/share /usr/share))

@@ -27,6 +27,7 @@
 #define MAX_CONNECTIONS_PER_HOST 64
 #define MAX_HEADERS 32
 #define FIRST_BODY 4096
+#define LOOK_AGAIN_US 100000
 #define BEARER "Authorization: Bearer "
 
 struct fetcher {
@@ -39,6 +40,8 @@ struct fetcher {
 	CURLM *multi;
 	struct handles handles;
 	struct event *timer;
+	int64_t due_us; /* when libcurl wants it, monotonic */
+	bool unarmed;	/* there was no room for it in the loop */
 	LIST_HEAD(, fetch) running;
 	struct pace pace;
 	TAILQ_HEAD(, fetch) held; /* those of the running that begin later */
@@ -201,24 +204,44 @@ static void fetcher_drain(struct fetcher *fetcher) {
 
 /* --- libcurl's callbacks */
 
-static void on_socket_event(evutil_socket_t fd, short events, void *arg) {
-	struct fetcher *fetcher = arg;
+/* libcurl asks once: where the loop has no room for the timer, it is looked after in each turn. */
+static void fetcher_arm(struct fetcher *fetcher, int64_t now_us) {
+	int64_t us = fetcher->due_us > now_us ? fetcher->due_us - now_us : 0;
+
+	fetcher->unarmed = event_add(fetcher->timer, &(struct timeval){ us / 1000000, us % 1000000 }) < 0;
+	if (fetcher->unarmed)
+		event_active(fetcher->timer, EV_TIMEOUT, 0);
+}
+
+/* Where memory ran out in it, libcurl says nothing of when it wants to go on; the transfer would wait for ever. */
+static void fetcher_act(struct fetcher *fetcher, curl_socket_t fd, int what) {
 	int running;
 
-	fetcher->curl.multi_socket_action(
-		fetcher->multi, fd, ((events & EV_READ) ? CURL_CSELECT_IN : 0) | ((events & EV_WRITE) ? CURL_CSELECT_OUT : 0), &running);
+	if (fetcher->curl.multi_socket_action(fetcher->multi, fd, what, &running) != CURLM_OK) {
+		fetcher->due_us = clock_monotonic_us() + LOOK_AGAIN_US;
+		fetcher_arm(fetcher, clock_monotonic_us());
+	}
 	fetcher_drain(fetcher);
+}
+
+static void on_socket_event(evutil_socket_t fd, short events, void *arg) {
+	fetcher_act(arg, fd, ((events & EV_READ) ? CURL_CSELECT_IN : 0) | ((events & EV_WRITE) ? CURL_CSELECT_OUT : 0));
 }
 
 static void on_timer(evutil_socket_t fd, short events, void *arg) {
 	struct fetcher *fetcher = arg;
-	int running;
 
 	(void)fd, (void)events;
-	fetcher->curl.multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	fetcher_drain(fetcher);
+	if (fetcher->unarmed && clock_monotonic_us() < fetcher->due_us)
+		fetcher_arm(fetcher, clock_monotonic_us());
+	else
+		fetcher_act(fetcher, CURL_SOCKET_TIMEOUT, 0);
 }
 
+/*
+ * These never fail. A callback that says -1 makes the whole multi handle dead: what is under way would never end, not even by its
+ * timeout, and libcurl takes nothing new as long as it is there. A socket that nobody watches ends its transfer by the timeout.
+ */
 static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot) {
 	struct fetcher *fetcher = arg;
 	struct event *ev = slot;
@@ -239,18 +262,25 @@ static int socket_cb(CURL *easy, curl_socket_t fd, int what, void *arg, void *sl
 	} else {
 		ev = event_new(fetcher->base, fd, events, on_socket_event, fetcher);
 		if (!ev)
-			return -1;
+			return 0;
 		fetcher->curl.multi_assign(fetcher->multi, fd, ev);
 	}
-	return event_add(ev, NULL);
+	event_add(ev, NULL);
+	return 0;
 }
 
 static int timer_cb(CURLM *multi, long timeout_ms, void *arg) {
 	struct fetcher *fetcher = arg;
-	struct timeval tv = { timeout_ms / 1000, (timeout_ms % 1000) * 1000 };
+	int64_t now_us = clock_monotonic_us();
 
 	(void)multi;
-	return timeout_ms < 0 ? event_del(fetcher->timer) : event_add(fetcher->timer, &tv);
+	fetcher->unarmed = false;
+	fetcher->due_us = now_us + timeout_ms * 1000;
+	if (timeout_ms < 0)
+		event_del(fetcher->timer);
+	else
+		fetcher_arm(fetcher, now_us);
+	return 0;
 }
 
 /* --- when one begins */

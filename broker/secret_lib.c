@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include "broker/json_reserve.h"
 #include "broker/secret.h"
 
 static void *crypto_malloc(size_t size, const char *file, int line) {
@@ -20,7 +21,7 @@ static void crypto_free(void *p, const char *file, int line) {
 }
 
 void secret_libraries(void) {
-	secret_json();
+	json_reserve_use();
 	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
 }

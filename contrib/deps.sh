@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc g++ make pkg-config libc6-dev libevent-dev libcurl4-openssl-dev libssl-dev libjansson-dev libyaml-dev libre2-dev tzdata ca-certificates"
-check="libcmocka-dev clang libclang-rt-14-dev llvm valgrind strace eatmydata procps openssl curl"
+check="libcmocka-dev clang libclang-rt-14-dev llvm valgrind strace eatmydata e2fsprogs procps openssl curl"
 bench="nginx-light curl"
 
 case "${1:-build}" in
@@ -19,7 +19,7 @@ if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>
 hallpass: this is no Debian, so nothing is installed for you. What the build needs:
   a C17 and a C++17 compiler, GNU make, pkg-config, and the headers of
   libevent (2.1.12), libcurl (7.88), OpenSSL (3.0), jansson (2.14), libyaml (0.2.5), RE2, with their libraries;
-  tests also: cmocka, clang with compiler-rt, llvm, valgrind, strace, eatmydata, curl.
+  tests also: cmocka, clang with compiler-rt, llvm, valgrind, strace, eatmydata, e2fsprogs, curl.
 Debian's names: $want
 Set HALLPASS_NO_DEPS=1 once they are there.
 EOF

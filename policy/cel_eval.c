@@ -397,6 +397,8 @@ int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char 
 	void *re = re2_shim_new(pattern.p, pattern.n, (long long)max_memory, why, why_size);
 	int found = re ? re2_shim_search(re, text.p, text.n) : -1;
 
+	if (re && found < 0)
+		snprintf(why, why_size, "out of memory");
 	if (re)
 		re2_shim_free(re);
 	return found;

@@ -389,8 +389,10 @@ FN(matches) {
 	char why[160] = "";
 	int found;
 
-	if (node->regex)
-		return cel_of_bool(cel_regex_search(node->regex, cel_str(a[0])));
+	if (node->regex) {
+		found = cel_regex_search(node->regex, cel_str(a[0]));
+		return found < 0 ? cel_failf(run, node, "no memory for a regular expression") : cel_of_bool(found);
+	}
 	if (a[1].n > run->program->limits.regex)
 		return cel_failf(run, node, "a pattern of more than %u bytes", run->program->limits.regex);
 	if (!cel_spend(run, 16 + a[1].n / 4))

@@ -215,7 +215,7 @@ struct cel_value cel_make_net(struct cel_run *run, enum cel_kind kind, const str
 #define CEL_EXTRACT_WANTS "extract() wants a template like prefix{name}suffix"
 bool cel_extract_template(struct str template, struct str *prefix, struct str *suffix);
 
-int cel_regex_search(const struct cel_regex *regex, struct str text); /* 1: found */
+int cel_regex_search(const struct cel_regex *regex, struct str text); /* 1: found; -1: no memory */
 /* Compiles, searches, frees. -1: no pattern; why says what is wrong with it. */
 int cel_regex_once(struct str pattern, size_t max_memory, struct str text, char *why, size_t why_size);
 

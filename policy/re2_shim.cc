@@ -1,4 +1,4 @@
-// See re2_shim.h.
+// See re2_shim.h. RE2 throws where memory runs out; nothing may be thrown through C.
 
 #include <cstdio>
 #include <new>
@@ -10,16 +10,24 @@ void *re2_shim_new(const char *pattern, size_t n, long long max_memory, char *wh
 	options.set_log_errors(false);
 	options.set_never_capture(true);
 	options.set_max_mem(max_memory);
-	RE2 *re = new (std::nothrow) RE2(re2::StringPiece(pattern, n), options);
-	if (re && re->ok())
-		return re;
-	snprintf(why, why_size, "%s", re ? re->error().c_str() : "out of memory");
-	delete re;
+	try {
+		RE2 *re = new RE2(re2::StringPiece(pattern, n), options);
+		if (re->ok())
+			return re;
+		snprintf(why, why_size, "%s", re->error().c_str());
+		delete re;
+	} catch (const std::bad_alloc &) {
+		snprintf(why, why_size, "out of memory");
+	}
 	return nullptr;
 }
 
 int re2_shim_search(const void *re, const char *text, size_t n) {
-	return RE2::PartialMatch(re2::StringPiece(text, n), *static_cast<const RE2 *>(re));
+	try {
+		return RE2::PartialMatch(re2::StringPiece(text, n), *static_cast<const RE2 *>(re));
+	} catch (const std::bad_alloc &) {
+		return -1;
+	}
 }
 
 void re2_shim_free(void *re) {

@@ -10,7 +10,7 @@ extern "C" {
 
 /* NULL: not a pattern (or too big for max_memory bytes); why gets a NUL-terminated reason. */
 void *re2_shim_new(const char *pattern, size_t n, long long max_memory, char *why, size_t why_size);
-int re2_shim_search(const void *re, const char *text, size_t n); /* unanchored; 1: found */
+int re2_shim_search(const void *re, const char *text, size_t n); /* unanchored; 1: found; -1: no memory */
 void re2_shim_free(void *re);
 
 #ifdef __cplusplus

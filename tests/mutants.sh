@@ -44,6 +44,8 @@ P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->
 P1-released-before-its-sync | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
 P1-dead-segment-used-again | broker/audit/writer.c | s/^\t\tbury(w, &err);$/\t\t(void)0;/ | broker/test_audit | test_P1_audit_loses_nothing*
 P1-files-not-looked-after | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | broker/test_audit | test_P1_audit_notices_a_file*
+P1-json-read-beyond-its-end | broker/json_reserve.c | s/^\treturn p ? p : reserve_take(size);/\treturn p;/; s/^static void \*reserve_take/__attribute__((unused)) &/ | scenario/test_memory | test_P1_no_token_is_lost_whichever*
+P1-exceptions-thrown-through-C | policy/re2_shim.cc | s/catch (const std::bad_alloc &)/catch (int)/ | scenario/test_memory | test_P1_no_token_is_lost_when_memory*
 P1-no-deadline-for-the-writer | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
 P1-late-records-not-named | broker/audit/audit.c | s/if (b->slots\[i\].refused)/if (0)/ | broker/test_audit | test_P1_audit_names*
 P1-late-intents-count | broker/audit/recover.c | s/^\t\tclose_late(intents, json);/\t\t(void)0;/ | broker/test_recover | test_recover_does_not_count_late*
@@ -134,6 +136,7 @@ P4-anybody-is-somebody | broker/authn/principals.c | s/if (rule->uid >= 0 \&\& r
 P4-peer-uid-ignored | broker/authn/principals.c | s/rule->uid >= 0 && rule->uid != peer->uid/false/ | scenario/test_promises | test_P4_headers_do_not_say_who_one_is
 P4-no-answer-is-no-group | broker/authn/accounts.c | s/^\treturn r == 0 || r == ENOENT .*/\treturn 0;/ | broker/test_accounts | test_P4_accounts_of_a_name_service*
 P4-large-groups-unseen | broker/authn/accounts.c | s/(r == ERANGE \&\& room_grow(room))/false/ | broker/test_accounts | test_P4_accounts_know*
+P4-users-not-compared-at-listeners | broker/authn/principals.c | s/rule->user && strcmp(rule->user, account->name)/false/ | scenario/test_metadata | test_P4_a_listener_knows*
 P4-users-not-compared | broker/authn/principals.c | s/rule->user && strcmp(rule->user, account->name)/false/ | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
 P4-groups-not-looked-at | broker/authn/principals.c | s/return !rule->group || .*/return true;/ | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
 P4-group-of-the-process | broker/authn/principals.c | s/^#include <inttypes.h>/#include <grp.h>\n&/; s/return !rule->group || /&getgrnam(rule->group)->gr_gid == peer->gid || / | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
@@ -234,6 +237,9 @@ P7-ends-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/; s/(r
 P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <dlfcn.h>\n#include <time.h>\n&/; s/^\tLIST_INSERT_HEAD(&fetcher->running, fetch, link);/&\n\tCURLMcode (*perform)(CURLM *, int *) = dlsym(dlopen("libcurl.so.4", RTLD_NOW), "curl_multi_perform");\n\tfor (int n = 1; n; nanosleep(\&(struct timespec){ 0, 20000000 }, NULL))\n\t\tperform(fetcher->multi, \&n);/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-bursts-called-at-once | broker/pace.c | s/if (!pace->left)/if (false)/ | broker/test_pace | test_pace_begins*
 P7-bursts-left-behind | broker/fetch.c | s/^\tevent_add(fetcher->gap, .*/\t(void)us;/ | broker/test_fetch | test_fetch_begins_a_burst*
+P7-calls-dead-once-the-loop-is-full | broker/fetch.c | s/^\t\t\treturn 0;/\t\t\treturn -1;/ | broker/test_fetch | test_fetch_outlives*
+P7-calls-not-looked-after | broker/fetch.c | s/, fd, what, \&running) != CURLM_OK/, fd, what, \&running) < -9/ | scenario/test_memory | test_P1_no_token_is_lost_when_memory*
+P7-calls-without-their-timer | broker/fetch.c | s/^\t\tevent_active(fetcher->timer, EV_TIMEOUT, 0);/\t\t;/ | broker/test_fetch | test_fetch_outlives*
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/; s/^\treq->fading = mint_fading(.*/\treq->fading = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream
 P7-reloads-on-the-loop | broker/errand.c | s/e->started = pthread_create(.*/e->started = false;/ | scenario/test_reload_beside | test_P7_a_reload_keeps_nobody_waiting
 P7-operators-need-names | broker/surface/native.c | s/account || (call->route->by_uid \&\& runs_the_broker(conn_peer(call->conn)))/account/ | scenario/test_peers | test_P7_a_name_service*

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broker/email.h"
+#include "broker/json_reserve.h"
 #include "broker/surface/ask.h"
 #include "hallpass/base64.h"
 #include "hallpass/cleanup.h"
@@ -229,7 +230,7 @@ static int canonical_claims(json_t *body, struct ask *ask, struct error *err) {
 		sha256_hex(text ? text : "", text ? strlen(text) : 0, ask->payload_sha256);
 		r = put_payload(body, ask, text ? json_string(text) : NULL, err);
 	}
-	free(text);
+	json_reserve_free(text);
 	return r;
 }
 

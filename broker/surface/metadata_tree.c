@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "broker/email.h"
+#include "broker/json_reserve.h"
 #include "broker/surface/metadata_tree.h"
 #include "hallpass/cleanup.h"
 
@@ -171,7 +172,7 @@ static void add_leaf_json(const json_t *leaf, struct buf *out) {
 	if (text)
 		buf_adds(out, text);
 	out->failed |= !text;
-	free(text);
+	json_reserve_free(text);
 }
 
 void metadata_json(const json_t *node, bool below_attributes, struct buf *out) {
@@ -226,6 +227,6 @@ void metadata_etag(const json_t *node, char out[METADATA_ETAG]) {
 
 	for (const char *s = text ? text : ""; *s; s++)
 		h = (h ^ (unsigned char)*s) * 0x100000001b3;
-	free(text);
+	json_reserve_free(text);
 	snprintf(out, METADATA_ETAG, "%016llx", (unsigned long long)h);
 }

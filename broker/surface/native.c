@@ -7,6 +7,7 @@
 #include "broker/broker.h"
 #include "broker/clock.h"
 #include "broker/http_memo.h"
+#include "broker/json_reserve.h"
 #include "broker/status.h"
 #include "broker/surface/ask.h"
 #include "broker/surface/call.h"
@@ -84,7 +85,7 @@ void call_reply_json(struct call *call, json_t *json) {
 	}
 	buf_adds(&body, text);
 	buf_addc(&body, '\n');
-	free(text);
+	json_reserve_free(text);
 	call_reply(call, 200, &body, false);
 	buf_fini(&body);
 }

@@ -695,6 +695,69 @@ static void test_fetch_honours_the_proxy_for_https_alone(void **state) {
 	assert_int_equal(httpstub_count(w->stub, "CONNECT upstream.test:443"), 2);
 }
 
+/* --- an event loop that has no room */
+
+static bool loop_is_full;
+static int loop_grew;
+
+static void *loop_malloc(size_t n) {
+	return loop_is_full ? NULL : malloc(n);
+}
+
+static void *loop_realloc(void *p, size_t n) {
+	loop_grew++;
+	return loop_is_full ? NULL : realloc(p, n);
+}
+
+/* The next timer wants more room than there is. */
+static void fill_timers(struct event_base *base, struct event *timers[16]) {
+	int n = 0, room = 0;
+
+	loop_grew = 0;
+	while (n < 16 && (!room || n < room)) {
+		timers[n] = evtimer_new(base, NULL, NULL);
+		assert_int_equal(event_add(timers[n], &(struct timeval){ 3600, 0 }), 0);
+		n++;
+		if (loop_grew && !room)
+			room = n + 7; /* libevent makes room for eight, then for twice as many */
+	}
+	assert_int_equal(n, room);
+}
+
+/* A callback of libcurl's that fails would make the multi handle dead, for good where a transfer is under way. */
+static void test_fetch_outlives_a_loop_without_room(void **state) {
+	struct world *w = *state;
+	struct fetch_spec spec = { .method = "GET", .timeout_ms = 300, .body_max = 128 };
+	struct event *timers[16] = { NULL };
+	struct fetch *fetch;
+	struct error err;
+	char url[256];
+
+	reply(w, "GET /a", STUB(200, "Connection: close\r\n", "x"));
+	snprintf(url, sizeof(url), "%s/a", httpstub_url(w->stub));
+	spec.url = url;
+	assert_int_equal(fetch_start(w->fetcher, &spec, on_done, w, &fetch, &err), 0);
+	loop_is_full = true; /* its socket comes in the next turn, and nobody can watch it */
+	for (int64_t began = clock_monotonic_us(); !w->calls && clock_monotonic_us() - began < 10000000;)
+		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	loop_is_full = false;
+	assert_int_equal(w->calls, 1); /* well or not, it has ended */
+	get_path(w, "/a");
+	run_until(w->base, &w->calls, 2);
+	assert_int_equal(w->last.status, 200);
+
+	fill_timers(w->base, timers);
+	loop_is_full = true; /* nor is there room for the timer of the next one */
+	get_path(w, "/a");
+	for (int i = 0; i < 20; i++)
+		event_base_loop(w->base, EVLOOP_NONBLOCK);
+	loop_is_full = false;
+	run_until(w->base, &w->calls, 3);
+	assert_int_equal(w->last.status, 200);
+	for (int i = 0; i < 16 && timers[i]; i++)
+		event_free(timers[i]);
+}
+
 /* --- a resolver that hangs must not hang us (P7): libcurl waits for its thread unless told otherwise */
 
 static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
@@ -750,10 +813,12 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_a_ca_file_that_holds_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_what_is_no_proxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_honours_the_proxy_for_https_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_outlives_a_loop_without_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_does_not_wait_for_a_stalled_resolver, setup, teardown),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	event_set_mem_functions(loop_malloc, loop_realloc, free);
 	*(void **)&real_getaddrinfo = dlsym(RTLD_NEXT, "getaddrinfo");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
 #include "tests/lib/running.h"
+#include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
 static struct world w;
@@ -192,6 +193,23 @@ static void test_cli_log_shows_and_filters(void **state) {
 	assert_null(strstr(out, "\"type\":\"issued\""));
 	assert_int_equal(CLI("log", "-n", "1", "--json"), 0);
 	assert_int_equal(strcspn(out, "\n"), strlen(out) - 1);
+}
+
+/* What is no issuance has words of its own in the table. */
+static void test_cli_log_tells_of_sessions_and_doctors(void **state) {
+	char text[80];
+	struct session_of_test s;
+
+	(void)state;
+	world_daemon(&w);
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
+	snprintf(text, sizeof(text), "session at port %d", s.port);
+	LOG_UNTIL(text, "--result", "opened");
+	session_leave(&s);
+	snprintf(text, sizeof(text), "CLIENT_LEFT: session at port %d gave 0 tokens", s.port);
+	LOG_UNTIL(text, "--result", "closed");
+	CLI("doctor", SA_DEV);
+	LOG_UNTIL("looked at " SA_DEV, "--result", "doctor");
 }
 
 static void test_cli_policy_check(void **state) {
@@ -873,6 +891,7 @@ int main(void) {
 		SCENARIO(test_cli_reload_without_a_file_is_refused),
 		SCENARIO(test_cli_the_brokers_own_uid_may_reload),
 		SCENARIO(test_cli_log_shows_and_filters),
+		SCENARIO(test_cli_log_tells_of_sessions_and_doctors),
 		SCENARIO(test_cli_policy_check),
 		SCENARIO(test_cli_policy_check_is_as_strict_as_asked),
 		SCENARIO(test_cli_prints_the_schema_and_the_lints),

@@ -335,7 +335,7 @@ static void test_P1_the_file_size_limit_is_reached(void **state) {
 
 static void own_mounts_or_skip(void) {
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		print_message("skipped: mounting needs root (%s)\n", strerror(errno));
+		print_message("skipped: no mounts of one's own here (%s): not root, or / is no mount point, as in a chroot\n", strerror(errno));
 		skip();
 	}
 	assert_int_equal(mkdir(audit_dir, 0700), 0);

@@ -4,13 +4,16 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "hallpass/buf.h"
 #include "hallpass/cleanup.h"
@@ -552,6 +555,61 @@ static void test_metadata_on_a_configured_port(void **state) {
 	assert_int_equal(get(TOKEN), 200);
 }
 
+/* The status of a request to s by another account of this machine, and whether a token came. 0: there is no such account. */
+static int get_as(const char *name, const char *path, bool *token) {
+	const struct passwd *pw = getpwnam(name);
+	int status = 0;
+	pid_t pid;
+
+	*token = false;
+	if (!pw)
+		return 0;
+	pid = fork();
+	if (pid == 0) {
+		if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 || setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+			_exit(1);
+		md(&s, path, &h);
+		_exit(h.status / 100 * 16 + h.status % 100 % 8 + (strstr(h.text, "ya29") ? 8 : 0)); /* 403 is 0x43 */
+	}
+	waitpid(pid, &status, 0);
+	status = WEXITSTATUS(status);
+	*token = status & 8;
+	return status / 16 * 100 + status % 8;
+}
+
+/* At a port for all users, too, `peers:` says who is who, by names that are looked up meanwhile; whoever it does not know gets nothing. */
+static void test_P4_a_listener_knows_users_and_groups_and_no_strangers(void **state) {
+	static const char scopes[] = ACCOUNTS "default/scopes";
+	int port = free_port();
+	json_t *records;
+	bool token;
+
+	(void)state;
+	if (geteuid() != 0 || !getpwnam("bin") || !getpwnam("games") || !getpwnam("daemon")) {
+		print_message("skipped: speaking as bin, games and daemon needs root, and these accounts\n");
+		skip();
+	}
+	snprintf(w.listeners_more, sizeof(w.listeners_more), ", {tcp: \"127.0.0.1:%d\", serviceAccounts: [" SA_DEV "]}", port);
+	snprintf(w.config_more, sizeof(w.config_more), "peers:\n  - {user: bin, principal: \"user:by-name@example.com\"}\n"
+						       "  - {group: games, principal: \"user:{name}@by-group.example\"}\n");
+	world_policy(&w, "version: 1\nbindings:\n"
+			 "  - {name: all, members: [\"user:by-name@example.com\", \"user:games@by-group.example\"], serviceAccounts: [" SA_DEV "]}\n");
+	world_daemon(&w);
+	door_at(port, &s);
+	assert_int_equal(get_as("bin", scopes, &token), 200);
+	assert_int_equal(get_as("bin", TOKEN, &token), 200);
+	assert_true(token);
+	assert_int_equal(get_as("games", scopes, &token), 200);
+	assert_int_equal(get_as("games", TOKEN, &token), 200);
+	assert_true(token);
+	assert_int_not_equal(get_as("daemon", TOKEN, &token), 200);
+	assert_false(token);
+	records = records_wait(&w, "issued", 2);
+	assert_int_equal(records_count(records, "issued"), 2);
+	assert_string_equal(json_string_value(json_object_get(records_last(records, "issued"), "principal")), "user:games@by-group.example");
+	json_decref(records);
+}
+
 static void test_metadata_on_ipv6(void **state) {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
 	char text[400], out[4096] = "";
@@ -620,6 +678,7 @@ int main(void) {
 		SCENARIO(test_P4_metadata_gives_nothing_to_pages_and_proxies),
 		SCENARIO(test_metadata_speaks_http_by_the_book),
 		SCENARIO(test_metadata_on_a_configured_port),
+		SCENARIO(test_P4_a_listener_knows_users_and_groups_and_no_strangers),
 		SCENARIO(test_metadata_on_ipv6),
 		SCENARIO(test_metadata_port_that_somebody_has_is_told),
 	};
