@@ -18,8 +18,9 @@ WARNINGS  = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wvla -Wundef
 CFLAGS_C  = -std=gnu17 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -fno-strict-aliasing \
 	    -fstack-protector-strong -MMD -MP
 CFLAGS_CXX = -std=c++17 -Wall -Wextra -Werror -MMD -MP
-# Few libraries and small tables of relocations: each page that the loader looks at is time at the start, and memory after it.
-LDFLAGS_X = -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,-z,pack-relative-relocs -static-libgcc
+# Small tables of relocations: each page that the loader looks at is time at the start, and memory after it. (libgcc stays the
+# shared one: the C library unwinds by it, too, and an exception that goes through both must meet one unwinder.)
+LDFLAGS_X = -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,-z,pack-relative-relocs
 
 # pkg-config is itself one of the things that `make deps` installs, so it is asked when a recipe runs, not before.
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

@@ -407,6 +407,12 @@ void conn_reply(struct conn *conn, const struct http_reply *reply) {
 		conn_process(conn);
 }
 
+void conn_reply_no_memory(struct conn *conn) {
+	static const char body[] = "{\"error\":{\"code\":503,\"message\":\"no memory for this request; try again\",\"status\":\"UNAVAILABLE\"}}\n";
+
+	conn_reply(conn, &(struct http_reply){ .status = 503, .content_type = http_json, .body = { body, sizeof(body) - 1 }, .close = true });
+}
+
 /* A refusal by this layer: Google's error shape, and the end. */
 static void conn_refuse(struct conn *conn, int status, enum error_code code, const char *why) {
 	struct buf body = BUF_INIT(4096);

@@ -89,6 +89,8 @@ int conn_server_new_id(struct conn_server *server);
 void conn_move(struct conn *conn, const struct conn_handler *handler, int id);
 
 void conn_reply(struct conn *conn, const struct http_reply *reply);
+/* The answer of a handler that got no memory to find one: 503, and the end of the connection. */
+void conn_reply_no_memory(struct conn *conn);
 const struct peer *conn_peer(const struct conn *conn);
 /* From now on the connection may idle as long as it likes; ended() runs when it ends, once. */
 void conn_hold(struct conn *conn, void (*ended)(void *arg), void *arg);

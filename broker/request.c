@@ -669,11 +669,26 @@ static void request_name(struct request *req) {
 	memcpy(req->id + n, digits + d, sizeof(digits) - d);
 }
 
+/* Nothing was looked at, nothing is given: there is nothing to record. */
+static void request_without_memory(const struct ask *ask, request_reply_fn *reply, void *arg) {
+	struct decision decision;
+	struct error err;
+
+	memset(&decision, 0, sizeof(decision));
+	error_set(&err, ERR_UNAVAILABLE, "no memory for this request; try again");
+	reply(&(struct request_outcome){ .id = "", .principal = "", .ask = ask, .decision = &decision, .error = &err, .now = clock_now().s }, arg);
+	json_decref(ask->body);
+}
+
 void request_start(struct request_world *world, const struct peer *peer, const struct ask *ask,
 		   request_reply_fn *reply, void *arg, struct request **out) {
 	struct request *req = pool_get(&world->pool, sizeof(*req));
 
-	assert(req);
+	if (!req) {
+		*out = NULL;
+		request_without_memory(ask, reply, arg);
+		return;
+	}
 	memset(req, 0, offsetof(struct request, id));
 	req->flight[0] = req->caller.principal[0] = req->error.message[0] = '\0';
 	req->error.code = ERR_NONE;

@@ -1,6 +1,5 @@
 /* See surface.h. */
 
-#include <assert.h>
 #include <stdlib.h>
 #include "broker/clock.h"
 #include "broker/status.h"
@@ -16,7 +15,10 @@ static void exchange_free(struct exchange *x) {
 void exchange_start(struct door *door, struct conn *conn, const struct surface *surface, const struct http_request *request) {
 	struct exchange *x = calloc(1, sizeof(*x));
 
-	assert(x);
+	if (!x) {
+		conn_reply_no_memory(conn);
+		return;
+	}
 	x->door = door;
 	x->conn = conn;
 	x->surface = surface;

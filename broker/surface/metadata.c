@@ -385,14 +385,20 @@ static char *copy(struct str s) {
 static void serve_tree(struct exchange *x, const struct uri_path *path, const struct http_request *request) {
 	struct asked *asked = calloc(1, sizeof(*asked));
 
-	assert(asked);
+	if (!asked) {
+		refuse(x, 503, "temporarily_unavailable", "no memory for this request", "");
+		return;
+	}
 	asked->x = x;
 	asked->path = *path;
 	for (size_t i = 0; i < path->n; i++)
 		asked->path.segments[i] = asked->path.text + (path->segments[i] - path->text);
 	asked->host = copy(request->host);
 	asked->target = copy(request->query.n ? (struct str){ request->path.p, request->path.n + 1 + request->query.n } : request->path);
-	if (!take_parameters(asked, request->query)) {
+	if (!asked->host || !asked->target) {
+		asked_free(asked);
+		refuse(x, 503, "temporarily_unavailable", "no memory for this request", "");
+	} else if (!take_parameters(asked, request->query)) {
 		asked_free(asked);
 		refuse(x, 400, "invalid_request", "alt is json or text, timeout_sec a number of seconds", "");
 	} else if (needs_scopes(asked)) {

@@ -1,6 +1,5 @@
 /* See native.h. The table `routes` is the API. */
 
-#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -431,7 +430,10 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 	const char *path = NULL;
 	struct str foreign;
 
-	assert(call);
+	if (!call) {
+		conn_reply_no_memory(conn);
+		return;
+	}
 	memset(call, 0, offsetof(struct call, caller));
 	call->native = native;
 	call->conn = conn;

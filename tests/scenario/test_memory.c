@@ -50,10 +50,22 @@ static int teardown(void **state) {
 	return 0;
 }
 
-/* A daemon whose memory can be made to run out. */
-static void start(void) {
+static void again(void) {
 	const char *build = getenv("HALLPASS_BUILD");
 	char shim[256], path[160];
+
+	snprintf(path, sizeof(path), "%s/failalloc", w.dir);
+	snprintf(shim, sizeof(shim), "%s/failalloc.so", build ? build : "build");
+	setenv("FAILALLOC_FILE", path, 1);
+	setenv("LD_PRELOAD", shim, 1);
+	world_daemon(&w);
+	unsetenv("LD_PRELOAD");
+	unsetenv("FAILALLOC_FILE");
+}
+
+/* A daemon whose memory can be made to run out. */
+static void start(void) {
+	char path[160];
 	int fd;
 
 	if (SANITIZED) {
@@ -67,12 +79,7 @@ static void start(void) {
 	aim = mmap(NULL, sizeof(*aim), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(aim, MAP_FAILED);
 	close(fd);
-	snprintf(shim, sizeof(shim), "%s/failalloc.so", build ? build : "build");
-	setenv("FAILALLOC_FILE", path, 1);
-	setenv("LD_PRELOAD", shim, 1);
-	world_daemon(&w);
-	unsetenv("LD_PRELOAD");
-	unsetenv("FAILALLOC_FILE");
+	again();
 }
 
 /* Fails `width` allocations from the n-th on, counted from here. */
@@ -170,12 +177,37 @@ static void test_P1_no_token_is_lost_when_memory_runs_out(void **state) {
 	assert_all_recorded();
 }
 
+/* Memory that a later request would find again is made by the first. */
+static void test_P1_the_first_request_lives_without_memory(void **state) {
+	struct answer a;
+	int refused = 0, cut = 0;
+
+	(void)state;
+	start();
+	for (int n = 1; n <= 50; n++) {
+		fail_from(n, 1);
+		mint(&a);
+		heal();
+		assert_alive(n);
+		refused += a.status == 503;
+		cut += !a.text[0];
+		answer_fini(&a);
+		assert_int_equal(world_stop(&w, SIGTERM), 0);
+		again();
+	}
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	assert_true(refused >= 1);
+	assert_all_recorded();
+	print_message("%d refused, %d cut off\n", refused, cut);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_P1_no_token_is_lost_whichever_allocation_fails),
 		SCENARIO(test_P1_no_token_is_lost_when_memory_runs_out),
+		SCENARIO(test_P1_the_first_request_lives_without_memory),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
