@@ -308,7 +308,7 @@ void broker_free(struct broker *b) {
 	for (size_t i = 0; i < b->n_doors; i++)
 		door_free(b->doors[i]);
 	b->requests.stopping = true;
-	conn_server_free(b->conns); /* pending requests end without an answer */
+	conn_server_free(b->conns); /* pending requests end here */
 	metadata_free(b->front.metadata);
 	for (size_t i = 0; i < b->n_listeners; i++)
 		listener_free(b->listeners[i]);

@@ -407,10 +407,24 @@ void conn_reply(struct conn *conn, const struct http_reply *reply) {
 		conn_process(conn);
 }
 
-void conn_reply_no_memory(struct conn *conn) {
-	static const char body[] = "{\"error\":{\"code\":503,\"message\":\"no memory for this request; try again\",\"status\":\"UNAVAILABLE\"}}\n";
+/* That and why it cannot be answered: needs no memory but the reply's. */
+#define UNAVAILABLE(why)                                                                                               \
+	((struct http_reply){ .status = 503,                                                                           \
+			      .content_type = http_json,                                                               \
+			      .body = STR("{\"error\":{\"code\":503,\"message\":\"" why "\",\"status\":\"UNAVAILABLE\"}}\n"),      \
+			      .close = true })
 
-	conn_reply(conn, &(struct http_reply){ .status = 503, .content_type = http_json, .body = { body, sizeof(body) - 1 }, .close = true });
+void conn_reply_no_memory(struct conn *conn) {
+	conn_reply(conn, &UNAVAILABLE("no memory for this request; try again"));
+}
+
+/* We end before there is an answer: its client hears so, as far as the socket takes it at once. */
+static void conn_say_the_end(struct conn *conn) {
+	struct buf *out = &conn->server->reply;
+
+	build_reply(conn, &UNAVAILABLE("hallpassd stopped before there was an answer; try again"), true, out);
+	if (buf_ok(out) && send(conn->fd, out->data, out->len, MSG_NOSIGNAL) < 0)
+		log_debug(conn->server->log, "unanswered", "errno=%d", errno);
 }
 
 /* A refusal by this layer: Google's error shape, and the end. */
@@ -826,8 +840,11 @@ void conn_server_free(struct conn_server *s) {
 		return;
 	s->drained = NULL;
 	conn_server_stop_listening(s, -1);
-	while ((conn = TAILQ_FIRST(&s->all)))
+	while ((conn = TAILQ_FIRST(&s->all))) {
+		if (conn->pending)
+			conn_say_the_end(conn);
 		conn_end(conn);
+	}
 	if (s->tick)
 		event_free(s->tick);
 	if (s->resume)

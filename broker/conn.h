@@ -67,7 +67,7 @@ struct log;
 
 int conn_server_new(struct event_base *base, const struct conn_limits *limits, struct log *log, struct conn_server **out,
 		    struct error *err);
-void conn_server_free(struct conn_server *server); /* closes everything; handler->gone() is called for pending ones */
+void conn_server_free(struct conn_server *server); /* closes everything; pending ones are answered with 503, and handler->gone() is called */
 /* Limits may change at a reload; they hold for what comes after. */
 void conn_server_set_limits(struct conn_server *server, const struct conn_limits *limits);
 void conn_server_counters(const struct conn_server *server, struct conn_counters *out);

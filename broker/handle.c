@@ -106,29 +106,36 @@ static int handle_set_url(struct handles *handles, struct handle *handle, const 
 	return r;
 }
 
-/* What every exchange with an origin has in common: who is trusted, and what libcurl must not do by itself. */
-static void handle_set_trust(const struct handles *handles, CURL *easy, bool plain) {
+/*
+ * What every exchange with an origin has in common: who is trusted, and what libcurl must not do by itself. -1: some of it could not
+ * be set, for want of memory; libcurl's own would be in its place, other CAs, say, or another proxy.
+ */
+static int handle_set_trust(const struct handles *handles, CURL *easy, bool plain) {
 	const struct curl *curl = handles->curl;
-
-	curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-	curl->easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-	curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl->easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* each connection sees the certificate */
-	curl->easy_setopt(easy, CURLOPT_CAINFO, handles->ca_file);
-	curl->easy_setopt(easy, CURLOPT_CAPATH, NULL); /* its mere presence disables the CA cache: 35 ms a connection */
-	curl->easy_setopt(easy, CURLOPT_PROXY_CAINFO, handles->ca_file);
-	curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
-	curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	/* Through a proxy plain HTTP would show the token to it; TLS goes by CONNECT. */
-	if (plain)
-		curl->easy_setopt(easy, CURLOPT_PROXY, "");
-	else if (handles->proxy)
-		curl->easy_setopt(easy, CURLOPT_PROXY, handles->proxy);
-	/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
-	curl->easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
+	const char *proxy = plain ? "" : handles->proxy;
+	const CURLcode said[] = {
+		curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https"),
+		curl->easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L),
+		curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L),
+		curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L),
+		curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L),
+		curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2),
+		curl->easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L), /* each connection sees the certificate */
+		curl->easy_setopt(easy, CURLOPT_CAINFO, handles->ca_file),
+		curl->easy_setopt(easy, CURLOPT_CAPATH, NULL), /* its mere presence disables the CA cache: 35 ms a connection */
+		curl->easy_setopt(easy, CURLOPT_PROXY_CAINFO, handles->ca_file),
+		curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL),
+		curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L),
+		proxy ? curl->easy_setopt(easy, CURLOPT_PROXY, proxy) : CURLE_OK,
+		/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
+		curl->easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+		if (said[i] != CURLE_OK)
+			return -1;
+	return 0;
 }
 
 static void handle_set_habits(const struct handles *handles, CURL *easy) {
@@ -162,9 +169,10 @@ static struct handle *handle_new(struct handles *handles, const char *url, struc
 	if (!handle->easy || !handle->url)
 		error_set(err, ERR_INTERNAL, "out of memory");
 	else if (handle_set_url(handles, handle, url, &plain, err) == 0) {
-		handle_set_trust(handles, handle->easy, plain);
 		handle_set_habits(handles, handle->easy);
-		return handle;
+		if (handle_set_trust(handles, handle->easy, plain) == 0)
+			return handle;
+		error_set(err, ERR_INTERNAL, "libcurl cannot be told whom to trust: out of memory");
 	}
 	handle_free(handles, handle);
 	return NULL;

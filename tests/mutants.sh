@@ -46,6 +46,7 @@ P1-dead-segment-used-again | broker/audit/writer.c | s/^\t\tbury(w, &err);$/\t\t
 P1-files-not-looked-after | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | broker/test_audit | test_P1_audit_notices_a_file*
 P1-json-read-beyond-its-end | broker/json_reserve.c | s/^\treturn p ? p : reserve_take(size);/\treturn p;/; s/^static void \*reserve_take/__attribute__((unused)) &/ | scenario/test_memory | test_P1_no_token_is_lost_whichever*
 P1-no-memory-for-a-request | broker/request.c | s/^\tif (!req) {$/\tif (0) {/ | scenario/test_memory | test_P1_the_first_request*
+P1-no-memory-at-a-port | broker/surface/exchange.c | s/^\tif (!x) {$/\tif (0) {/ | scenario/test_memory | test_P1_a_port*
 P1-exceptions-thrown-through-C | policy/re2_shim.cc | s/catch (const std::bad_alloc &)/catch (int)/ | scenario/test_memory | test_P1_no_token_is_lost_when_memory*
 P1-no-deadline-for-the-writer | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
 P1-late-records-not-named | broker/audit/audit.c | s/if (b->slots\[i\].refused)/if (0)/ | broker/test_audit | test_P1_audit_names*

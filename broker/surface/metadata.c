@@ -232,7 +232,8 @@ static json_t *tree_of(const struct exchange *x, bool with_scopes) {
 	};
 	json_t *tree;
 
-	assert(decisions);
+	if (!decisions)
+		return NULL;
 	gethostname(machine, sizeof(machine) - 1);
 	for (size_t i = 0; i < x->door->n_accounts; i++) {
 		accounts[i].email = x->door->accounts[i];
@@ -291,6 +292,13 @@ static void refuse_asked(struct asked *asked) {
 	not_found(x, "there is no such key, or no such service account behind this port");
 }
 
+static void refuse_without_memory(struct asked *asked) {
+	struct exchange *x = asked_end(asked);
+
+	asked_free(asked);
+	refuse(x, 503, "temporarily_unavailable", "no memory for this request", "");
+}
+
 static bool needs_scopes(const struct asked *asked) {
 	return asked->recursive || (asked->path.n == 6 && !strcmp(asked->path.segments[5], "scopes"));
 }
@@ -320,7 +328,9 @@ static void look(struct asked *asked) {
 	const json_t *node = metadata_find(tree, &asked->path, 2);
 	char etag[METADATA_ETAG];
 
-	if (!node || json_is_null(node) || (asked->path.slash && !json_is_object(node))) {
+	if (!tree) {
+		refuse_without_memory(asked);
+	} else if (!node || json_is_null(node) || (asked->path.slash && !json_is_object(node))) {
 		refuse_asked(asked);
 	} else if (json_is_object(node) && !asked->path.slash) {
 		reply_moved(asked);

@@ -15,7 +15,9 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "hallpass/cleanup.h"
 #include "tests/failalloc/failalloc.h"
+#include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
 #define MAX_FAULTS 5000 /* more than any request allocates */
@@ -64,7 +66,7 @@ static void again(void) {
 }
 
 /* A daemon whose memory can be made to run out. */
-static void start(void) {
+static void begin(void) {
 	char path[160];
 	int fd;
 
@@ -165,14 +167,14 @@ static void each_allocation_fails(int width) {
 
 static void test_P1_no_token_is_lost_whichever_allocation_fails(void **state) {
 	(void)state;
-	start();
+	begin();
 	each_allocation_fails(1);
 	assert_all_recorded();
 }
 
 static void test_P1_no_token_is_lost_when_memory_runs_out(void **state) {
 	(void)state;
-	start();
+	begin();
 	each_allocation_fails(1000000);
 	assert_all_recorded();
 }
@@ -183,7 +185,7 @@ static void test_P1_the_first_request_lives_without_memory(void **state) {
 	int refused = 0, cut = 0;
 
 	(void)state;
-	start();
+	begin();
 	for (int n = 1; n <= 50; n++) {
 		fail_from(n, 1);
 		mint(&a);
@@ -201,6 +203,44 @@ static void test_P1_the_first_request_lives_without_memory(void **state) {
 	print_message("%d refused, %d cut off\n", refused, cut);
 }
 
+/* What others' protocols take on the way: exchanges, the metadata tree. */
+static void test_P1_a_port_lives_without_memory(void **state) {
+	static const char *const paths[] = { "instance/service-accounts/default/token", "instance/service-accounts/default/?recursive=true",
+					     "instance/service-accounts/default/scopes" };
+	struct session_of_test s;
+	struct http_answer h;
+	const char *token;
+	int harmed = 0;
+
+	(void)state;
+	world_policy(&w, POLICY_DEV);
+	begin();
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		for (int n = 1, unharmed = 0; n < MAX_FAULTS && unharmed < 5; n++) {
+			fail_from(n, 1);
+			md(&s, paths[i], &h);
+			unharmed = heal() ? 0 : unharmed + 1;
+			harmed += h.status != 200;
+			assert_alive(n);
+			token = http_answer_text(&h, "access_token");
+			if (h.status == 200 && *token)
+				text_sha256(token, hashes[n_hashes++]);
+			else
+				assert_null(strstr(h.text, "ya29."));
+			http_answer_fini(&h);
+		}
+		md(&s, paths[i], &h); /* and all is well again */
+		assert_int_equal(h.status, 200);
+		http_answer_fini(&h);
+	}
+	session_leave(&s);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	assert_all_recorded();
+	assert_true(harmed > 0 && n_hashes > 0);
+	print_message("%d requests harmed, %zu tokens received, none missing\n", harmed, n_hashes);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -208,6 +248,7 @@ int main(void) {
 		SCENARIO(test_P1_no_token_is_lost_whichever_allocation_fails),
 		SCENARIO(test_P1_no_token_is_lost_when_memory_runs_out),
 		SCENARIO(test_P1_the_first_request_lives_without_memory),
+		SCENARIO(test_P1_a_port_lives_without_memory),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
