@@ -159,12 +159,6 @@ static void conn_wait(struct conn *conn, enum wait wait) {
 
 /* --- edges: what is not taken at the first word is not told again */
 
-/* Whatever there is to be read, or its end, is news once more. */
-static void conn_read_again(struct conn *conn) {
-	event_del(&conn->read_event);
-	event_add(&conn->read_event, NULL);
-}
-
 /*
  * A reset that comes with the last bytes is one edge with them, and libevent does not tell it from more bytes; recv() may
  * stop short of all that there is (SCM_RIGHTS, urgent data). So a while after it was last read each socket is asked once more.
@@ -179,6 +173,13 @@ static void conn_look_again_later(struct conn *conn) {
 	conn->looked_after = true;
 	conn->read_at = s->ticks;
 	TAILQ_INSERT_TAIL(&s->read_lately, conn, read_link);
+}
+
+/* Whatever there is to be read, or its end, is news once more; where the loop has no room for it now, a while later. */
+static void conn_read_again(struct conn *conn) {
+	event_del(&conn->read_event);
+	if (event_add(&conn->read_event, NULL) < 0)
+		conn_look_again_later(conn);
 }
 
 static void conn_look_no_more(struct conn *conn) {
@@ -349,7 +350,8 @@ static void conn_keep(struct conn *conn, const char *data, size_t n, bool secret
 	conn->out_at = 0;
 	conn->out_secret = secret;
 	conn_wait(conn, WAIT_WRITE);
-	event_add(&conn->write_event, NULL);
+	if (event_add(&conn->write_event, NULL) < 0)
+		conn_end(conn);
 }
 
 static void conn_send(struct conn *conn, const struct buf *out, bool secret) {
@@ -675,10 +677,10 @@ static void conn_start(struct listening *l, int fd, const struct peer *peer, str
 	 */
 	event_assign(&conn->read_event, s->base, fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_readable, conn);
 	event_assign(&conn->write_event, s->base, fd, EV_WRITE | EV_PERSIST | EV_ET, on_writable, conn);
-	event_add(&conn->read_event, NULL);
 	TAILQ_INSERT_TAIL(&s->all, conn, link);
 	s->counters.open++;
 	s->counters.accepted++;
+	conn_read_again(conn);
 	conn_wait(conn, WAIT_IDLE);
 }
 

@@ -240,6 +240,7 @@ P7-upstream-blocks-the-loop | broker/fetch.c | s/^#include <stddef.h>/#include <
 P7-bursts-called-at-once | broker/pace.c | s/if (!pace->left)/if (false)/ | broker/test_pace | test_pace_begins*
 P7-bursts-left-behind | broker/fetch.c | s/^\tevent_add(fetcher->gap, .*/\t(void)us;/ | broker/test_fetch | test_fetch_begins_a_burst*
 P7-calls-dead-once-the-loop-is-full | broker/fetch.c | s/^\t\t\treturn 0;/\t\t\treturn -1;/ | broker/test_fetch | test_fetch_outlives*
+P7-connections-left-deaf | broker/conn.c | /event_add(&conn->read_event, NULL) < 0/{n;s/.*/\t\t(void)0;/} | scenario/test_memory | test_P1_a_port*
 P7-calls-not-looked-after | broker/fetch.c | s/, fd, what, \&running) != CURLM_OK/, fd, what, \&running) < -9/ | scenario/test_memory | test_P1_no_token_is_lost_when_memory*
 P7-calls-without-their-timer | broker/fetch.c | s/^\t\tevent_active(fetcher->timer, EV_TIMEOUT, 0);/\t\t;/ | broker/test_fetch | test_fetch_outlives*
 P7-cache-behind-upstream | broker/request.c | s/\treq->token = mint_cached(.*/\treq->token = NULL;/; s/^\treq->fading = mint_fading(.*/\treq->fading = NULL;/ | scenario/test_promises | test_P7_liveness_denials_and_cached_tokens_pass_a_slow_upstream

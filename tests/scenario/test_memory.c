@@ -210,6 +210,7 @@ static void test_P1_a_port_lives_without_memory(void **state) {
 	struct session_of_test s;
 	struct http_answer h;
 	const char *token;
+	int64_t began;
 	int harmed = 0;
 
 	(void)state;
@@ -218,8 +219,10 @@ static void test_P1_a_port_lives_without_memory(void **state) {
 	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &s);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		for (int n = 1, unharmed = 0; n < MAX_FAULTS && unharmed < 5; n++) {
+			began = now_s();
 			fail_from(n, 1);
 			md(&s, paths[i], &h);
+			assert_in_range(now_s() - began, 0, PATIENCE_S);
 			unharmed = heal() ? 0 : unharmed + 1;
 			harmed += h.status != 200;
 			assert_alive(n);
