@@ -795,7 +795,8 @@ static void test_front_ends_at_once_when_told_twice(void **state) {
 	assert_int_equal(waitpid(w.daemon, &status, 0), w.daemon);
 	w.daemon = 0;
 	assert_int_equal(status, 0);
-	assert_false(ask_end(pending, &a));
+	assert_true(ask_end(pending, &a));
+	assert_int_equal(a.status, 503); /* and not a bare close */
 	answer_fini(&a);
 	records = world_records(&w, NULL, 0);
 	assert_int_equal(records_count(records, "abandoned"), 1);

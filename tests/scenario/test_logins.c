@@ -60,7 +60,7 @@ static void make_home(void) {
 	write_file(".config/gcloud/configurations/config_other", "[core]\nACCOUNT : " OWN "\n[compute]\nzone = a\n");
 	write_file(".config/gcloud/application_default_credentials.json", ADC);
 	write_file(".config/gcloud/credentials.db", OWN_REFRESH);
-	write_file(".boto", "[Credentials]\ngs_oauth2_refresh_token = " OWN_REFRESH "\n[Boto]\nnum_retries = 1\n[GSUtil]\nstate_dir = /nonexistent\n"
+	write_file(".boto", "[Credentials]\ngs_oauth2_refresh_token = " OWN_REFRESH "\n[Boto]\nnum_retries = 1\n[GSUtil]\nstate_dir = /proc/nonexistent\n"
 			    "parallel_thread_count = 3\n[OAuth2]\ntoken_cache = x\n");
 }
 
