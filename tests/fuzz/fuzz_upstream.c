@@ -176,7 +176,8 @@ static void credential(const char *text, size_t size) {
 		source->refreshing = true;
 		r = source->kind->refresh(source, &err);
 		assert(r == 0 || (err.code != ERR_NONE && err.message[0]));
-		assert(r < 0 || source->fetch || source->inner_wait || source->error.code);
+		/* A call is under way, or it is over: badly, or by a token that the key signed itself. */
+		assert(r < 0 || source->fetch || source->inner_wait || source->error.code || (!source->refreshing && source->token.len));
 	}
 	source_unref(source); /* with its call under way: nobody is called */
 }
