@@ -11,6 +11,7 @@
 #define RESERVE (4 << 20)
 #define UNIT sizeof(max_align_t)
 
+/* The process's, for jansson's functions have no argument to hang it from. */
 static struct {
 	pthread_mutex_t lock;
 	size_t used, pieces;

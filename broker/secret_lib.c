@@ -23,5 +23,6 @@ static void crypto_free(void *p, const char *file, int line) {
 void secret_libraries(void) {
 	json_reserve_use();
 	CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
+	/* Its tables of error texts take 100 KiB, and nobody shows them: libssl's and those of certificates are others. */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
 }

@@ -122,6 +122,8 @@ P2-shown-for-one-shown-for-all | policy/prover.c | s/nobody_asks_who \&\& was_sh
 P2-parts-of-seconds-given-away | policy/decide.c | s/ - (d->q.now_ns > 0)// | policy/test_decide_random | test_P2*
 P2-deny-rules-bound-nothing | policy/decide.c | s/tighten(v.until, v.bound_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
 P2-delegates-bound-nothing | policy/decide.c | s/tighten(one.expires_by, .*/(void)0;/ | policy/test_decide_random | test_P2*
+P3-scopes-that-nobody-asked-for-unseen | policy/decide.c | s/if (q->permission != PERMISSION_GET_ACCESS_TOKEN ||/if (1 ||/ | policy/test_decide | test_decide_conditions_see_the_scopes*
+P3-denials-escaped-without-scopes | policy/decide.c | s/denies ? unknown : rule->scopes/denies ? q->scopes : rule->scopes/; s/denies ? 1 : rule->n_scopes/denies ? 0 : rule->n_scopes/ | policy/test_decide | test_decide_denials_about_scopes*
 P3-routes-cut-short | policy/decide.c | s/route->found = route_add(d, &d->policy->bindings, route);/route_add(d, \&d->policy->bindings, route), route->found = true;/ | policy/test_decide_random | test_P3_decisions_by*
 P3-routes-without-deny-rules | policy/decide.c | s/d->route ? d->route->n_denials : 0);/0);/ | policy/test_decide_random | test_P3_decisions_by*
 P3-zero-allows | policy/decide.c | s/^\tout->allow = false;/\tout->allow = true;/; s/^\tout->lifetime_s = out->expires_by = out->permitted_until = 0;/\tout->lifetime_s = 60, out->expires_by = 253402300799, out->permitted_until = 0;/; s/^\tout->n_scopes = 0;/\tout->n_scopes = 1, out->scopes[0] = "https:\/\/www.googleapis.com\/auth\/cloud-platform";/ | scenario/test_promises | test_P3_what_is_not_allowed_is_denied

@@ -324,6 +324,26 @@ static void test_decide_folds_names(void **state) {
 	policy_unref(policy);
 }
 
+/* The first n_asked of some scopes, of an account's token. */
+struct scope_ask {
+	const char *account;
+	size_t n_asked;
+	enum policy_permission permission;
+	enum decision_reason reason;
+};
+
+static void assert_decided(const struct policy *policy, const struct scope_ask *ask, const char *const *scopes, struct decision *out) {
+	char account[64];
+	struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .service_account = account, .permission = ask->permission,
+				  .scopes = scopes, .n_scopes = ask->n_asked, .audience = "x" };
+
+	snprintf(account, sizeof(account), "%s@p.iam.gserviceaccount.com", ask->account);
+	*out = (struct decision){ 0 };
+	policy_decide(policy, &q, out);
+	if (out->reason != ask->reason)
+		fail_msg("%s, %zu asked: reason %d", ask->account, ask->n_asked, (int)out->reason);
+}
+
 /* Who asks for no scope is given the binding's: a condition about scopes is about those then, and not about none. */
 static void test_decide_conditions_see_the_scopes_that_would_be_given(void **state) {
 #define SCOPES_COND(name, scopes)                                                                                      \
@@ -331,12 +351,7 @@ static void test_decide_conditions_see_the_scopes_that_would_be_given(void **sta
 	"[iam.serviceAccounts.getAccessToken, iam.serviceAccounts.getOpenIdToken]" scopes                                   \
 	", condition: {expression: 'request.scopes.hasOnly([\"https://www.googleapis.com/auth/bigquery\"])'}}\n"
 	static const char *const bigquery[] = { "https://www.googleapis.com/auth/bigquery", "openid" };
-	static const struct {
-		const char *account;
-		size_t n_asked;
-		enum policy_permission permission;
-		enum decision_reason reason;
-	} asks[] = {
+	static const struct scope_ask asks[] = {
 		{ "wide", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_CONDITION_FALSE },
 		{ "wide", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
 		{ "wide", 2, PERMISSION_GET_ACCESS_TOKEN, REASON_CONDITION_FALSE },
@@ -351,16 +366,10 @@ static void test_decide_conditions_see_the_scopes_that_would_be_given(void **sta
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
-		char account[64];
-		struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .service_account = account, .permission = asks[i].permission,
-					  .scopes = bigquery, .n_scopes = asks[i].n_asked, .audience = "x" };
-		struct decision d = { 0 };
+		struct decision d;
 
-		snprintf(account, sizeof(account), "%s@p.iam.gserviceaccount.com", asks[i].account);
-		policy_decide(policy, &q, &d);
-		if (d.reason != asks[i].reason)
-			fail_msg("case %zu: reason %d", i, (int)d.reason);
-		if (d.allow && q.permission == PERMISSION_GET_ACCESS_TOKEN) {
+		assert_decided(policy, &asks[i], bigquery, &d);
+		if (d.allow && asks[i].permission == PERMISSION_GET_ACCESS_TOKEN) {
 			assert_int_equal(d.n_scopes, 1);
 			assert_string_equal(d.scopes[0], bigquery[0]);
 		}
@@ -371,16 +380,11 @@ static void test_decide_conditions_see_the_scopes_that_would_be_given(void **sta
 /* Which of the bindings' scopes it would be is not known yet: nobody can say that the rule does not apply. */
 static void test_decide_denials_about_scopes_meet_who_asks_for_none(void **state) {
 	static const char *const asked[] = { "openid" };
-	static const struct {
-		const char *account;
-		size_t n_asked;
-		enum policy_permission permission;
-		enum decision_reason reason;
-	} asks[] = {
-		{ "a@p.iam.gserviceaccount.com", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_DENY_RULE_ERROR },
-		{ "a@p.iam.gserviceaccount.com", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
-		{ "a@p.iam.gserviceaccount.com", 0, PERMISSION_GET_OPEN_ID_TOKEN, REASON_ALLOWED },
-		{ "b@p.iam.gserviceaccount.com", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED }, /* whatever the scopes */
+	static const struct scope_ask asks[] = {
+		{ "a", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_DENY_RULE_ERROR },
+		{ "a", 1, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED },
+		{ "a", 0, PERMISSION_GET_OPEN_ID_TOKEN, REASON_ALLOWED },
+		{ "b", 0, PERMISSION_GET_ACCESS_TOKEN, REASON_ALLOWED }, /* whatever the scopes */
 	};
 	struct policy *policy = load_policy(
 		STR("version: 1\nbindings:\n- {name: a, members: [allAuthenticated], serviceAccounts: ['*'], permissions: "
@@ -391,13 +395,9 @@ static void test_decide_denials_about_scopes_meet_who_asks_for_none(void **state
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
-		struct policy_query q = { .now = TEST_NOW, .principal = ALICE, .service_account = asks[i].account, .permission = asks[i].permission,
-					  .scopes = asked, .n_scopes = asks[i].n_asked, .audience = "x" };
-		struct decision d = { 0 };
+		struct decision d;
 
-		policy_decide(policy, &q, &d);
-		if (d.reason != asks[i].reason)
-			fail_msg("case %zu: reason %d", i, (int)d.reason);
+		assert_decided(policy, &asks[i], asked, &d);
 	}
 	policy_unref(policy);
 }
