@@ -71,9 +71,14 @@ static bool accounts_covered(const struct policy *policy, const struct rule *by,
 	return true;
 }
 
+/* The same words about scopes are about each binding's own, where a request names none. */
+static bool sees_own_scopes(const struct rule *rule) {
+	return rule->kind == RULE_BINDING && condition_is_about(rule->condition, CONDITION_SCOPES);
+}
+
 static bool condition_covered(const struct rule *by, const struct rule *rule) {
-	return !by->condition ||
-	       (rule->condition && !strcmp(condition_expression(by->condition), condition_expression(rule->condition)));
+	return !by->condition || (rule->condition && !sees_own_scopes(by) &&
+				  !strcmp(condition_expression(by->condition), condition_expression(rule->condition)));
 }
 
 static bool covers(const struct document *d, const struct rule *by, const struct rule *rule) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "hallpass/cleanup.h"
 #include "policy/dates.h"
+#include "policy/decide.h"
 #include "policy/horizon.h"
 #include "policy/proof_case.h"
 
@@ -20,8 +21,23 @@ static bool clip(const struct rule *rule, int64_t *from, int64_t *to) {
 	return *from <= *to;
 }
 
+/* What a rule's condition sees: where the request is all that the claim says, and names no scope, what a decision would show it. */
+static struct condition_view view_of(const struct proof_case *c, const struct rule *rule, struct policy_query *own) {
+	struct condition_view view = c->view;
+
+	if (!view.any_request)
+		view.query = query_for_condition(view.query, rule, own);
+	return view;
+}
+
 static unsigned condition_can(const struct proof_case *c, const struct rule *rule, int64_t from, int64_t to, uint32_t *work) {
-	return rule->condition ? condition_within(rule->condition, &c->view, from, to, work) : HORIZON_TRUE;
+	struct condition_view view;
+	struct policy_query own;
+
+	if (!rule->condition)
+		return HORIZON_TRUE;
+	view = view_of(c, rule, &own);
+	return condition_within(rule->condition, &view, from, to, work);
 }
 
 /* An error denies, too. Where both have one condition, it denies whenever the binding would allow. */
@@ -173,10 +189,13 @@ const struct rule *proof_case_doubt(const struct proof_case *c, int64_t at, stru
 	for (int l = 0; l < 2; l++)
 		for (size_t i = 0; i < n[l]; i++) {
 			const struct rule *rule = lists[l][i];
+			struct condition_view view;
+			struct policy_query own;
 
 			if (!rule->condition || at < rule->not_before || at >= rule->not_after)
 				continue;
-			*part = condition_doubt(rule->condition, &c->view, at, at, &work);
+			view = view_of(c, rule, &own);
+			*part = condition_doubt(rule->condition, &view, at, at, &work);
 			if (part->p)
 				return rule;
 		}

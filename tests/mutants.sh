@@ -115,6 +115,7 @@ P2-strangers-by-one-name | policy/prover.c | s/\.any_principal = p->who->stands_
 P2-patterns-by-one-account | policy/prover.c | s/\.any_account = !p->target.account.n,/.any_account = false,/; s/p->query.service_account = p->target.account.n ? p->target.account.p : "";/p->query.service_account = "example@p.iam.gserviceaccount.com";/ | policy/test_invariants | test_P2_P6*
 P2-deny-rules-believed-where-they-touch | policy/prover.c | s/permissions \& bit \&\& covers(p->denials/permissions \& bit \&\& touches(p, p->denials/ | policy/test_invariants | test_P2_P6*
 P2-unsure-deny-rules-believed | policy/proof_case.c | s/return !(condition_can(c, denial, from, to, work) & HORIZON_FALSE);/return condition_can(c, denial, from, to, work) \& HORIZON_TRUE;/ | policy/test_invariants | test_P2_P6*
+P2-always-on-no-scopes | policy/proof_case.c | s/^\tif (!view.any_request)$/\tif (0)/ | policy/test_invariants | test_invariants_always*
 P2-always-without-deny-rules | policy/proof_case.c | s/condition_can(c, c->denials.i., from, to, work) != HORIZON_FALSE/false/ | policy/test_invariants | test_P2_P6*
 P2-always-where-it-may-be | policy/proof_case.c | s/condition_can(c, c->bindings.i., from, to, work) == HORIZON_TRUE/condition_can(c, c->bindings[i], from, to, work) \& HORIZON_TRUE/ | policy/test_invariants | test_P2_P6*
 P2-always-to-the-end-of-a-binding | policy/proof_case.c | s/ \&\& to < c->bindings.i.->not_after / / | policy/test_invariants | test_P2_P6*

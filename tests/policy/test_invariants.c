@@ -183,6 +183,34 @@ static void test_P6_an_invariant_that_fails_refuses_the_policy(void **state) {
 }
 
 /* What a person sees. */
+/* Who names no scope is decided on what he would be given, and so an `always` is shown of that. */
+static void test_invariants_always_sees_the_scopes_that_would_be_given(void **state) {
+#define ALWAYS(binding, rest)                                                                                          \
+	"version: 1\nbindings:\n- {name: a, members: [allAuthenticated], serviceAccounts: [a" P "]" binding "}\n" rest         \
+	"invariants:\n- {name: i, always: {principal: 'user:a@example.com', serviceAccount: a" P "}}\n"
+#define ONLY_OPENID ", condition: {expression: 'request.scopes.hasOnly([\"openid\"])'}"
+#define DENY(condition) "denyRules:\n- {name: d, deniedPrincipals: [allAuthenticated], denialCondition: {expression: '" condition "'}}\n"
+	static const struct {
+		struct str text;
+		const char *id;
+	} asks[] = {
+		{ STR(ALWAYS(ONLY_OPENID, "")), "invariant-failed" },
+		{ STR(ALWAYS(", scopes: [openid]" ONLY_OPENID, "")), "" },
+		{ STR(ALWAYS("", DENY("\"openid\" in request.scopes"))), "invariant-failed" },
+		{ STR(ALWAYS("", DENY("request.surface == \"sts\" && request.scopes == [\"openid\"]"))), "" }, /* whatever the scopes */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		struct seen seen;
+		const char *id = load_at(asks[i].text, TEST_NOW, &seen);
+
+		if (strcmp(id, asks[i].id))
+			fail_msg("case %zu: \"%s\", %s", i, id, seen.message ? seen.message : "");
+		seen_fini(&seen);
+	}
+}
+
 static void test_invariants_are_told_like_other_errors(void **state) {
 	struct str text = STR(RULES "- name: interns never deploy\n"
 				    "  never: {principal: group:interns, serviceAccount: \"deploy-*" P "\"}\n"
@@ -688,6 +716,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_P6_an_invariant_that_fails_refuses_the_policy),
 		cmocka_unit_test(test_invariants_are_told_like_other_errors),
+		cmocka_unit_test(test_invariants_always_sees_the_scopes_that_would_be_given),
 		cmocka_unit_test(test_invariants_about_nobody_are_lint),
 		cmocka_unit_test(test_invariants_follow_calendars),
 		cmocka_unit_test(test_P2_P6_invariants_hold_after_dates_far_away),

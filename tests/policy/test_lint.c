@@ -143,6 +143,8 @@ static const struct {
 	{ TWO(ALICE ", permissions: [getOpenIdToken, getAccessToken]", ALICE), "4:3 shadowed-binding" },
 	{ TWO(ALICE ", condition: {expression: 'resource.name == \"x\"'}", ALICE), "3:3 shadowed-binding" },
 	{ TWO(ALICE ", condition: {expression: 'resource.name == \"x\"'}", ALICE ", condition: {expression: 'resource.name == \"x\"'}"), "4:3 shadowed-binding" },
+	{ TWO(ALICE ", condition: {expression: 'request.scopes.hasOnly([\"openid\"])'}",
+	      ALICE ", scopes: [openid], condition: {expression: 'request.scopes.hasOnly([\"openid\"])'}"), "(note) 3:114 iam-attribute, (note) 4:132 iam-attribute" },
 	{ TWO(ALICE ", condition: {expression: 'resource.name == \"x\"'}", ALICE ", condition: {expression: 'resource.name == \"y\"'}"), "" },
 	{ TWO("members: [domain:b.de], scopes: [openid], serviceAccounts: [" SA "]", ALICE ", scopes: [openid]"), "4:3 shadowed-binding" },
 	{ TWO("members: [allAuthenticated], scopes: [openid], serviceAccounts: [" SA "]", "members: [domain:b.de], scopes: [openid], serviceAccounts: [" SA "]"), "4:3 shadowed-binding" },
