@@ -166,7 +166,8 @@ enum frame_state frame_parse(const uint8_t *p, size_t n, struct frame *out,
 		return FRAME_SHORT;
 	if (all_zero(p, FRAME_HEAD))
 		return FRAME_NONE;
-	if (frame_magic(p) && p[4] != FRAME_VERSION) {
+	/* 0 is no version: a crash left the last bytes of a page, and zeros where the next page was not written. */
+	if (frame_magic(p) && p[4] > FRAME_VERSION) {
 		*why = "a frame of a version that this hallpass does not know (a newer one wrote here, or it is damaged)";
 		return FRAME_UNKNOWN;
 	}

@@ -192,6 +192,19 @@ static void test_journal_frame_notices_every_sector_that_is_missing(void **state
 	}
 }
 
+/* A frame that begins anywhere before the end of a page, and the next page is zeros yet: torn, and not a newer hallpass's. */
+static void test_journal_frame_that_a_page_cuts_off_is_torn(void **state) {
+	static uint8_t torn[FRAME_MAX];
+	uint32_t len = small_frame();
+
+	(void)state;
+	for (uint32_t written = 1; written < len; written++) {
+		memset(torn, 0, sizeof(torn));
+		memcpy(torn, room, written);
+		assert_int_equal(parse(torn, sizeof(torn)), FRAME_BAD);
+	}
+}
+
 static void test_journal_frame_is_short_until_it_is_whole(void **state) {
 	uint32_t len = small_frame();
 	struct frame out;
@@ -289,6 +302,7 @@ int main(void) {
 		cmocka_unit_test(test_journal_frame_comes_back),
 		cmocka_unit_test(test_journal_frame_notices_every_changed_byte),
 		cmocka_unit_test(test_journal_frame_notices_every_sector_that_is_missing),
+		cmocka_unit_test(test_journal_frame_that_a_page_cuts_off_is_torn),
 		cmocka_unit_test(test_journal_frame_is_short_until_it_is_whole),
 		cmocka_unit_test(test_journal_frame_holds_the_largest_and_no_more),
 		cmocka_unit_test(test_journal_frame_with_a_right_hash_must_still_make_sense),
