@@ -3,11 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "broker/audit/segment.h"
 
+#define STAGE ((FRAME_MAX + 2 * SEGMENT_PAGE - 1) / SEGMENT_PAGE * SEGMENT_PAGE)
 #define ZEROS 65536
 #define ZERO_IOVS 16
 #define STEP ((uint64_t)ZEROS * ZERO_IOVS) /* 1 MiB between syncs, so that commits beside it wait for no more */
@@ -38,57 +40,57 @@ int segment_error(const struct segment_dir *dir, const char *name, const char *w
 			 strerror(errnum), (unsigned long long)free_bytes);
 }
 
-/* Fully or not at all: a short write sets errno to ENOSPC, which it nearly always is. */
-static int write_all(const struct segment_dir *dir, int fd, const struct iovec *iov, int n, uint64_t offset) {
+/* Around the page cache, or through it again. A file system without such a thing does as well without. */
+static void set_direct(const struct segment *s, bool on) {
+	int flags = fcntl(s->fd, F_GETFL);
+	int r = flags < 0 ? -1 : fcntl(s->fd, F_SETFL, on && s->size % SEGMENT_PAGE == 0 ? flags | O_DIRECT : flags & ~O_DIRECT);
+
+	(void)r;
+}
+
+/* Whole pages, fully or not at all. what: "cannot write", for people. */
+static int write_pages(const struct segment_dir *dir, const struct segment *s, const struct iovec *iov, int n,
+		       uint64_t offset, const char *what, struct error *err) {
 	size_t want = 0;
 	ssize_t r;
 
 	for (int i = 0; i < n; i++)
 		want += iov[i].iov_len;
-	r = dir->io->pwritev(dir->io->ctx, fd, iov, n, offset);
-	if (r >= 0 && (size_t)r < want)
-		errno = ENOSPC;
-	return r >= 0 && (size_t)r == want ? 0 : -1;
+	r = dir->io->pwritev(dir->io->ctx, s->fd, iov, n, offset);
+	if (r < 0 && errno == EINVAL) { /* a disk of larger blocks than ours */
+		set_direct(s, false);
+		r = dir->io->pwritev(dir->io->ctx, s->fd, iov, n, offset);
+	}
+	if (r < 0)
+		return segment_error(dir, s->name, what, errno, err);
+	if ((size_t)r < want)
+		return segment_error(dir, s->name, "short write to", ENOSPC, err); /* which it nearly always is */
+	return 0;
 }
 
-/* Around the page cache, or through it again. A file system without such a thing does as well without. */
-static void set_direct(int fd, bool on) {
-	int flags = fcntl(fd, F_GETFL);
-	int r = flags < 0 ? -1 : fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
-
-	(void)r;
-}
-
-static int write_zeros(const struct segment_dir *dir, int fd, uint64_t offset, uint64_t left) {
+static int write_zeros(const struct segment_dir *dir, const struct segment *s, uint64_t offset, uint64_t left, struct error *err) {
 	struct iovec iov[ZERO_IOVS];
-	int n, r;
+	int n;
 
 	for (n = 0; n < ZERO_IOVS && left; n++) {
 		iov[n] = (struct iovec){ (void *)zeros, left < ZEROS ? left : ZEROS };
 		left -= iov[n].iov_len;
 	}
-	r = write_all(dir, fd, iov, n, offset);
-	if (r == 0 || errno != EINVAL)
-		return r;
-	set_direct(fd, false); /* larger blocks than ours */
-	return write_all(dir, fd, iov, n, offset);
+	return write_pages(dir, s, iov, n, offset, "cannot fill", err);
 }
 
-/* Copied through the page cache the zeros were a sixth of a busy broker's CPU; segment_write() never needs them back. */
 static int fill_with_zeros(const struct segment_dir *dir, const struct segment *s, const atomic_bool *stop,
 			   struct error *err) {
 	int r = 0;
 
-	set_direct(s->fd, s->size % SEGMENT_PAGE == 0);
+	set_direct(s, true);
 	for (uint64_t offset = 0; r == 0 && offset < s->size; offset += STEP) {
-		if (write_zeros(dir, s->fd, offset, s->size - offset) < 0)
-			r = segment_error(dir, s->name, "cannot fill", errno, err);
-		else if (dir->io->fdatasync(dir->io->ctx, s->fd) < 0)
+		r = write_zeros(dir, s, offset, s->size - offset, err);
+		if (r == 0 && dir->io->fdatasync(dir->io->ctx, s->fd) < 0)
 			r = segment_error(dir, s->name, "cannot sync", errno, err);
-		else if (atomic_load(stop))
+		if (r == 0 && atomic_load(stop))
 			r = error_set(err, ERR_CANCELLED, "stopping");
 	}
-	set_direct(s->fd, false);
 	return r;
 }
 
@@ -142,33 +144,63 @@ int segment_open(const struct segment_dir *dir, uint64_t number, struct segment 
 		return -1;
 	}
 	s.size = (uint64_t)st.st_size;
+	set_direct(&s, true);
 	*out = s;
 	return 0;
 }
 
-int segment_write(const struct segment_dir *dir, const struct segment *segment, const void *bytes, size_t len,
-		  uint64_t offset, struct error *err) {
-	uint64_t end = offset + len, page_end = (end + SEGMENT_PAGE - 1) / SEGMENT_PAGE * SEGMENT_PAGE;
-	struct iovec iov[] = { { (void *)bytes, len }, { (void *)zeros, 0 } };
-	ssize_t r;
+int segment_stage_init(struct segment_stage *stage) {
+	*stage = (struct segment_stage){ .bytes = aligned_alloc(SEGMENT_PAGE, STAGE) };
+	return stage->bytes ? 0 : -1;
+}
 
-	assert(end <= segment->size);
-	iov[1].iov_len = (page_end < segment->size ? page_end : segment->size) - end;
-	r = dir->io->pwritev(dir->io->ctx, segment->fd, iov, 2, offset);
-	if (r < 0)
-		return segment_error(dir, segment->name, "cannot write", errno, err);
-	if ((size_t)r != len + iov[1].iov_len)
-		return segment_error(dir, segment->name, "short write to", ENOSPC, err);
+void segment_stage_fini(struct segment_stage *stage) {
+	free(stage->bytes);
+	stage->bytes = NULL;
+}
+
+static uint64_t page_of(uint64_t offset) {
+	return offset / SEGMENT_PAGE * SEGMENT_PAGE;
+}
+
+/* len bytes behind those of the page that the stage holds, then zeros to the end of theirs. How many there are. */
+static size_t lay_out(struct segment_stage *stage, const struct segment *segment, const void *bytes, size_t len) {
+	const uint64_t start = page_of(stage->end), end = stage->end + len, page_end = page_of(end + SEGMENT_PAGE - 1);
+	const uint64_t until = page_end < segment->size ? page_end : segment->size;
+
+	assert(end <= segment->size && page_end - start <= STAGE);
+	memcpy(stage->bytes + (stage->end - start), bytes, len);
+	memset(stage->bytes + (end - start), 0, until - end);
+	return until - start;
+}
+
+/* It is on the disk: the page where the next bytes go is moved to the front. */
+static void went_out(struct segment_stage *stage, size_t len) {
+	const uint64_t start = page_of(stage->end);
+
+	stage->end += len;
+	memmove(stage->bytes, stage->bytes + (page_of(stage->end) - start), stage->end - page_of(stage->end));
+}
+
+int segment_write(const struct segment_dir *dir, const struct segment *segment, struct segment_stage *stage,
+		  const void *bytes, size_t len, struct error *err) {
+	struct iovec iov = { stage->bytes, lay_out(stage, segment, bytes, len) };
+
+	if (write_pages(dir, segment, &iov, 1, page_of(stage->end), "cannot write", err) < 0)
+		return -1;
 	if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)
 		return segment_error(dir, segment->name, "cannot sync", errno, err);
+	went_out(stage, len);
 	return 0;
 }
 
-int segment_begin(const struct segment_dir *dir, const struct segment *segment, const struct journal_header *header, struct error *err) {
+int segment_begin(const struct segment_dir *dir, const struct segment *segment, struct segment_stage *stage,
+		  const struct journal_header *header, struct error *err) {
 	uint8_t page[JOURNAL_HEADER];
 
 	journal_header_write(header, page);
-	return segment_write(dir, segment, page, sizeof(page), 0, err);
+	stage->end = 0;
+	return segment_write(dir, segment, stage, page, sizeof(page), err);
 }
 
 static bool same_file(const struct stat *a, const struct stat *b) {

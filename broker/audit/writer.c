@@ -46,7 +46,7 @@ struct writer {
 
 	/* the thread's own: */
 	struct segment segment; /* fd -1: none */
-	uint64_t offset;	/* in it */
+	struct segment_stage stage; /* for what goes into it */
 	bool used;		/* a frame in it is durable */
 	struct scan_position torn; /* the end that a crash left, to be trimmed once a record tells of it; segment 0: none */
 	struct scan_position at;
@@ -144,12 +144,11 @@ static int begin_segment(struct writer *w, struct error *err) {
 	memcpy(header.hash, w->at.hash, sizeof(header.hash));
 	if (w->why == JOURNAL_WHY_DEAD)
 		snprintf(header.reason, sizeof(header.reason), "%s", w->reason.message);
-	if (segment_begin(w->dir, &w->segment, &header, err) < 0)
+	if (segment_begin(w->dir, &w->segment, &w->stage, &header, err) < 0)
 		return -1;
 	if (w->why == JOURNAL_WHY_START)
 		w->torn = w->at;
 	w->why = JOURNAL_WHY_FULL;
-	w->offset = JOURNAL_HEADER;
 	w->used = false;
 	pthread_mutex_lock(&w->lock);
 	memcpy(w->status.segment, w->segment.name, sizeof(w->segment.name));
@@ -189,7 +188,7 @@ static int have_segment(struct writer *w, size_t len) {
 	unsigned failures = 0;
 	struct error err;
 
-	if (w->segment.fd >= 0 && w->offset + len <= w->segment.size)
+	if (w->segment.fd >= 0 && w->stage.end + len <= w->segment.size)
 		return 0;
 	segment_close(&w->segment);
 	while (have_dir(w) == 0) {
@@ -209,7 +208,7 @@ static int have_segment(struct writer *w, size_t len) {
 }
 
 static int write_frame(struct writer *w, struct batch *b, size_t len, struct error *err) {
-	if (segment_write(w->dir, &w->segment, b->bytes, len, w->offset, err) < 0)
+	if (segment_write(w->dir, &w->segment, &w->stage, b->bytes, len, err) < 0)
 		return -1;
 	return segment_check(w->dir, &w->segment, err);
 }
@@ -219,11 +218,10 @@ static void advance(struct writer *w, struct batch *b, size_t len, int64_t realt
 	b->first_index = w->at.next_index;
 	b->realtime_ns = realtime_ns;
 	w->used = true;
-	if (w->offset < w->segment.size / SOON && w->offset + len >= w->segment.size / SOON)
+	if (w->stage.end - len < w->segment.size / SOON && w->stage.end >= w->segment.size / SOON)
 		spare_expect(w->spares);
-	w->offset += len;
 	w->at.segment = w->segment.number;
-	w->at.offset = w->offset;
+	w->at.offset = w->stage.end;
 	w->at.next_index += b->n;
 	if (realtime_ns > w->at.last_ns)
 		w->at.last_ns = realtime_ns;
@@ -333,7 +331,7 @@ static void release(struct writer *w, struct batch *b) {
 
 /* At a clean end nothing more comes into this segment: the next start need not look through zeros for frames. */
 static void give_back_room(struct writer *w) {
-	int r = w->segment.fd >= 0 && w->used ? ftruncate(w->segment.fd, (off_t)w->offset) : 0;
+	int r = w->segment.fd >= 0 && w->used ? ftruncate(w->segment.fd, (off_t)w->stage.end) : 0;
 
 	(void)r; /* the successor's header says where it ends, cut or not */
 }
@@ -394,6 +392,10 @@ int writer_start(const struct writer_options *options, struct writer **out, stru
 		return error_set(err, ERR_INTERNAL, "out of memory");
 
 	writer_init(w, options);
+	if (segment_stage_init(&w->stage) < 0) {
+		writer_free(w);
+		return error_set(err, ERR_INTERNAL, "out of memory");
+	}
 	if (spare_maker_start(w->dir, options->segment_bytes, options->next_number, &spare, &w->spares, err) < 0) {
 		writer_free(w);
 		return -1;
@@ -581,6 +583,7 @@ void writer_free(struct writer *w) {
 	if (w->started)
 		pthread_join(w->thread, NULL);
 	segment_close(&w->segment);
+	segment_stage_fini(&w->stage);
 	spare_maker_free(w->spares);
 	for (unsigned i = 0; i < w->n_pool; i++)
 		batch_free(w->pool[i]);

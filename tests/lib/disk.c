@@ -59,6 +59,13 @@ static int disk_allocate(void *ctx, int fd, uint64_t size) {
 	return bad ? -1 : journal_io_system.allocate(NULL, fd, size);
 }
 
+/* Pages with a frame that is new: behind the header, and not the zeros of a spare. */
+static bool holds_frame(const struct iovec *iov, uint64_t offset) {
+	const uint8_t *p = iov->iov_base;
+
+	return offset >= JOURNAL_HEADER && (p[0] || memcmp(p, p + 1, iov->iov_len - 1));
+}
+
 static ssize_t disk_pwritev(void *ctx, int fd, const struct iovec *iov, int n, uint64_t offset) {
 	struct disk *disk = ctx;
 	ssize_t r;
@@ -67,11 +74,12 @@ static ssize_t disk_pwritev(void *ctx, int fd, const struct iovec *iov, int n, u
 	disk->reused += is_dead(disk, inode(fd));
 	if (!fails(disk, DISK_PWRITEV, fd)) {
 		r = pwritev(fd, iov, n, (off_t)offset);
-		if (iov[0].iov_len >= 4 && frame_magic(iov[0].iov_base)) {
+		if (holds_frame(iov, offset)) {
 			disk->frames_written++;
 			disk->frame = inode(fd);
 		}
 	} else if (disk->errnum == DISK_SHORT) {
+		fcntl(fd, F_SETFL, 0); /* half a page does not go around the page cache */
 		r = pwrite(fd, iov[0].iov_base, iov[0].iov_len / 2, (off_t)offset);
 	} else
 		r = -1;

@@ -37,7 +37,7 @@ static void strace_or_skip(const char *what, const char *more) {
 		print_message("skipped: strace is not here or may not trace\n");
 		skip();
 	}
-	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -s 4000 -o %s/trace -e trace=%s %s", w.dir, what, more);
+	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -s 12000 -o %s/trace -e trace=%s %s", w.dir, what, more);
 }
 
 static bool is_sync(const char *line) {
@@ -82,13 +82,24 @@ struct written {
 	char issued[40]; /* the request of the last durable issuance */
 };
 
+/* Pages are written whole: the new frame is the last in them. */
+static const char *new_frame(const char *line) {
+	static const char magic[] = "\\377HPF";
+	const char *at = strstr(line, "pwritev(") ? strstr(line, magic) : NULL;
+
+	for (const char *next = at; next; next = strstr(at + 1, magic))
+		at = next;
+	return at;
+}
+
 static void written_add(struct written *all, const char *line) {
-	size_t n = strlen(line);
+	const char *frame = new_frame(line);
+	size_t n = strlen(frame);
 
 	if (all->len + n + 1 > all->size)
 		all->text = realloc(all->text, all->size = 2 * all->size + n + 1);
 	assert_non_null(all->text);
-	memcpy(all->text + all->len, line, n + 1);
+	memcpy(all->text + all->len, frame, n + 1);
 	all->len += n;
 	all->thread = atol(line);
 }
@@ -127,7 +138,7 @@ static struct order read_trace(void) {
 	f = fopen(path, "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, "pwritev(") && strstr(line, "HPF"))
+		if (new_frame(line))
 			written_add(&written, line);
 		else if (is_sync(line) && atol(line) == written.thread)
 			written_sync(&written);
