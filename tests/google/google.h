@@ -52,6 +52,7 @@ struct world {
 	struct event_base *base;
 	char dir[512], url[128];
 	int64_t clock_offset;
+	size_t token_bytes; /* an access token is at least so long */
 	struct caller callers[MAX_CALLERS];
 	size_t n_callers;
 	struct grant grants[MAX_GRANTS];

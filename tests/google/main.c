@@ -303,7 +303,7 @@ static int serve(struct world *world, struct door *doors) {
 
 static int usage(FILE *out, int code) {
 	fprintf(out, "google-standin: a test tool that plays Google on loopback; its tokens are worthless.\n"
-		     "usage: google-standin --dir DIR [--port N] [--google-port N] [--machine-port N]   (see tests/google/README.md)\n");
+		     "usage: google-standin --dir DIR [--port N] [--google-port N] [--machine-port N] [--token-bytes N]   (see tests/google/README.md)\n");
 	return code;
 }
 
@@ -313,6 +313,7 @@ int main(int argc, char **argv) {
 		{ "google-port", required_argument, NULL, DOOR_GOOGLE },
 		{ "machine-port", required_argument, NULL, DOOR_MACHINE },
 		{ "dir", required_argument, NULL, 'd' },
+		{ "token-bytes", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -329,6 +330,8 @@ int main(int argc, char **argv) {
 			doors[c].port = atoi(optarg);
 		else if (c == 'd')
 			snprintf(world.dir, sizeof(world.dir), "%s", optarg);
+		else if (c == 't')
+			world.token_bytes = strtoul(optarg, NULL, 10);
 		else
 			return usage(c == 'h' ? stdout : stderr, c == 'h' ? 0 : 64);
 	}

@@ -295,10 +295,12 @@ const struct minted *world_mint(struct world *world, const char *holder, int64_t
 	world->n_minted++;
 	free(m->token);
 	RAND_bytes(random, sizeof(random));
-	m->token = malloc(80);
+	m->token = malloc(80 + world->token_bytes);
 	strcpy(m->token, "ya29.standin-");
 	for (size_t i = 0; i < sizeof(random); i++)
 		sprintf(m->token + 13 + 2 * i, "%02x", random[i]);
+	while (strlen(m->token) < world->token_bytes)
+		strcat(m->token, ".");
 	SHA256((unsigned char *)m->token, strlen(m->token), md);
 	for (size_t i = 0; i < sizeof(md); i++)
 		sprintf(m->sha256 + 2 * i, "%02x", md[i]);
