@@ -29,3 +29,9 @@ int64_t clock_monotonic_us(void) {
 
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
+
+int64_t clock_tick_ms(void) {
+	struct timespec ts = clock_read(CLOCK_MONOTONIC_COARSE);
+
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "broker/clock.h"
 #include "broker/conn.h"
@@ -123,6 +124,18 @@ struct conn_server {
 	void *drained_arg;
 };
 
+/*
+ * recv() and send() without libc's turn for pthread_cancel(), which nobody calls here: in a program with threads that is two
+ * atomic operations a call.
+ */
+static ssize_t take_in(int fd, void *p, size_t n) {
+	return syscall(SYS_recvfrom, fd, p, n, 0, NULL, NULL);
+}
+
+static ssize_t put_out(int fd, const void *p, size_t n) {
+	return syscall(SYS_sendto, fd, p, n, MSG_NOSIGNAL, NULL, 0);
+}
+
 static void conn_process(struct conn *conn);
 static void on_readable(evutil_socket_t fd, short events, void *arg);
 static void on_writable(evutil_socket_t fd, short events, void *arg);
@@ -153,7 +166,7 @@ static void conn_wait(struct conn *conn, enum wait wait) {
 	conn->wait = wait;
 	if (wait == WAIT_NOTHING)
 		return;
-	conn->deadline_ms = clock_boottime_ms() + wait_span(s, wait);
+	conn->deadline_ms = clock_tick_ms() + wait_span(s, wait);
 	TAILQ_INSERT_TAIL(&s->waits[wait], conn, wait_link);
 }
 
@@ -201,7 +214,7 @@ static void look_again(struct conn_server *s) {
 
 /* Whether to write it now; times then says how often it happened. */
 static bool tell(struct told *told, unsigned *times) {
-	int64_t now = clock_boottime_ms();
+	int64_t now = clock_tick_ms();
 
 	told->times++;
 	if (told->at_ms && now - told->at_ms < TELL_EVERY_MS)
@@ -304,11 +317,7 @@ static void build_first_lines(const struct http_reply *reply, struct buf *out) {
 	buf_adds(out, reply->content_type);
 }
 
-static void build_reply(struct conn *conn, const struct http_reply *reply, bool close, struct buf *out) {
-	/* Room first: what grows later would leave a copy of the token where it stood. */
-	buf_reset(out);
-	if (buf_grow(out, reply->body.n + 1024))
-		buf_reset(out);
+static void build_head(const struct http_reply *reply, bool close, struct buf *out) {
 	if (reply->status == 200 && reply->content_type == http_json)
 		buf_adds(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json"); /* nearly every answer, in one */
 	else
@@ -323,6 +332,14 @@ static void build_reply(struct conn *conn, const struct http_reply *reply, bool 
 	if (reply->extra)
 		buf_adds(out, reply->extra);
 	buf_adds(out, "\r\n");
+}
+
+static void build_reply(struct conn *conn, const struct http_reply *reply, bool close, struct buf *out) {
+	/* Room first: what grows later would leave a copy of the token where it stood. */
+	buf_reset(out);
+	if (buf_grow(out, reply->body.n + 1024))
+		buf_reset(out);
+	build_head(reply, close, out);
 	if (!conn->head_only)
 		buf_add(out, reply->body.p, reply->body.n);
 }
@@ -354,8 +371,8 @@ static void conn_keep(struct conn *conn, const char *data, size_t n, bool secret
 		conn_end(conn);
 }
 
-static void conn_send(struct conn *conn, const struct buf *out, bool secret) {
-	ssize_t r = send(conn->fd, out->data, out->len, MSG_NOSIGNAL);
+static void conn_send(struct conn *conn, struct str out, bool secret) {
+	ssize_t r = put_out(conn->fd, out.p, out.n);
 
 	if (r < 0 && errno != EAGAIN && errno != EINTR) {
 		conn_end(conn);
@@ -363,15 +380,15 @@ static void conn_send(struct conn *conn, const struct buf *out, bool secret) {
 	}
 	if (r < 0)
 		r = 0;
-	if ((size_t)r < out->len)
-		conn_keep(conn, out->data + r, out->len - (size_t)r, secret);
+	if ((size_t)r < out.n)
+		conn_keep(conn, out.p + r, out.n - (size_t)r, secret);
 	else
 		conn_sent(conn);
 }
 
 static void on_writable(evutil_socket_t fd, short events, void *arg) {
 	struct conn *conn = arg;
-	ssize_t r = send(fd, conn->out + conn->out_at, conn->out_len - conn->out_at, MSG_NOSIGNAL);
+	ssize_t r = put_out(fd, conn->out + conn->out_at, conn->out_len - conn->out_at);
 
 	(void)events;
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
@@ -389,17 +406,36 @@ static void on_writable(evutil_socket_t fd, short events, void *arg) {
 	conn_process(conn);
 }
 
+/* The whole answer, in the reply's own memory where that has room for the head, else in the server's. p NULL: no memory. */
+static struct str conn_build(struct conn *conn, const struct http_reply *reply) {
+	struct buf *out = &conn->server->reply;
+
+	if (reply->room && !conn->head_only) {
+		buf_reset(out);
+		build_head(reply, conn->close_after, out);
+		if (buf_ok(out) && out->len <= CONN_HEAD_ROOM) {
+			char *head = reply->room + CONN_HEAD_ROOM - out->len;
+
+			memcpy(head, out->data, out->len);
+			return (struct str){ head, out->len + reply->body.n };
+		}
+	}
+	build_reply(conn, reply, conn->close_after, out);
+	return buf_ok(out) ? (struct str){ out->data, out->len } : (struct str){ 0 };
+}
+
 void conn_reply(struct conn *conn, const struct http_reply *reply) {
 	struct conn_server *s = conn->server;
 	bool was_busy = conn->busy;
+	struct str out;
 
 	assert(conn->pending && !conn->dead);
 	conn->pending = false;
 	conn->close_after = reply->close || !conn->keep_alive || s->drained;
-	build_reply(conn, reply, conn->close_after, &s->reply);
+	out = conn_build(conn, reply);
 	conn->busy = true; /* whoever set it first frees */
-	if (buf_ok(&s->reply) && (!reply->secret || peer_stands(conn->fd, &conn->peer)))
-		conn_send(conn, &s->reply, reply->secret);
+	if (out.p && (!reply->secret || peer_stands(conn->fd, &conn->peer)))
+		conn_send(conn, out, reply->secret);
 	else
 		conn_end(conn);
 	if (reply->secret && s->reply.data)
@@ -425,7 +461,7 @@ static void conn_say_the_end(struct conn *conn) {
 	struct buf *out = &conn->server->reply;
 
 	build_reply(conn, &UNAVAILABLE("hallpassd stopped before there was an answer; try again"), true, out);
-	if (buf_ok(out) && send(conn->fd, out->data, out->len, MSG_NOSIGNAL) < 0)
+	if (buf_ok(out) && put_out(conn->fd, out->data, out->len) < 0)
 		log_debug(conn->server->log, "unanswered", "errno=%d", errno);
 }
 
@@ -440,7 +476,7 @@ static void conn_refuse(struct conn *conn, int status, enum error_code code, con
 	conn->head_only = false;
 	conn->close_after = true;
 	build_reply(conn, &reply, true, &conn->server->reply);
-	conn_send(conn, &conn->server->reply, false);
+	conn_send(conn, (struct str){ conn->server->reply.data, conn->server->reply.len }, false);
 	buf_fini(&body);
 }
 
@@ -503,7 +539,7 @@ static void conn_continue(struct conn *conn) {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	conn->parser.expect_continue = false;
-	if (send(conn->fd, text, sizeof(text) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(text) - 1)
+	if (put_out(conn->fd, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1)
 		conn_end(conn);
 }
 
@@ -617,7 +653,7 @@ static void on_readable(evutil_socket_t fd, short events, void *arg) {
 		conn_refuse(conn, 413, ERR_INVALID, "a body in too many chunks");
 		return;
 	}
-	r = recv(fd, room, n, 0);
+	r = take_in(fd, room, n);
 	if (r == (ssize_t)n || (r > 0 && events & EV_CLOSED) || (r < 0 && errno == EINTR))
 		conn_read_again(conn);
 	if (r > 0 && conn->wait != WAIT_LINGER)
@@ -777,7 +813,7 @@ static void expire(struct conn_server *s, enum wait wait, int64_t now) {
 
 static void on_tick(evutil_socket_t fd, short events, void *arg) {
 	struct conn_server *s = arg;
-	int64_t now = clock_boottime_ms();
+	int64_t now = clock_tick_ms();
 
 	(void)fd, (void)events;
 	for (int wait = WAIT_IDLE; wait < N_WAITS; wait++)

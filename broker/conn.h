@@ -24,10 +24,13 @@ struct conn_server; /* all listeners and their connections: pool, quotas, deadli
 
 extern const char http_json[]; /* "application/json", for content_type */
 
+#define CONN_HEAD_ROOM 256
+
 struct http_reply {
 	int status;		  /* 200, 403, … ; the reason phrase comes from a table */
 	const char *content_type; /* NULL: no body */
 	struct str body;	  /* copied before conn_reply() returns */
+	char *room;		  /* CONN_HEAD_ROOM bytes right before the body that conn_reply() may write to, to copy less; NULL: none */
 	const char *extra;	  /* further complete header lines, each ending in CRLF; NULL: none */
 	bool close;		  /* close the connection after this reply */
 	bool secret;		  /* the body holds a token: the output buffer is wiped once sent */

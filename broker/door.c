@@ -27,7 +27,7 @@ static bool stranger_again(const struct door *door, const struct peer *peer) {
 	char key[40];
 
 	snprintf(key, sizeof(key), "stranger %lld", peer ? (long long)peer->uid : -1);
-	return limiter_admit(door->front->requests->limiter, key, clock_boottime_ms(), 60, 1) != LIMIT_OK;
+	return limiter_admit(door->front->requests->limiter, key, clock_tick_ms(), 60, 1) != LIMIT_OK;
 }
 
 /* peer NULL: nobody knows who it is. */

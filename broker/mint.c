@@ -16,6 +16,7 @@
 #include "broker/log.h"
 #include "broker/mint.h"
 #include "broker/sha256.h"
+#include "hallpass/ascii.h"
 #include "hallpass/base64.h"
 #include "hallpass/hex.h"
 
@@ -151,6 +152,7 @@ static struct token *token_new(const struct flight *flight, const struct google_
 		return NULL;
 	}
 	token->refs = 1;
+	token->plain = ascii_run(from->text, from->len, true) == from->len;
 	token->serial = ++last_serial;
 	token->minted_at = minter_now(flight->minter);
 	token->expires_at = from->expires_at;

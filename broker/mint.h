@@ -29,6 +29,7 @@ struct token {
 	unsigned refs;
 	uint64_t serial; /* no other's in this process */
 	struct secret value;
+	bool plain; /* its text is a JSON string's as it stands */
 	int64_t minted_at, expires_at; /* Unix seconds */
 	int64_t asked_s;	       /* the lifetime that was decided for whom it was minted */
 	char sha256[65];	       /* hex: what the record holds of it; of a signature's bytes, of all else as it stands */

@@ -29,6 +29,7 @@ struct request {
 	struct event *patience; /* with it */
 	char *claims; /* a JWT's with the end that they got here; NULL: as asked */
 	bool cached, abandoned, fell_back;
+	bool waited; /* so now is not now any more */
 	bool quiet; /* an earlier record stands for this one (rate limit) */
 	uint64_t spec_hash; /* minter_hash() of what is looked for; 0: nothing was yet */
 	int upstream_status;
@@ -75,7 +76,7 @@ static bool request_unknown_again(struct request *req) {
 	char key[32];
 
 	snprintf(key, sizeof(key), "uid %lld", (long long)req->peer.uid);
-	return limiter_admit(req->world->limiter, key, clock_boottime_ms(), (unsigned)config->requests_per_minute,
+	return limiter_admit(req->world->limiter, key, clock_tick_ms(), (unsigned)config->requests_per_minute,
 			     (unsigned)config->burst) == LIMIT_EXCEEDED_AGAIN;
 }
 
@@ -125,7 +126,7 @@ static enum next step_authenticate(struct request *req) {
 
 enum limit_verdict request_admit(struct request_world *world, const struct config *config, const char *principal,
 				 struct error *err) {
-	enum limit_verdict verdict = limiter_admit(world->limiter, principal, clock_boottime_ms(),
+	enum limit_verdict verdict = limiter_admit(world->limiter, principal, clock_tick_ms(),
 						   (unsigned)config->requests_per_minute, (unsigned)config->burst);
 
 	if (verdict != LIMIT_OK)
@@ -317,7 +318,7 @@ static void request_cached(struct request *req) {
 	req->cached = true;
 	memcpy(req->flight, req->token->flight, sizeof(req->flight));
 	if (req->token->expires_at - req->now.s < CLIENTS_WANT_S)
-		limiter_give_back(req->world->limiter, req->caller.principal, clock_boottime_ms(), LOCAL_CALL_SAVES,
+		limiter_give_back(req->world->limiter, req->caller.principal, clock_tick_ms(), LOCAL_CALL_SAVES,
 				  (unsigned)req->snapshot->config->burst);
 }
 
@@ -522,7 +523,7 @@ static bool request_is_habitual(const struct request *req, enum record_type type
 /* Into world->record; from an earlier one's text where that one was like it. */
 static void request_write_record(const struct request *req, enum record_type type) {
 	const struct habit_key key = request_habit(req);
-	const struct casting casting = { clock_now(), req->now, req->id, req->peer.pid };
+	const struct casting casting = { req->waited ? clock_now() : req->now, req->now, req->id, req->peer.pid };
 	const bool habitual = request_is_habitual(req, type);
 	struct request_world *world = req->world;
 	struct audit_record record;
@@ -637,8 +638,10 @@ static bool request_advance(struct request *req, enum next next) {
 	for (;;) {
 		log_debug(req->world->log, "step", "request=%s step=%s next=\"%s\"", req->id, steps[req->step].name,
 			  names[next]);
-		if (next == WAIT)
+		if (next == WAIT) {
+			req->waited = true;
 			return true;
+		}
 		req->step = (next == SETTLE && req->step < STEP_RECORD) ? STEP_RECORD : req->step + 1;
 		if (req->step == ARRAY_SIZE(steps))
 			break;
@@ -697,8 +700,8 @@ void request_start(struct request_world *world, const struct peer *peer, const s
 	req->world = world;
 	req->snapshot = snapshot_ref(world->snapshot);
 	req->now = clock_now();
-	req->ask = *ask;
-	req->peer = *peer;
+	memcpy(&req->ask, ask, offsetof(struct ask, scopes) + ask->n_scopes * sizeof(ask->scopes[0]));
+	peer_copy(&req->peer, peer);
 	req->caller.peer = &req->peer;
 	req->reply = reply;
 	req->arg = arg;

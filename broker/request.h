@@ -60,7 +60,6 @@ struct ask {
 	enum policy_permission permission; /* any but IMPLICIT_DELEGATION */
 	const char *surface;
 	const char *target; /* e-mail, canonical */
-	const char *scopes[POLICY_MAX_SCOPES];
 	size_t n_scopes;
 	const char *delegates[ASK_MAX_DELEGATES];
 	size_t n_delegates;
@@ -74,6 +73,7 @@ struct ask {
 	char session[ASK_SESSION_MAX]; /* through whose port it came; "": none */
 	json_t *body; /* owner of the strings */
 	uint64_t serial; /* the same for the same words, asked again (http_memo.h); 0: nothing is known of an earlier time */
+	const char *scopes[POLICY_MAX_SCOPES]; /* the last: request_start() copies those that there are */
 };
 
 /* What a surface may read of a finished request. */

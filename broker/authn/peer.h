@@ -12,7 +12,9 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include "broker/authn/sockdiag.h"
 #include "hallpass/error.h"
 
@@ -21,13 +23,18 @@ struct peer {
 	int64_t uid; /* never 65534 or -1: such a peer is refused */
 	int64_t gid;	/* -1: not known */
 	int64_t pid;	/* 0: not known */
-	char exe[256];	/* absolute path; "" where the kernel will not say, or it is longer */
 	char ip[46];	/* text; "" on AF_UNIX */
 	int port;	/* 0 on AF_UNIX */
 	char how[16];	/* "SO_PEERCRED", "SOCK_DIAG" */
 	struct tcp_ends ends; /* TCP: the connection, … */
 	uint32_t cookie[2];   /* … and which socket is at its other end */
+	char exe[256];	/* absolute path; "" where the kernel will not say, or it is longer. The last: peer_copy() */
 };
+
+/* *to = *from, but for what stands behind exe's end: a request has a copy of its own. */
+static inline void peer_copy(struct peer *to, const struct peer *from) {
+	memcpy(to, from, offsetof(struct peer, exe) + strlen(from->exe) + 1);
+}
 
 /* Fills peer from a connected socket. ERR_UNAUTHENTICATED: the kernel will not vouch for anybody. */
 int peer_of(int fd, struct peer *out, struct error *err);

@@ -89,14 +89,25 @@ static void write_like_before(const struct issued_memo *memo, const struct reque
 	buf_add(b, text + memo->request_id, memo->text.len - memo->request_id);
 }
 
+static void add_token(struct buf *b, const struct token *token) {
+	if (!token->plain) {
+		buf_add_json(b, token->value.data, token->value.len);
+		return;
+	}
+	buf_addc(b, '"');
+	buf_add(b, token->value.data, token->value.len);
+	buf_addc(b, '"');
+}
+
 /* memo: of this ask, NULL: it is not one that is known. */
 void issued_write(const struct request_outcome *o, struct issued_memo *memo, struct buf *b) {
 	buf_reset(b);
 	/* Room first: what grows later would leave a copy of the token where it stood. */
-	if (buf_grow(b, o->token->value.len + ISSUED_MORE))
+	if (buf_grow(b, CONN_HEAD_ROOM + o->token->value.len + ISSUED_MORE))
 		buf_reset(b);
+	buf_grow(b, CONN_HEAD_ROOM);
 	buf_adds(b, o->ask->permission == PERMISSION_GET_ACCESS_TOKEN ? "{\"" API_ACCESS_TOKEN "\":" : "{\"" API_TOKEN "\":");
-	buf_add_json(b, o->token->value.data, o->token->value.len);
+	add_token(b, o->token);
 	if (!memo || !o->cached || o->fading) {
 		write_behind_token(o, NULL, b);
 		return;

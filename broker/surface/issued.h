@@ -8,6 +8,7 @@
  */
 
 #include <stdint.h>
+#include "broker/conn.h"
 #include "broker/request.h"
 #include "hallpass/buf.h"
 
@@ -26,7 +27,7 @@ void issued_memo_forget(struct issued_memo *memo); /* what is asked is another t
 void issued_memo_fini(struct issued_memo *memo);
 
 /*
- * Writes the answer of an outcome with a token into out, whatever was there. Room is made first: what grows later would
+ * Writes the answer of an outcome with a token into out, whatever was there, behind CONN_HEAD_ROOM bytes. Room is made first: what grows later would
  * leave a copy of the token where it stood. memo: of o->ask, or NULL where it is not known to come again.
  */
 void issued_write(const struct request_outcome *o, struct issued_memo *memo, struct buf *out);

@@ -46,6 +46,14 @@ static void call_free(struct call *call) {
 
 /* --- replies */
 
+static void call_end(struct call *call, const struct http_reply *reply) {
+	struct conn *conn = call->conn;
+
+	conn_set_user(conn, NULL);
+	call_free(call);
+	conn_reply(conn, reply);
+}
+
 static void call_reply(struct call *call, int status, const struct buf *body, bool secret) {
 	static const char no_memory[] = "{\"error\":{\"code\":500,\"message\":\"no memory for the answer\",\"status\":\"INTERNAL\"}}\n";
 	const bool whole = buf_ok(body);
@@ -55,11 +63,8 @@ static void call_reply(struct call *call, int status, const struct buf *body, bo
 		.body = whole ? (struct str){ body->data ? body->data : "", body->len } : str_of(no_memory),
 		.secret = secret,
 	};
-	struct conn *conn = call->conn;
 
-	conn_set_user(conn, NULL);
-	call_free(call);
-	conn_reply(conn, &reply);
+	call_end(call, &reply);
 }
 
 void call_fail(struct call *call, const struct error *err, const char *reason, const struct status_detail *details,
@@ -105,7 +110,14 @@ static void reply_issued(struct call *call, const struct request_outcome *o) {
 
 	issued_write(o, asked ? &asked->issued : NULL, body);
 	written = body->len;
-	call_reply(call, 200, body, true);
+	if (buf_ok(body))
+		call_end(call, &(struct http_reply){ .status = 200,
+						     .content_type = http_json,
+						     .body = { body->data + CONN_HEAD_ROOM, written - CONN_HEAD_ROOM },
+						     .room = body->data,
+						     .secret = true });
+	else
+		call_reply(call, 200, body, true);
 	wipe(body->data, written);
 }
 

@@ -8,7 +8,7 @@
 #include "broker/clock.h"
 
 static void test_clock_reads_the_clocks_that_it_names(void **state) {
-	int64_t boot_ms, mono_us;
+	int64_t boot_ms, mono_us, tick_ms;
 	struct timespec before, after;
 	struct instant now;
 
@@ -29,6 +29,11 @@ static void test_clock_reads_the_clocks_that_it_names(void **state) {
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	assert_true(mono_us >= (int64_t)before.tv_sec * 1000000 + before.tv_nsec / 1000);
 	assert_true(mono_us <= (int64_t)after.tv_sec * 1000000 + after.tv_nsec / 1000);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &before);
+	tick_ms = clock_tick_ms();
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	assert_true(tick_ms >= (int64_t)before.tv_sec * 1000 + before.tv_nsec / 1000000);
+	assert_true(tick_ms <= (int64_t)after.tv_sec * 1000 + after.tv_nsec / 1000000);
 }
 
 int main(void) {

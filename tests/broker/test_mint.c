@@ -226,6 +226,7 @@ static void test_mint_asks_for_what_was_decided(void **state) {
 	mint(w, &spec);
 	assert_int_equal(w->last.error.code, ERR_NONE);
 	assert_string_equal(w->token->value.data, "ya29.minted");
+	assert_true(w->token->plain);
 	assert_int_equal(w->token->expires_at, NOW + 900);
 	assert_int_equal(w->token->minted_at, NOW);
 	assert_string_equal(w->token->sha256, "1aeb7046289bb5a4700a13ddc025bfa8694189648eb6602b8814c9af1b587f15");
