@@ -222,10 +222,8 @@ static void on_tick(evutil_socket_t fd, short events, void *arg) {
 static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	struct audit *audit = arg;
 	struct writer_status s;
-	uint64_t n;
-	ssize_t r = read(audit->wake_fd, &n, sizeof(n));
 
-	(void)fd, (void)events, (void)r;
+	(void)fd, (void)events;
 	take_released(audit);
 	if (!writer_stuck(audit->writer))
 		return;
@@ -261,7 +259,7 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 	}
 	b->slots[b->n - 1].waiter = entry;
 	if (entry) {
-		b->slots[b->n - 1].since_us = clock_monotonic_us();
+		b->slots[b->n - 1].since_us = clock_tick_ms() * 1000;
 		entry->state = slot_code(b, b->n - 1);
 		TAILQ_INSERT_TAIL(&audit->waiting, entry, link);
 		watch_deadlines(audit);
@@ -441,13 +439,13 @@ static int open_dirs(struct audit *audit, struct error *err) {
 		.fd = audit->journal_fd,
 		.path = audit->journal_path,
 	};
-	return 0;
+	return segment_dir_identify(&audit->dir, err);
 }
 
 static int make_events(struct audit *audit, struct event_base *base, struct error *err) {
 	audit->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (audit->wake_fd >= 0)
-		audit->wake = event_new(base, audit->wake_fd, EV_READ | EV_PERSIST, on_wake, audit);
+	if (audit->wake_fd >= 0) /* by edges: each write is one, and nobody has to read what it counts */
+		audit->wake = event_new(base, audit->wake_fd, EV_READ | EV_PERSIST | EV_ET, on_wake, audit);
 	audit->kick = event_new(base, -1, 0, on_kick, audit);
 	audit->tick = event_new(base, -1, 0, on_tick, audit);
 	if (!audit->wake || !audit->kick || !audit->tick || event_add(audit->wake, NULL) < 0)

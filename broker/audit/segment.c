@@ -40,6 +40,37 @@ int segment_error(const struct segment_dir *dir, const char *name, const char *w
 			 strerror(errnum), (unsigned long long)free_bytes);
 }
 
+/*
+ * Only what is compared is asked for: since Linux 6.13 whoever asks for a file's mtime makes the next write take a new
+ * one, and the next fdatasync a second write for the inode, which doubled the time of a commit.
+ */
+static int look_at(int dirfd, const char *path, int flags, struct statx *out) {
+	return statx(dirfd, path, flags, STATX_INO | STATX_NLINK | STATX_SIZE, out);
+}
+
+static bool is_it(const struct segment_id *id, const struct statx *found) {
+	return found->stx_ino == id->ino && found->stx_dev_major == id->dev_major && found->stx_dev_minor == id->dev_minor;
+}
+
+/* Its size, too. */
+static int identify(int fd, struct segment_id *out, uint64_t *size) {
+	struct statx st;
+
+	if (look_at(fd, "", AT_EMPTY_PATH, &st) < 0)
+		return -1;
+	*out = (struct segment_id){ st.stx_ino, st.stx_dev_major, st.stx_dev_minor };
+	*size = st.stx_size;
+	return 0;
+}
+
+int segment_dir_identify(struct segment_dir *dir, struct error *err) {
+	uint64_t size;
+
+	if (identify(dir->fd, &dir->id, &size) < 0)
+		return segment_error(dir, "", "cannot look at", errno, err);
+	return 0;
+}
+
 /* Around the page cache, or through it again. A file system without such a thing does as well without. */
 static void set_direct(const struct segment *s, bool on) {
 	int flags = fcntl(s->fd, F_GETFL);
@@ -121,7 +152,7 @@ int segment_make(const struct segment_dir *dir, uint64_t number, uint64_t size, 
 	s.fd = dir->io->open(dir->io->ctx, dir->fd, made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s.fd < 0)
 		return segment_error(dir, made, "cannot make", errno, err);
-	if (dir->io->allocate(dir->io->ctx, s.fd, size) < 0)
+	if (dir->io->allocate(dir->io->ctx, s.fd, size) < 0 || identify(s.fd, &s.id, &s.size) < 0)
 		segment_error(dir, made, "no room for", errno, err);
 	else if (fill_with_zeros(dir, &s, stop, err) == 0 && publish(dir, &s, made, err) == 0) {
 		*out = s;
@@ -134,16 +165,14 @@ int segment_make(const struct segment_dir *dir, uint64_t number, uint64_t size, 
 
 int segment_open(const struct segment_dir *dir, uint64_t number, struct segment *out, struct error *err) {
 	struct segment s = { .number = number };
-	struct stat st;
 
 	segment_name(number, s.name);
 	s.fd = dir->io->open(dir->io->ctx, dir->fd, s.name, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
-	if (s.fd < 0 || fstat(s.fd, &st) < 0) {
+	if (s.fd < 0 || identify(s.fd, &s.id, &s.size) < 0) {
 		segment_error(dir, s.name, "cannot open", errno, err);
 		segment_close(&s);
 		return -1;
 	}
-	s.size = (uint64_t)st.st_size;
 	set_direct(&s, true);
 	*out = s;
 	return 0;
@@ -203,27 +232,10 @@ int segment_begin(const struct segment_dir *dir, const struct segment *segment, 
 	return segment_write(dir, segment, stage, page, sizeof(page), err);
 }
 
-static bool same_file(const struct stat *a, const struct stat *b) {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/*
- * Only what is compared is asked for: since Linux 6.13 whoever asks for a file's mtime makes the next write take a new
- * one, and the next fdatasync a second write for the inode, which doubled the time of a commit.
- */
-static int identify(int dirfd, const char *path, int flags, struct statx *out) {
-	return statx(dirfd, path, flags, STATX_INO | STATX_NLINK | STATX_SIZE, out);
-}
-
-static bool same_inode(const struct statx *a, const struct statx *b) {
-	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor;
-}
-
 int segment_dir_check(const struct segment_dir *dir, struct error *err) {
-	struct statx ours, theirs;
+	struct statx found;
 
-	if (identify(dir->fd, "", AT_EMPTY_PATH, &ours) == 0 && identify(AT_FDCWD, dir->path, 0, &theirs) == 0 &&
-	    same_inode(&ours, &theirs))
+	if (look_at(AT_FDCWD, dir->path, 0, &found) == 0 && is_it(&dir->id, &found))
 		return 0;
 	return error_set(err, ERR_UNAVAILABLE,
 			 "audit log: the directory %s was moved, removed or replaced while in use; put it back, or restart "
@@ -232,20 +244,19 @@ int segment_dir_check(const struct segment_dir *dir, struct error *err) {
 }
 
 int segment_check(const struct segment_dir *dir, const struct segment *segment, struct error *err) {
-	struct statx ours, theirs;
+	struct statx found, ours;
 
 	if (segment_dir_check(dir, err) < 0)
 		return -1;
-	if (identify(segment->fd, "", AT_EMPTY_PATH, &ours) < 0 || ours.stx_nlink == 0)
+	if (look_at(dir->fd, segment->name, AT_SYMLINK_NOFOLLOW, &found) == 0 && is_it(&segment->id, &found)) {
+		if (found.stx_size >= segment->size)
+			return 0;
+		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was truncated while in use", dir->path, segment->name);
+	}
+	if (look_at(segment->fd, "", AT_EMPTY_PATH, &ours) < 0 || ours.stx_nlink == 0)
 		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was removed or replaced while in use", dir->path,
 				 segment->name);
-	if (identify(dir->fd, segment->name, AT_SYMLINK_NOFOLLOW, &theirs) < 0 || !same_inode(&ours, &theirs))
-		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was moved or replaced while in use", dir->path,
-				 segment->name);
-	if (ours.stx_size < segment->size)
-		return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was truncated while in use", dir->path,
-				 segment->name);
-	return 0;
+	return error_set(err, ERR_UNAVAILABLE, "audit log: %s/%s was moved or replaced while in use", dir->path, segment->name);
 }
 
 void segment_close(struct segment *segment) {
@@ -255,11 +266,10 @@ void segment_close(struct segment *segment) {
 }
 
 void segment_discard(const struct segment_dir *dir, struct segment *segment) {
-	struct stat ours, theirs;
+	struct statx found;
 
 	/* Only if the name still leads to our file. */
-	if (fstat(segment->fd, &ours) == 0 && fstatat(dir->fd, segment->name, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    same_file(&ours, &theirs))
+	if (look_at(dir->fd, segment->name, AT_SYMLINK_NOFOLLOW, &found) == 0 && is_it(&segment->id, &found))
 		unlinkat(dir->fd, segment->name, 0);
 	segment_close(segment);
 }

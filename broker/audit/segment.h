@@ -18,10 +18,17 @@
 #define SEGMENT_NAME_MAX 28
 #define SEGMENT_PAGE 4096
 
+/* Which file it is: no other's while it is open. */
+struct segment_id {
+	uint64_t ino;
+	uint32_t dev_major, dev_minor;
+};
+
 struct segment {
 	uint64_t number;
 	uint64_t size;
 	int fd; /* -1: none */
+	struct segment_id id;
 	char name[SEGMENT_NAME_MAX];
 };
 
@@ -39,12 +46,14 @@ struct segment_dir {
 	const struct journal_io *io;
 	int fd;
 	const char *path; /* absolute, for people and for the check that it is still there */
+	struct segment_id id; /* by segment_dir_identify(); who only reads needs none */
 };
 
 void segment_name(uint64_t number, char out[SEGMENT_NAME_MAX]);
 /* False: not the name of a segment. */
 bool segment_number(const char *name, uint64_t *out);
 
+int segment_dir_identify(struct segment_dir *dir, struct error *err);
 /* Makes a spare. Slow. *stop ends it early (ERR_CANCELLED). What it leaves behind after a failure is removed at the next start. */
 int segment_make(const struct segment_dir *dir, uint64_t number, uint64_t size, const atomic_bool *stop,
 		 struct segment *out, struct error *err);

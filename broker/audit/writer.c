@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,7 +33,7 @@ struct writer {
 	unsigned n_pool;
 
 	pthread_mutex_t lock;
-	pthread_cond_t work;	 /* for the writer: entries, or stop */
+	sem_t work; /* for the writer: entries, or stop. A condition would make it take the lock as one that others wait for */
 	pthread_cond_t finished; /* for writer_stop() */
 	/* under the lock: */
 	struct batches queue, released, unused;
@@ -157,17 +158,20 @@ static int begin_segment(struct writer *w, struct error *err) {
 	return 0;
 }
 
+/* Until there may be work, or it is to stop; or then (0: for ever). False: it was then. */
+static bool await_work(struct writer *w, int64_t until_us) {
+	struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+	int r = until_us ? sem_clockwait(&w->work, CLOCK_MONOTONIC, &until) : sem_wait(&w->work);
+
+	return r == 0 || errno == EINTR;
+}
+
 /* Stuck: looks again after a while; at once when it is to stop. */
 static void pause_before_retry(struct writer *w) {
 	int64_t until_us = clock_monotonic_us() + RETRY_US;
-	struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
 
-	pthread_mutex_lock(&w->lock);
-	while (!atomic_load(&w->stopping)) {
-		if (pthread_cond_timedwait(&w->work, &w->lock, &until))
-			break;
-	}
-	pthread_mutex_unlock(&w->lock);
+	while (!atomic_load(&w->stopping) && await_work(w, until_us))
+		;
 }
 
 /* In a directory that is not ours any more spares would be used up as fast as they are made. */
@@ -265,14 +269,13 @@ static int commit(struct writer *w, struct batch *b) {
 
 /* Under the lock: waits until so many may be written, at most until then (0: for ever). */
 static void wait_for_entries(struct writer *w, unsigned n, int64_t until_us) {
-	struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+	bool in_time = true;
 
-	w->wake_at = n;
-	while (w->kicked < n && !atomic_load(&w->stopping)) {
-		if (!until_us)
-			pthread_cond_wait(&w->work, &w->lock);
-		else if (pthread_cond_timedwait(&w->work, &w->lock, &until))
-			break;
+	while (in_time && w->kicked < n && !atomic_load(&w->stopping)) {
+		w->wake_at = n;
+		pthread_mutex_unlock(&w->lock);
+		in_time = await_work(w, until_us);
+		pthread_mutex_lock(&w->lock);
 	}
 	w->wake_at = 0;
 }
@@ -379,7 +382,7 @@ static void writer_init(struct writer *w, const struct writer_options *options) 
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->work, &attr);
+	sem_init(&w->work, 0, 0);
 	pthread_cond_init(&w->finished, &attr);
 	pthread_condattr_destroy(&attr);
 }
@@ -497,7 +500,7 @@ int writer_put(struct writer *w, const char *text, size_t n, bool returning, str
 	}
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
-		pthread_cond_signal(&w->work);
+		sem_post(&w->work);
 	if (!b)
 		return error_set(err, ERR_UNAVAILABLE, "audit log: too many records wait for the disk (%s)",
 				 w->dir->path);
@@ -512,7 +515,7 @@ void writer_kick(struct writer *w) {
 	wake = kick(w);
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
-		pthread_cond_signal(&w->work);
+		sem_post(&w->work);
 }
 
 void writer_released(struct writer *w, struct batches *out) {
@@ -567,7 +570,7 @@ bool writer_stop(struct writer *w, unsigned timeout_ms) {
 	pthread_mutex_lock(&w->lock);
 	w->kicked = w->queued;
 	atomic_store(&w->stopping, true);
-	pthread_cond_signal(&w->work);
+	sem_post(&w->work);
 	wait_done(w, timeout_ms);
 	pthread_mutex_unlock(&w->lock);
 	spare_maker_stop(w->spares); /* what is not done yet may wait for a segment that cannot be made */
@@ -588,7 +591,7 @@ void writer_free(struct writer *w) {
 	for (unsigned i = 0; i < w->n_pool; i++)
 		batch_free(w->pool[i]);
 	pthread_mutex_destroy(&w->lock);
-	pthread_cond_destroy(&w->work);
+	sem_destroy(&w->work);
 	pthread_cond_destroy(&w->finished);
 	free(w);
 }
