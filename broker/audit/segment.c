@@ -232,6 +232,21 @@ int segment_begin(const struct segment_dir *dir, const struct segment *segment, 
 	return segment_write(dir, segment, stage, page, sizeof(page), err);
 }
 
+int segment_sync(const struct segment_dir *dir, uint64_t number, struct error *err) {
+	char name[SEGMENT_NAME_MAX];
+	int fd, r = -1;
+
+	segment_name(number, name);
+	fd = dir->io->open(dir->io->ctx, dir->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (fd >= 0)
+		r = dir->io->fdatasync(dir->io->ctx, fd);
+	if (r < 0)
+		segment_error(dir, name, "cannot sync", errno, err);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
 int segment_dir_check(const struct segment_dir *dir, struct error *err) {
 	struct statx found;
 

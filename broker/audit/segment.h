@@ -72,6 +72,8 @@ int segment_begin(const struct segment_dir *dir, const struct segment *segment, 
  */
 int segment_write(const struct segment_dir *dir, const struct segment *segment, struct segment_stage *stage,
 		  const void *bytes, size_t len, struct error *err);
+/* Makes durable what stands in a segment that others wrote: a killed broker's last words may be in the page cache alone. */
+int segment_sync(const struct segment_dir *dir, uint64_t number, struct error *err);
 /* Whether the path still leads to the directory that we write to. */
 int segment_dir_check(const struct segment_dir *dir, struct error *err);
 /* The same, and whether the name still leads to this file, and it is not shorter. */

@@ -128,6 +128,18 @@ static void bury(struct writer *w, const struct error *err) {
 	wake_loop(w);
 }
 
+/*
+ * What an earlier life left was read through the page cache, and is on the disk for good before a header builds on it: a frame
+ * that it had written and not synced when it was killed, and the name of a spare that it had just given.
+ */
+static int settle(const struct writer *w, struct error *err) {
+	if (w->at.segment && segment_sync(w->dir, w->at.segment, err) < 0)
+		return -1;
+	if (w->dir->io->fsync(w->dir->io->ctx, w->dir->fd) < 0)
+		return segment_error(w->dir, "", "cannot sync", errno, err);
+	return 0;
+}
+
 static int begin_segment(struct writer *w, struct error *err) {
 	struct journal_header header = {
 		.why = w->why,
@@ -139,9 +151,8 @@ static int begin_segment(struct writer *w, struct error *err) {
 		.good_end = w->at.offset,
 	};
 
-	/* A spare of an earlier life may have got its name just before a crash. */
-	if (w->why == JOURNAL_WHY_START && w->dir->io->fsync(w->dir->io->ctx, w->dir->fd) < 0)
-		return segment_error(w->dir, "", "cannot sync", errno, err);
+	if (w->why == JOURNAL_WHY_START && settle(w, err) < 0)
+		return -1;
 	memcpy(header.hash, w->at.hash, sizeof(header.hash));
 	if (w->why == JOURNAL_WHY_DEAD)
 		snprintf(header.reason, sizeof(header.reason), "%s", w->reason.message);

@@ -967,6 +967,47 @@ static void test_P1_audit_syncs_the_name_of_a_spare_that_it_finds(void **state) 
 	assert_int_equal(disk_seen(&disk).dirs_synced, synced + 1);
 }
 
+/* Nor may a frame go that was written and not synced when the broker was killed, once a header says that the log goes on behind it. */
+static void test_P1_audit_syncs_what_it_goes_on_from(void **state) {
+	struct scan_position at = { 0 };
+	struct stat st;
+
+	(void)state;
+	journaldir_segment(&d, &at, 1, JOURNAL_WHY_START);
+	journaldir_frame(&d, &at, "written, and in no sync");
+	assert_int_equal(fstatat(d.dir.fd, "000001.j", &st, 0), 0);
+	disk.end = st.st_ino;
+	start();
+	assert_acknowledged("behind it");
+	assert_true(disk_seen(&disk).end_synced);
+	assert_false(disk_seen(&disk).begun_too_soon);
+}
+
+/* Larger blocks than our pages, or a file system that knows no such writes: through the page cache then, and as safe. */
+static void test_P1_audit_writes_where_nothing_goes_around_the_page_cache(void **state) {
+	char text[24];
+
+	(void)state;
+	disk.no_direct = true;
+	start();
+	for (int again = 0; again < 2; again++) {
+		for (int i = 0; i < 40; i++) {
+			snprintf(text, sizeof(text), "%d.%d", again, i);
+			assert_acknowledged(text);
+		}
+		assert_true(status().healthy);
+		assert_int_equal(disk_seen(&disk).frames_synced, disk_seen(&disk).frames_written);
+		stop();
+		for (int i = 0; i < 40; i++) {
+			snprintf(text, sizeof(text), "%d.%d", again, i);
+			assert_recorded(text);
+		}
+		assert_false(logged("record-stopped"));
+		start(); /* in the spare, which was opened and not made */
+	}
+	assert_true(disk_seen(&disk).direct_refused > 0);
+}
+
 static void test_audit_knows_when_something_was_last_recorded(void **state) {
 	int64_t before = clock_now().s;
 
@@ -1008,6 +1049,8 @@ int main(void) {
 		AUDIT(test_audit_makes_the_directory_and_says_where_it_cannot),
 		AUDIT(test_audit_tells_what_a_crash_left_exactly_once),
 		AUDIT(test_P1_audit_syncs_the_name_of_a_spare_that_it_finds),
+		AUDIT(test_P1_audit_syncs_what_it_goes_on_from),
+		AUDIT(test_P1_audit_writes_where_nothing_goes_around_the_page_cache),
 		AUDIT(test_audit_knows_when_something_was_last_recorded),
 	};
 

@@ -59,11 +59,32 @@ static int disk_allocate(void *ctx, int fd, uint64_t size) {
 	return bad ? -1 : journal_io_system.allocate(NULL, fd, size);
 }
 
-/* Pages with a frame that is new: behind the header, and not the zeros of a spare. */
-static bool holds_frame(const struct iovec *iov, uint64_t offset) {
+/* Not the zeros of a spare. */
+static bool holds_words(const struct iovec *iov) {
 	const uint8_t *p = iov->iov_base;
 
-	return offset >= JOURNAL_HEADER && (p[0] || memcmp(p, p + 1, iov->iov_len - 1));
+	return p[0] || memcmp(p, p + 1, iov->iov_len - 1);
+}
+
+/* Under the lock. */
+static void note_write(struct disk *disk, int fd, const struct iovec *iov, uint64_t offset) {
+	if (!holds_words(iov))
+		return;
+	if (offset < JOURNAL_HEADER) {
+		disk->begun_too_soon |= disk->end && !disk->end_synced;
+		return;
+	}
+	disk->frames_written++;
+	disk->frame = inode(fd);
+}
+
+/* Under the lock: as a disk of larger blocks says it, or a file system that learns late that it cannot. */
+static bool refuses_direct(struct disk *disk, int fd) {
+	if (!disk->no_direct || !(fcntl(fd, F_GETFL) & O_DIRECT))
+		return false;
+	disk->direct_refused++;
+	errno = EINVAL;
+	return true;
 }
 
 static ssize_t disk_pwritev(void *ctx, int fd, const struct iovec *iov, int n, uint64_t offset) {
@@ -72,12 +93,11 @@ static ssize_t disk_pwritev(void *ctx, int fd, const struct iovec *iov, int n, u
 
 	pthread_mutex_lock(&disk->lock);
 	disk->reused += is_dead(disk, inode(fd));
-	if (!fails(disk, DISK_PWRITEV, fd)) {
+	if (refuses_direct(disk, fd))
+		r = -1;
+	else if (!fails(disk, DISK_PWRITEV, fd)) {
 		r = pwritev(fd, iov, n, (off_t)offset);
-		if (holds_frame(iov, offset)) {
-			disk->frames_written++;
-			disk->frame = inode(fd);
-		}
+		note_write(disk, fd, iov, offset);
 	} else if (disk->errnum == DISK_SHORT) {
 		fcntl(fd, F_SETFL, 0); /* half a page does not go around the page cache */
 		r = pwrite(fd, iov[0].iov_base, iov[0].iov_len / 2, (off_t)offset);
@@ -106,6 +126,7 @@ static int disk_fdatasync(void *ctx, int fd) {
 	disk->reused += is_dead(disk, inode(fd));
 	bad = fails(disk, DISK_FDATASYNC, fd);
 	disk->frames_synced += frame && !bad;
+	disk->end_synced |= !bad && disk->end && disk->end == inode(fd);
 	if (frame)
 		disk->frame = 0;
 	pthread_mutex_unlock(&disk->lock);

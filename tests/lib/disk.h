@@ -27,11 +27,15 @@ struct disk {
 	bool hold_frames, hold_all;
 	unsigned pass;
 	uint64_t free_bytes;
+	bool no_direct; /* takes no writes around the page cache */
 	/* what was seen */
 	unsigned calls[DISK_CALLS], failed;
 	unsigned frames_written, frames_synced, dirs_synced;
+	unsigned direct_refused; /* writes, by no_direct */
 	unsigned held; /* threads that wait in a sync */
 	unsigned reused; /* files that were written to after an error: must stay 0 */
+	ino_t end; /* the file that the log goes on from, where the test says so … */
+	bool end_synced, begun_too_soon; /* … and whether a header was written before it was synced */
 	ino_t frame; /* the file of the last frame that was written and not synced yet */
 	ino_t dead[256];
 	unsigned n_dead;
