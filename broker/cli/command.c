@@ -402,10 +402,10 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	}
 	if ((r = take_colors(cli)) >= 0)
 		return r;
-	if ((!cli->command && !cli->group) || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
-		return -1; /* main() shows help, or the version */
+	if (cli->values[OPT_HELP] || cli->values[OPT_VERSION])
+		return -1; /* main() shows it */
 	if (!cli->command)
-		return which_of(cli->group);
+		return cli->group ? which_of(cli->group) : help_which_command();
 	if (cli->command->rest) {
 		cli->rest = argv + i;
 		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,

@@ -417,6 +417,8 @@ static void test_cli_id_token(void **state) {
 }
 
 static void test_cli_parses_its_options(void **state) {
+	static char usage[sizeof(out) + 32];
+
 	(void)state;
 	world_daemon(&w);
 	assert_int_equal(CLI("token", "-l5m", "-v", "--as", SA_DEV), 0);
@@ -442,8 +444,14 @@ static void test_cli_parses_its_options(void **state) {
 	assert_int_equal(CLI("help", "--completion", "tcsh"), 64);
 	assert_int_equal(CLI("token", "--help"), 0);
 	assert_non_null(strstr(out, "usage: hallpass token"));
+	assert_int_equal(CLI("--help"), 0);
+	assert_int_equal(strncmp(out, "usage: hallpass COMMAND", 23), 0);
+	assert_string_equal(err, "");
+	snprintf(usage, sizeof(usage), "hallpass: which command?\n%s", out);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), NULL), 64); /* nothing at all */
-	assert_non_null(strstr(out, "usage: "));
+	assert_string_equal(out, "");
+	assert_string_equal(err, usage);
+	assert_int_equal(CLI("--json"), 64);
 	assert_int_equal(CLI("--version"), 0);
 	assert_int_equal(strncmp(out, "hallpass ", 9), 0);
 	assert_int_equal(CLI("list", "--color", "always"), 0);
