@@ -106,7 +106,13 @@ static bool in_trouble(const struct audit *audit, struct error *err) {
 	return true;
 }
 
-/* --- refusing waiters */
+/* --- refusing */
+
+/* Too little space is no failure, of which a "recovered" would tell: each is recorded by itself. */
+static void count_refused(struct audit *audit, bool low) {
+	audit->refused++;
+	audit->refused_told += low;
+}
 
 static void refuse(struct audit *audit, struct audit_entry *entry, const struct error *err) {
 	struct batch_slot *slot = slot_of(audit, entry);
@@ -295,6 +301,8 @@ bool audit_ready(struct audit *audit, struct error *err) {
 	if (ready && audit->low)
 		log_error(audit->log, "record-has-room", "free=%llu", (unsigned long long)writer_free_bytes(audit->writer));
 	audit->low = low || (audit->low && !ready);
+	if (!ready)
+		count_refused(audit, low);
 	return ready;
 }
 

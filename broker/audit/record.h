@@ -42,7 +42,7 @@
  *   also port      of a session: its further accounts, its TCP port
  *   relayed        true: that port is a relay's, in a container say
  *   tokens         how many tokens and signatures a session gave
- *   refused        how many records were refused while nothing could be written
+ *   refused        how many issuances were refused while nothing could be written, and records lost
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut
  */
