@@ -11,7 +11,7 @@
  * append, but not close.
  *
  * A record that was accepted is written sooner or later, unless the process ends before. Its waiter may be
- * refused meanwhile (deadline, no segment to write to); when it is then written all the same a record of type
+ * refused meanwhile (deadline, no segment to write to) or then (too little space left); when it is then written all the same a record of type
  * "late" names its index, and nothing is released on it. When the log goes on after a failure a record of type "recovered"
  * says what had failed and how many issuances were refused meanwhile.
  *
