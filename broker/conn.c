@@ -29,6 +29,7 @@
 #define DESCRIPTORS_KEPT 256 /* at most half of all: for the record, upstream and listeners */
 #define TELL_EVERY_MS 10000  /* what anybody can cause is logged so often at most */
 #define TICK_MS 100   /* how finely deadlines are watched */
+#define REST_MS 3600000 /* until the next tick, with nothing to watch */
 #define LOOKS_AT_ONCE 256 /* a tick */
 #define LINGER_MS 1000 /* how long a refused client's further bytes are read away, so that it sees its answer */
 
@@ -110,6 +111,7 @@ struct conn_server {
 	struct conns read_lately; /* in order of read_at */
 	unsigned ticks;
 	struct event *tick, *resume;
+	int64_t tick_at_ms; /* the next one */
 	LIST_HEAD(, listening) listening;
 	int last_id;
 	int spare_fd; /* given up for a moment when descriptors run out */
@@ -153,9 +155,24 @@ static unsigned wait_span(const struct conn_server *s, enum wait wait) {
 	return spans[wait];
 }
 
+/* The tick is always pending, so that moving it takes no memory; when there is nothing to watch the process sleeps. */
+static void tick_at(struct conn_server *s, int64_t now, int64_t at_ms) {
+	int64_t span = at_ms - now > TICK_MS ? at_ms - now : TICK_MS;
+	const struct timeval tick = { span / 1000, span % 1000 * 1000 };
+
+	s->tick_at_ms = now + span;
+	event_add(s->tick, &tick);
+}
+
+static void tick_by(struct conn_server *s, int64_t now, int64_t at_ms) {
+	if (at_ms < s->tick_at_ms && now + TICK_MS < s->tick_at_ms)
+		tick_at(s, now, at_ms);
+}
+
 /* Waiting for the same thing as before goes on under the same deadline: it is absolute. */
 static void conn_wait(struct conn *conn, enum wait wait) {
 	struct conn_server *s = conn->server;
+	int64_t now;
 
 	if (wait == WAIT_IDLE && conn->ended)
 		wait = WAIT_NOTHING;
@@ -166,8 +183,10 @@ static void conn_wait(struct conn *conn, enum wait wait) {
 	conn->wait = wait;
 	if (wait == WAIT_NOTHING)
 		return;
-	conn->deadline_ms = clock_tick_ms() + wait_span(s, wait);
+	now = clock_tick_ms();
+	conn->deadline_ms = now + wait_span(s, wait);
 	TAILQ_INSERT_TAIL(&s->waits[wait], conn, wait_link);
+	tick_by(s, now, conn->deadline_ms);
 }
 
 /* --- edges: what is not taken at the first word is not told again */
@@ -178,11 +197,16 @@ static void conn_wait(struct conn *conn, enum wait wait) {
  */
 static void conn_look_again_later(struct conn *conn) {
 	struct conn_server *s = conn->server;
+	int64_t now;
 
 	if (conn->looked_after && conn->read_at == s->ticks)
 		return;
 	if (conn->looked_after)
 		TAILQ_REMOVE(&s->read_lately, conn, read_link);
+	if (TAILQ_EMPTY(&s->read_lately)) {
+		now = clock_tick_ms();
+		tick_by(s, now, now + TICK_MS);
+	}
 	conn->looked_after = true;
 	conn->read_at = s->ticks;
 	TAILQ_INSERT_TAIL(&s->read_lately, conn, read_link);
@@ -811,6 +835,19 @@ static void expire(struct conn_server *s, enum wait wait, int64_t now) {
 	}
 }
 
+/* When somebody may have waited enough: none of them sooner. */
+static int64_t next_deadline(const struct conn_server *s, int64_t now) {
+	int64_t at_ms = now + REST_MS;
+
+	for (int wait = WAIT_IDLE; wait < N_WAITS; wait++) {
+		const struct conn *first = TAILQ_FIRST(&s->waits[wait]);
+
+		if (first && first->deadline_ms < at_ms)
+			at_ms = first->deadline_ms;
+	}
+	return at_ms;
+}
+
 static void on_tick(evutil_socket_t fd, short events, void *arg) {
 	struct conn_server *s = arg;
 	int64_t now = clock_tick_ms();
@@ -820,6 +857,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg) {
 		expire(s, (enum wait)wait, now);
 	s->ticks++;
 	look_again(s);
+	tick_at(s, now, TAILQ_EMPTY(&s->read_lately) ? next_deadline(s, now) : now + TICK_MS);
 }
 
 /* --- the server */
@@ -845,7 +883,7 @@ static void limits_fit(struct conn_server *s) {
 int conn_server_new(struct event_base *base, const struct conn_limits *limits, struct log *log, struct conn_server **out,
 		    struct error *err) {
 	struct conn_server *s = calloc(1, sizeof(*s));
-	struct timeval tick = { 0, TICK_MS * 1000 };
+	const struct timeval tick = { 0, TICK_MS * 1000 };
 
 	if (!s)
 		return error_set(err, ERR_INTERNAL, "out of memory");

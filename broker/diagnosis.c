@@ -68,10 +68,10 @@ void diagnose_upstream(struct finding *finding, const struct patient *patient, c
 		       int64_t took_ms) {
 	static const char *const remedies[] = {
 		[FETCH_NO_NAME] = "see that this machine's DNS knows the name; where only a proxy does, name it: `upstream.proxy` in hallpassd.yaml",
-		[FETCH_NO_CONNECTION] = "see that a firewall lets hallpassd out (or in by the proxy, where there is one: `upstream.proxy`, HTTPS_PROXY)",
+		[FETCH_NO_CONNECTION] = "see that a firewall lets hallpassd out; where only a proxy gets out, name it: `upstream.proxy` in hallpassd.yaml",
 		[FETCH_NO_TRUST] = "where a proxy opens TLS, name its certificates: `upstream.caFile: FILE.pem` in hallpassd.yaml, and restart hallpassd; "
 				   "else this is not Google",
-		[FETCH_NO_PROXY] = "see what the proxy wants: curl -v -x PROXY URL; `upstream.proxy` in hallpassd.yaml names another, \"\" none",
+		[FETCH_NO_PROXY] = "see what the proxy says: curl -v -x PROXY URL",
 		[FETCH_NO_TIME] = "see what swallows the packets: a firewall, a proxy that is needed and not named (`upstream.proxy`)",
 		[FETCH_OTHER_TROUBLE] = "hallpassd's log may say more",
 	};

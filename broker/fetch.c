@@ -90,6 +90,69 @@ static void fetch_free(struct fetch *fetch) {
 
 DEFINE_FREEP(struct fetch, fetch_free)
 
+/* --- by which proxy */
+
+/* Without "http://" and without what stands before an @. */
+static const char *bare_proxy(const char *url) {
+	const char *scheme = strstr(url, "://"), *at = strrchr(url, '@');
+
+	return at ? at + 1 : scheme ? scheme + 3 : url;
+}
+
+/* The environment's, as libcurl looks for it; NULL: none. */
+static const char *environment_proxy(const char **name) {
+	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		*name = names[i];
+		if (getenv(names[i]) && *getenv(names[i]))
+			return getenv(names[i]);
+	}
+	return NULL;
+}
+
+/* Whether NO_PROXY names the host or a domain above it. (libcurl knows ranges of addresses, too; this is for people.) */
+static bool is_excepted(const char *url) {
+	const char *except = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
+	const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
+	size_t len = strcspn(host, ":/"), n;
+
+	for (const char *p = except ? except : ""; *(p += strspn(p, ", .")); p += n) {
+		n = strcspn(p, ", ");
+		if (n == 1 && *p == '*')
+			return true;
+		if (n <= len && !strncasecmp(host + len - n, p, n) && (n == len || host[len - n - 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/* Through which a URL is called, and by which name that was said; NULL: none. */
+static const char *proxy_for(const struct fetcher *fetcher, const char *url, const char **name) {
+	const char *proxy = fetcher->proxy;
+
+	*name = "upstream.proxy";
+	if (!strncasecmp(url, "http:", 5))
+		return NULL;
+	if (!proxy) /* libcurl asks the environment; "" is none at all */
+		proxy = is_excepted(url) ? NULL : environment_proxy(name);
+	return proxy && *proxy ? proxy : NULL;
+}
+
+void fetcher_way(const struct fetcher *fetcher, const char *url, struct buf *out) {
+	const char *name, *proxy = proxy_for(fetcher, url, &name);
+
+	if (!strncasecmp(url, "http:", 5)) {
+		buf_adds(out, "by plain HTTP, through no proxy");
+		return;
+	}
+	if (proxy)
+		buf_addf(out, "through the proxy %s (%s)", bare_proxy(proxy), name);
+	else
+		buf_adds(out, "through no proxy");
+	buf_addf(out, ", certificates checked against %s", fetcher->ca_file);
+}
+
 /* --- what came back */
 
 /* What trying again may cure. Certificates, addresses and answers that are too long do not get better. */
@@ -107,6 +170,21 @@ static bool code_is_transient(CURLcode code) {
 	return false;
 }
 
+/* The proxy that no way was found through, where that is what went wrong; NULL: it is not. */
+static const char *proxy_in_the_way(const struct fetch *fetch, CURLcode code, const char **name) {
+	const struct curl *curl = &fetch->fetcher->curl;
+	curl_off_t ready_us = 0;
+	const char *url = NULL;
+	long proxy_said = 0;
+
+	curl->easy_getinfo(fetch->easy, CURLINFO_EFFECTIVE_URL, &url);
+	curl->easy_getinfo(fetch->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_said);
+	curl->easy_getinfo(fetch->easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+	if (!url || !code_is_transient(code) || ready_us || proxy_said / 100 == 2)
+		return NULL;
+	return proxy_for(fetch->fetcher, url, name);
+}
+
 static enum fetch_trouble trouble_of(const struct fetch *fetch, CURLcode code) {
 	static const struct {
 		CURLcode code;
@@ -117,10 +195,9 @@ static enum fetch_trouble trouble_of(const struct fetch *fetch, CURLcode code) {
 		{ CURLE_PEER_FAILED_VERIFICATION, FETCH_NO_TRUST },  { CURLE_SSL_CACERT_BADFILE, FETCH_NO_TRUST },
 		{ CURLE_OPERATION_TIMEDOUT, FETCH_NO_TIME },
 	};
-	long proxy_said = 0;
+	const char *name;
 
-	fetch->fetcher->curl.easy_getinfo(fetch->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_said);
-	if (proxy_said >= 300)
+	if (proxy_in_the_way(fetch, code, &name))
 		return FETCH_NO_PROXY;
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (table[i].code == code)
@@ -130,9 +207,15 @@ static enum fetch_trouble trouble_of(const struct fetch *fetch, CURLcode code) {
 
 static void fetch_error(const struct fetch *fetch, CURLcode code, struct error *err) {
 	const char *what = fetch->curl_error[0] ? fetch->curl_error : fetch->fetcher->curl.easy_strerror(code);
+	const char *name, *proxy = proxy_in_the_way(fetch, code, &name);
 
 	if (fetch->too_long || code == CURLE_FILESIZE_EXCEEDED)
 		error_set(err, ERR_UPSTREAM, "the answer is longer than %zu bytes", fetch->body_max);
+	else if (proxy)
+		error_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UPSTREAM,
+			  "the proxy %.120s (%s) lets nothing through: %s; see that it runs and what it wants, or name another: upstream.proxy in "
+			  "hallpassd.yaml (\"\" is none)",
+			  bare_proxy(proxy), name, what);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		error_set(err, ERR_TIMEOUT, "no answer in time: %s", what);
 	else if (code == CURLE_PEER_FAILED_VERIFICATION)
@@ -475,44 +558,6 @@ void fetcher_free(struct fetcher *fetcher) {
 }
 
 /* --- one fetch */
-
-/* Without "http://" and without what stands before an @. */
-static const char *bare_proxy(const char *url) {
-	const char *scheme = strstr(url, "://"), *at = strrchr(url, '@');
-
-	return at ? at + 1 : scheme ? scheme + 3 : url;
-}
-
-/* The environment's, as libcurl looks for it; NULL: none. */
-static const char *environment_proxy(const char **name) {
-	static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		*name = names[i];
-		if (getenv(names[i]) && *getenv(names[i]))
-			return getenv(names[i]);
-	}
-	return NULL;
-}
-
-void fetcher_way(const struct fetcher *fetcher, const char *url, struct buf *out) {
-	const char *name = "upstream.proxy", *proxy = fetcher->proxy, *except = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
-
-	if (!strncasecmp(url, "http:", 5)) {
-		buf_adds(out, "by plain HTTP, through no proxy");
-		return;
-	}
-	if (!proxy) /* libcurl asks the environment; "" is none at all */
-		proxy = environment_proxy(&name);
-	else
-		except = NULL;
-	if (proxy && *proxy)
-		buf_addf(out, "through the proxy %s (%s%s%s)", bare_proxy(proxy), name, except && *except ? ", except for NO_PROXY=" : "",
-			 except ? except : "");
-	else
-		buf_adds(out, "through no proxy");
-	buf_addf(out, ", certificates checked against %s", fetcher->ca_file);
-}
 
 int fetch_may_call(const struct fetcher *fetcher, const char *url, struct error *err) {
 	static const char in_hosts[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:";

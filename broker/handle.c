@@ -128,6 +128,7 @@ static int handle_set_trust(const struct handles *handles, CURL *easy, bool plai
 		curl->easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL),
 		curl->easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L),
 		proxy ? curl->easy_setopt(easy, CURLOPT_PROXY, proxy) : CURLE_OK,
+		proxy ? curl->easy_setopt(easy, CURLOPT_NOPROXY, "") : CURLE_OK, /* NO_PROXY is for the environment's */
 		/* Wait for a handshake under way: where it offers HTTP/2, one connection does for all. */
 		curl->easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L),
 	};

@@ -72,6 +72,6 @@ say "2. One that its condition caps: the window closes at $(date -d "$closes" +%
 show 0 token ml-labeling-dev-sa@acme-ml.iam.gserviceaccount.com -v --lifetime 1h
 say "3. One that is denied, and why:"
 show 77 token ml-training-prod-sa@acme-ml.iam.gserviceaccount.com
-say "4. The record, durable before any token left:"
-show 0 log --dir "$dir/audit"
+say "4. The record of these three, durable before any token left ${off}${dim}(without --result: each intent, too, written before Google is asked)${off}"
+show 0 log --dir "$dir/audit" --result issued,denied
 say "Go on with your own account: ${off}${cyan}gcloud auth application-default login && make run${off}"

@@ -106,7 +106,13 @@ static bool in_trouble(const struct audit *audit, struct error *err) {
 	return true;
 }
 
-/* --- refusing waiters */
+/* --- refusing */
+
+/* Too little space is no failure, of which a "recovered" would tell: each is recorded by itself. */
+static void count_refused(struct audit *audit, bool low) {
+	audit->refused++;
+	audit->refused_told += low;
+}
 
 static void refuse(struct audit *audit, struct audit_entry *entry, const struct error *err) {
 	struct batch_slot *slot = slot_of(audit, entry);
@@ -126,6 +132,15 @@ static void refuse_all(struct audit *audit, const struct error *err) {
 		refuse(audit, entry, err);
 }
 
+static bool is_low(const struct audit *audit, uint64_t free_bytes, struct error *err) {
+	if (free_bytes >= audit->options.low_water_bytes)
+		return false;
+	error_set(err, ERR_UNAVAILABLE,
+		  "audit log: %s has %llu bytes free, less than audit.lowWater (%llu): nothing is issued until there is room",
+		  audit->path, (unsigned long long)free_bytes, (unsigned long long)audit->options.low_water_bytes);
+	return true;
+}
+
 /* --- releasing */
 
 /* Records that became durable after their waiters had been refused. */
@@ -138,6 +153,23 @@ static void tell_late(struct audit *audit, struct late *late) {
 	if (late->n)
 		tell(audit, &(struct audit_record){ .type = RECORD_LATE, .indices = late->indices, .n_indices = late->n });
 	late->n = 0;
+}
+
+/*
+ * audit_ready() goes by what was known last, which may be long ago; this frame's writer has looked again. What is in it stays
+ * there, and counts as late.
+ */
+static void refuse_below_the_mark(struct audit *audit, struct batch *b) {
+	struct error err;
+
+	if (!is_low(audit, b->free_bytes, &err))
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		if (b->slots[i].waiter) {
+			refuse(audit, b->slots[i].waiter, &err);
+			audit->refused_told++;
+		}
+	}
 }
 
 static void release_slot(struct audit *audit, struct batch *b, unsigned i, struct late *late) {
@@ -170,6 +202,7 @@ static bool release_batches(struct audit *audit) {
 		STAILQ_REMOVE_HEAD(&released, link);
 		if (b->realtime_ns > audit->last_ns)
 			audit->last_ns = b->realtime_ns;
+		refuse_below_the_mark(audit, b);
 		for (unsigned i = 0; i < b->n; i++)
 			release_slot(audit, b, i, &late);
 		writer_recycle(audit->writer, b);
@@ -272,18 +305,11 @@ int audit_append(struct audit *audit, const char *json, size_t len, struct audit
 }
 
 static bool ready_now(const struct audit *audit, bool *low, struct error *err) {
-	uint64_t free_bytes = writer_free_bytes(audit->writer);
-
 	*low = false;
 	if (in_trouble(audit, err))
 		return false;
-	if (free_bytes >= audit->options.low_water_bytes)
-		return true;
-	*low = true;
-	error_set(err, ERR_UNAVAILABLE,
-		  "audit log: %s has %llu bytes free, less than audit.lowWater (%llu): nothing is issued until there is room",
-		  audit->path, (unsigned long long)free_bytes, (unsigned long long)audit->options.low_water_bytes);
-	return false;
+	*low = is_low(audit, writer_free_bytes(audit->writer), err);
+	return !*low;
 }
 
 bool audit_ready(struct audit *audit, struct error *err) {
@@ -295,6 +321,8 @@ bool audit_ready(struct audit *audit, struct error *err) {
 	if (ready && audit->low)
 		log_error(audit->log, "record-has-room", "free=%llu", (unsigned long long)writer_free_bytes(audit->writer));
 	audit->low = low || (audit->low && !ready);
+	if (!ready)
+		count_refused(audit, low);
 	return ready;
 }
 

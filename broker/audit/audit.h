@@ -11,9 +11,9 @@
  * append, but not close.
  *
  * A record that was accepted is written sooner or later, unless the process ends before. Its waiter may be
- * refused meanwhile (deadline, no segment to write to); when it is then written all the same a record of type
+ * refused meanwhile (deadline, no segment to write to) or then (too little space left); when it is then written all the same a record of type
  * "late" names its index, and nothing is released on it. When the log goes on after a failure a record of type "recovered"
- * says what had failed and how many records were refused.
+ * says what had failed and how many issuances were refused meanwhile.
  *
  * The daemon ignores SIGXFSZ and SIGPIPE: a file size limit is then an error of a write like any other.
  */
@@ -76,7 +76,10 @@ void audit_close(struct audit *audit);
  */
 int audit_append(struct audit *audit, const char *json, size_t len, struct audit_entry *entry, struct error *err);
 
-/* Whether an issuance may begin: false (with the reason) below the low-water mark, or while nothing is made durable. */
+/*
+ * Whether an issuance may begin: false (with the reason) below the low-water mark, or while nothing is made durable. Whoever hears
+ * so is refused, and counts as that.
+ */
 bool audit_ready(struct audit *audit, struct error *err);
 
 /*
@@ -87,7 +90,7 @@ int64_t audit_last_time(const struct audit *audit);
 
 struct audit_status {
 	uint64_t records, frames, syncs; /* since open, durable; syncs: that succeeded */
-	uint64_t refused;		 /* records not accepted, and waiters refused, since open */
+	uint64_t refused;		 /* records not accepted, and issuances refused for want of the record, since open */
 	uint64_t next_index;
 	uint64_t free_bytes;
 	unsigned queued;

@@ -28,7 +28,7 @@
  *   reason         decision_reason_name()
  *   binding        name of the binding or deny rule that decided
  *   policy         SHA-256 of the policy document in force, hex
- *   boundBy        what bound the lifetime: bound_by_name()
+ *   boundBy        what bound the lifetime: bound_by_name(); both as decided for this request, which a token of the cache was not made for
  *   ceiling allowance   seconds: limits.maxLifetime and limits.clockAllowance of the configuration it was decided with
  *   lifetime       seconds, granted
  *   expires        RFC 3339 UTC, whole seconds: the token's end
@@ -42,7 +42,7 @@
  *   also port      of a session: its further accounts, its TCP port
  *   relayed        true: that port is a relay's, in a container say
  *   tokens         how many tokens and signatures a session gave
- *   refused        how many records were refused while nothing could be written
+ *   refused        how many issuances were refused while nothing could be written, and records lost
  *   indices        of a "late": records that became durable after their requests had been refused
  *   cut            true: something above was cut
  */

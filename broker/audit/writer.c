@@ -232,6 +232,7 @@ static int write_frame(struct writer *w, struct batch *b, size_t len, struct err
 static void advance(struct writer *w, struct batch *b, size_t len, int64_t realtime_ns) {
 	b->first_index = w->at.next_index;
 	b->realtime_ns = realtime_ns;
+	b->free_bytes = atomic_load(&w->free_bytes);
 	w->used = true;
 	if (w->stage.end - len < w->segment.size / SOON && w->stage.end >= w->segment.size / SOON)
 		spare_expect(w->spares);

@@ -150,6 +150,7 @@ const char *command_word(const struct command *command); /* the last of its name
 extern const enum opt help_global_opts[];
 extern const size_t help_n_global_opts;
 int cmd_help(struct cli *cli);
+int help_which_command(void); /* tells that none was named, and which there are */
 int help_usage_error(const struct command *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*

@@ -32,7 +32,7 @@ const struct opt_def opt_defs[N_OPTS] = {
 	[OPT_FOLLOW] = { "follow", 'f', NULL, "go on printing what is recorded", NULL },
 	[OPT_WHO] = { "who", 'w', "TEXT", "only records of principals that contain TEXT", NULL },
 	[OPT_TARGET] = { "target", 0, "TEXT", "only records of accounts that contain TEXT", COMPLETE_ACCOUNT },
-	[OPT_RESULT] = { "result", 0, "TYPE", "only records of this type: issued, denied, failed, intent and others",
+	[OPT_RESULT] = { "result", 0, "TYPES", "only records of these, like issued,denied; also failed, intent and others",
 			 "intent issued denied failed abandoned unknown reload start stop recovered late opened closed doctor" },
 	[OPT_LINES] = { "lines", 'n', "N", "only the last N", NULL },
 	[OPT_MAN] = { "man", 0, NULL, "print the manual page's source", NULL },
@@ -402,10 +402,10 @@ int cli_parse(struct cli *cli, int argc, char **argv) {
 	}
 	if ((r = take_colors(cli)) >= 0)
 		return r;
-	if ((!cli->command && !cli->group) || cli->values[OPT_HELP] || cli->values[OPT_VERSION])
-		return -1; /* main() shows help, or the version */
+	if (cli->values[OPT_HELP] || cli->values[OPT_VERSION])
+		return -1; /* main() shows it */
 	if (!cli->command)
-		return which_of(cli->group);
+		return cli->group ? which_of(cli->group) : help_which_command();
 	if (cli->command->rest) {
 		cli->rest = argv + i;
 		return i < argc ? -1 : help_usage_error(cli->command, "which command? hallpass %s %s", cli->command->name,

@@ -53,17 +53,17 @@ static void help_command(const struct command *c) {
 		print_opt(help_global_opts[i]);
 }
 
-static void help_list(const struct topic *topic) {
-	printf("usage: hallpass %s%sCOMMAND [options] [arguments]\n\n", topic->group ? topic->group->name : "",
-	       topic->group ? " " : "");
+static void help_list(const struct topic *topic, FILE *to) {
+	fprintf(to, "usage: hallpass %s%sCOMMAND [options] [arguments]\n\n", topic->group ? topic->group->name : "",
+		topic->group ? " " : "");
 	for (size_t i = 0; i < n_commands; i++)
 		if (topic_has(topic, &commands[i]))
-			printf("  %-19s %s\n", commands[i].name, commands[i].sentence);
-	putchar('\n');
+			fprintf(to, "  %-19s %s\n", commands[i].name, commands[i].sentence);
+	putc('\n', to);
 	if (!topic->group)
-		out_folded(stdout, 0, "Begin with `hallpass list`, go on with `hallpass run --as ACCOUNT -- gcloud storage ls`; where it does not work, "
-				      "`hallpass doctor` says what to do.");
-	out_folded(stdout, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
+		out_folded(to, 0, "Begin with `hallpass list`, go on with `hallpass run --as ACCOUNT -- gcloud storage ls`; where it does not work, "
+				  "`hallpass doctor` says what to do.");
+	out_folded(to, 0, "hallpass help COMMAND tells more. Exit codes: " EXIT_CODES ".");
 }
 
 static json_t *opt_json(enum opt opt) {
@@ -539,7 +539,12 @@ int cmd_help(struct cli *cli) {
 	if (topic.command)
 		help_command(topic.command);
 	else
-		help_list(&topic);
-	/* Asked for nothing at all is a mistake, asked for help is not. */
-	return cli->command || cli->values[OPT_HELP] ? API_EXIT_OK : API_EXIT_USAGE;
+		help_list(&topic, stdout);
+	return API_EXIT_OK;
+}
+
+int help_which_command(void) {
+	fputs("hallpass: which command?\n", stderr);
+	help_list(&(struct topic){ NULL, NULL }, stderr);
+	return API_EXIT_USAGE;
 }

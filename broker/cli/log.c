@@ -20,9 +20,27 @@ struct view {
 	size_t lines;
 };
 
-static bool type_is_known(const char *type) {
+static bool type_is_known(struct str type) {
 	for (int i = RECORD_INTENT; i < N_RECORD_TYPES; i++)
-		if (!strcmp(record_type_name((enum record_type)i), type))
+		if (str_eq(str_of(record_type_name((enum record_type)i)), type))
+			return true;
+	return false;
+}
+
+/* Takes the first of those with commas between from the list. False: there is none left. */
+static bool next_type(const char **list, struct str *type) {
+	if (!*list)
+		return false;
+	*type = (struct str){ *list, strcspn(*list, ",") };
+	*list = type->p[type->n] ? type->p + type->n + 1 : NULL;
+	return true;
+}
+
+static bool among(const char *list, const char *name) {
+	struct str type;
+
+	while (next_type(&list, &type))
+		if (str_eq(type, str_of(name)))
 			return true;
 	return false;
 }
@@ -45,7 +63,7 @@ static bool wanted(const struct cli *cli, const json_t *record) {
 
 	return (!who || strstr(who_of(record, text), who)) &&
 	       (!target || strstr(text_of(record, "target"), target)) &&
-	       (!result || !strcmp(text_of(record, "type"), result));
+	       (!result || among(result, text_of(record, "type")));
 }
 
 static enum color color_of(const char *type) {
@@ -232,15 +250,17 @@ int log_failed(struct cli *cli, enum opt named_by, const struct error *err) {
 }
 
 static int options_check(struct cli *cli, size_t *lines) {
-	const char *text = cli->values[OPT_LINES], *type = cli->values[OPT_RESULT];
+	const char *text = cli->values[OPT_LINES], *types = cli->values[OPT_RESULT];
+	struct str type;
 	char *end = NULL;
 
 	*lines = text ? strtoul(text, &end, 10) : 0;
 	if (text && (*end || *text < '0' || *text > '9' || *lines < 1 || *lines > 1000000))
 		return help_usage_error(cli->command, "--lines is a number from 1 to 1000000, not \"%s\"", text);
-	if (type && !type_is_known(type))
-		return help_usage_error(cli->command, "no record has the type \"%s\"; they are %s", type,
-					opt_defs[OPT_RESULT].values);
+	while (next_type(&types, &type))
+		if (!type_is_known(type))
+			return help_usage_error(cli->command, "no record has the type \"%.*s\"; they are %s", (int)type.n, type.p,
+						opt_defs[OPT_RESULT].values);
 	return -1;
 }
 

@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
 		return finish(r);
 	if (cli.values[OPT_VERSION])
 		return finish(cmd_version(&cli));
-	if (!cli.command || cli.values[OPT_HELP])
+	if (cli.values[OPT_HELP])
 		return finish(cmd_help(&cli));
 	r = accounts_spell_out(&cli);
 	return finish(r != API_EXIT_OK ? r : cli.command->run(&cli));

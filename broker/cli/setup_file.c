@@ -10,6 +10,7 @@
 #include "broker/file.h"
 
 #define FILE_MAX (8 << 20)
+#define MAX_LINKS 40 /* one behind the other, as the kernel has it */
 
 int setup_path(char out[PATH_MAX], const char *variable, const char *below_variable, const char *below_home, struct error *err) {
 	const char *named = variable ? getenv(variable) : NULL, *home = getenv("HOME");
@@ -44,26 +45,33 @@ void setup_splice(struct buf *text, size_t at, size_t n, const char *with, size_
 	*text = out;
 }
 
+/* From a link to where it leads. False: too long. */
+static bool follow(char at[PATH_MAX], const char *target) {
+	int dir = *target == '/' ? 0 : (int)(strrchr(at, '/') - at) + 1;
+	char to[PATH_MAX];
+
+	if (snprintf(to, sizeof(to), "%.*s%s", dir, at, target) >= PATH_MAX)
+		return false;
+	memcpy(at, to, sizeof(to));
+	return true;
+}
+
 /* Where the bytes are: behind links, also where the last of them leads to nothing yet. */
 static int resolve(struct setup_file *file, struct error *err) {
-	char target[PATH_MAX], dir[PATH_MAX];
-	const char *slash;
-	ssize_t n;
+	char target[PATH_MAX];
+	ssize_t n = 0;
 
 	if (realpath(file->path, file->real))
 		return 0;
-	n = errno == ENOENT ? readlink(file->path, target, sizeof(target) - 1) : -1;
-	if (n < 0 && errno != ENOENT && errno != EINVAL)
+	if (errno != ENOENT) /* round in a circle, say */
 		return error_set(err, ERR_INVALID, "%s: %s", file->path, strerror(errno));
-	if (n < 0) {
-		memcpy(file->real, file->path, sizeof(file->real));
-		return 0;
+	memcpy(file->real, file->path, sizeof(file->real));
+	for (int i = 0; i < MAX_LINKS && (n = readlink(file->real, target, sizeof(target) - 1)) >= 0; i++) {
+		target[n] = '\0';
+		if (!follow(file->real, target))
+			return error_set(err, ERR_INVALID, "%s: its link is too long", file->path);
 	}
-	target[n] = '\0';
-	slash = strrchr(file->path, '/');
-	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - file->path), file->path);
-	n = snprintf(file->real, sizeof(file->real), "%s%s%s", *target == '/' ? "" : dir, *target == '/' ? "" : "/", target);
-	return n < PATH_MAX ? 0 : error_set(err, ERR_INVALID, "%s: its link is too long", file->path);
+	return n < 0 && (errno == ENOENT || errno == EINVAL) ? 0 : error_set(err, ERR_INVALID, "%s: its links lead nowhere", file->path);
 }
 
 /* As open() would make one. */

@@ -16,6 +16,7 @@
 #include "broker/fetch.h"
 #include "hallpass/cleanup.h"
 #include "broker/log.h"
+#include "tests/lib/connectproxy.h"
 #include "tests/lib/httpstub.h"
 #include "tests/lib/testcert.h"
 
@@ -60,8 +61,8 @@ static int teardown(void **state) {
 
 static void on_done(const struct fetch_result *r, void *arg);
 
-static struct fetch *get(struct world *w, const char *url) {
-	struct fetch_spec spec = { .method = "GET", .url = url, .timeout_ms = 15000, .body_max = 128,
+static struct fetch *get_within(struct world *w, const char *url, unsigned timeout_ms) {
+	struct fetch_spec spec = { .method = "GET", .url = url, .timeout_ms = timeout_ms, .body_max = 128,
 				   .want_header = "x-wanted" };
 	struct fetch *fetch;
 	struct error err;
@@ -69,6 +70,10 @@ static struct fetch *get(struct world *w, const char *url) {
 	if (fetch_start(w->fetcher, &spec, on_done, w, &fetch, &err) < 0)
 		fail_msg("%s", err.message);
 	return fetch;
+}
+
+static struct fetch *get(struct world *w, const char *url) {
+	return get_within(w, url, 15000);
 }
 
 static struct fetch *get_path(struct world *w, const char *path) {
@@ -695,6 +700,74 @@ static void test_fetch_honours_the_proxy_for_https_alone(void **state) {
 	assert_int_equal(httpstub_count(w->stub, "CONNECT upstream.test:443"), 2);
 }
 
+static void assert_trouble(struct world *w, const char *url, enum fetch_trouble trouble, const char *says) {
+	int calls = w->calls;
+
+	get_within(w, url, 500);
+	run_until(w->base, &w->calls, calls + 1);
+	print_message("%s\n", w->last.error.message);
+	assert_int_equal(w->last.trouble, trouble);
+	assert_non_null(strstr(w->last.error.message, says));
+	assert_null(strstr(w->last.error.message, "geheim"));
+	assert_true((trouble == FETCH_NO_PROXY) == !!strstr(w->last.error.message, "upstream.proxy in hallpassd.yaml"));
+}
+
+/* Whoever hears only of a host that nobody calls looks for the fault at Google's. */
+static void test_fetch_names_the_proxy_that_lets_nothing_through(void **state) {
+	struct world *w = *state;
+	char proxy[64], says[160];
+
+	setenv("HTTPS_PROXY", "http://user:geheim@127.0.0.1:1", 1);
+	assert_trouble(w, "https://upstream.invalid/x", FETCH_NO_PROXY,
+		       "the proxy 127.0.0.1:1 (HTTPS_PROXY) lets nothing through: Failed to connect to 127.0.0.1 port 1");
+	setenv("NO_PROXY", "elsewhere.test, .invalid", 1);
+	assert_trouble(w, "https://upstream.invalid/x", FETCH_NO_NAME, "Could not resolve host: upstream.invalid");
+	assert_trouble(w, "https://127.0.0.1:1/x", FETCH_NO_PROXY, "the proxy 127.0.0.1:1 (HTTPS_PROXY)");
+	/* Which is for the environment's proxy alone. */
+	make_fetcher(w, &(struct fetch_options){ .proxy = "http://proxy.invalid:3128" });
+	assert_trouble(w, "https://upstream.invalid/x", FETCH_NO_PROXY,
+		       "the proxy proxy.invalid:3128 (upstream.proxy) lets nothing through: Could not resolve proxy: proxy.invalid");
+	unsetenv("HTTPS_PROXY");
+	unsetenv("NO_PROXY");
+	snprintf(proxy, sizeof(proxy), "%s", httpstub_url(w->stub));
+	snprintf(says, sizeof(says), "the proxy %s (upstream.proxy) lets nothing through: ", proxy + strlen("http://"));
+	make_fetcher(w, &(struct fetch_options){ .proxy = proxy });
+	reply(w, "CONNECT upstream.invalid:443", STUB(407, NULL, "who are you?"));
+	assert_trouble(w, "https://upstream.invalid/x", FETCH_NO_PROXY, says);
+	assert_non_null(strstr(w->last.error.message, "407"));
+	reply(w, "CONNECT hangs.invalid:443", (struct httpstub_reply){ .action = STUB_HANG });
+	assert_trouble(w, "https://hangs.invalid/x", FETCH_NO_PROXY, says);
+	assert_int_equal(w->last.error.code, ERR_TIMEOUT);
+}
+
+/* What is wrong beyond it is not its fault: at the first call on a tunnel, and on one that was used before. */
+static void test_fetch_blames_no_proxy_that_lets_it_through(void **state) {
+	struct connect_proxy *proxy;
+	struct world *w = *state;
+	struct testcert ca, cert;
+	struct httpstub *tls;
+
+	testcert_ca(&ca);
+	testcert_server(&cert, &ca, "DNS:upstream.invalid", 1);
+	tls = httpstub_new(cert.cert_file, cert.key_file);
+	proxy = connect_proxy_new(httpstub_port(tls));
+	httpstub_on(tls, "GET /b", &(struct httpstub_reply){ .action = STUB_HANG });
+	httpstub_on(tls, "GET /a", &STUB(200, NULL, "tunnelled"));
+	make_fetcher(w, &(struct fetch_options){ .proxy = connect_proxy_url(proxy), .ca_file = ca.cert_file });
+	assert_trouble(w, "https://upstream.invalid/b", FETCH_NO_TIME, "no answer in time");
+	get(w, "https://upstream.invalid/a");
+	run_until(w->base, &w->calls, 2);
+	assert_string_equal(w->body, "tunnelled");
+	assert_trouble(w, "https://upstream.invalid/b", FETCH_NO_TIME, "no answer in time");
+	assert_int_equal(connect_proxy_count(proxy), 2);
+	make_fetcher(w, &(struct fetch_options){ .proxy = connect_proxy_url(proxy) });
+	assert_trouble(w, "https://upstream.invalid/a", FETCH_NO_TRUST, "its certificate is not to be trusted");
+	connect_proxy_free(proxy);
+	httpstub_free(tls);
+	testcert_fini(&cert);
+	testcert_fini(&ca);
+}
+
 /* --- an event loop that has no room */
 
 static bool loop_is_full;
@@ -813,6 +886,8 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_a_ca_file_that_holds_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_refuses_what_is_no_proxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_honours_the_proxy_for_https_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_names_the_proxy_that_lets_nothing_through, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fetch_blames_no_proxy_that_lets_it_through, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_outlives_a_loop_without_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fetch_does_not_wait_for_a_stalled_resolver, setup, teardown),
 	};

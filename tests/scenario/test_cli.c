@@ -417,6 +417,8 @@ static void test_cli_id_token(void **state) {
 }
 
 static void test_cli_parses_its_options(void **state) {
+	static char usage[sizeof(out) + 32];
+
 	(void)state;
 	world_daemon(&w);
 	assert_int_equal(CLI("token", "-l5m", "-v", "--as", SA_DEV), 0);
@@ -442,8 +444,14 @@ static void test_cli_parses_its_options(void **state) {
 	assert_int_equal(CLI("help", "--completion", "tcsh"), 64);
 	assert_int_equal(CLI("token", "--help"), 0);
 	assert_non_null(strstr(out, "usage: hallpass token"));
+	assert_int_equal(CLI("--help"), 0);
+	assert_int_equal(strncmp(out, "usage: hallpass COMMAND", 23), 0);
+	assert_string_equal(err, "");
+	snprintf(usage, sizeof(usage), "hallpass: which command?\n%s", out);
 	assert_int_equal(run_cli(&w, out, sizeof(out), err, sizeof(err), NULL), 64); /* nothing at all */
-	assert_non_null(strstr(out, "usage: "));
+	assert_string_equal(out, "");
+	assert_string_equal(err, usage);
+	assert_int_equal(CLI("--json"), 64);
 	assert_int_equal(CLI("--version"), 0);
 	assert_int_equal(strncmp(out, "hallpass ", 9), 0);
 	assert_int_equal(CLI("list", "--color", "always"), 0);
@@ -476,8 +484,13 @@ static void test_cli_log_reads_without_a_broker_and_checks_its_options(void **st
 	LOG_UNTIL("training-prod", "--who", "me@", "--target", "training-prod");
 	assert_non_null(strstr(out, "CONDITION") ? out : strstr(out, "NO_BINDING"));
 	assert_null(strstr(out, SA_DEV));
-	assert_int_equal(CLI("log", "--result", "isued"), 64);
-	assert_non_null(strstr(err, "issued"));
+	assert_int_equal(CLI("log", "--result", "issued,denied"), 0);
+	assert_non_null(strstr(out, " issued "));
+	assert_non_null(strstr(out, " denied "));
+	assert_null(strstr(out, " intent "));
+	assert_int_equal(CLI("log", "--result", "denied,isued"), 64);
+	assert_non_null(strstr(err, "the type \"isued\"; they are intent issued"));
+	assert_int_equal(CLI("log", "--result", "denied,"), 64);
 	assert_int_equal(CLI("log", "-n", "0"), 64);
 	assert_int_equal(CLI("log", "-n", "many"), 64);
 	assert_int_equal(WEXITSTATUS(world_stop(&w, SIGTERM)), 0);
@@ -879,6 +892,30 @@ static void test_cli_daemon_without_a_file_is_one_users_helper(void **state) {
 	in_world("chmod 700 home/.local/state/hallpass/audit/journal");
 }
 
+/* The three records that it is about, in what a screen holds. */
+static void test_cli_demo_shows_the_main_job(void **state) {
+	const char *build = getenv("HALLPASS_BUILD");
+	char *row, *table;
+	unsigned lines = 0;
+	struct running r;
+
+	(void)state;
+	start(&w, &r, (const char *const[]){ "contrib/demo.sh", build ? build : "build", NULL });
+	assert_int_equal(finish(&r), 0);
+	for (const char *p = r.text; (p = strchr(p, '\n')); p++)
+		lines++;
+	assert_in_range(lines, 15, 29);
+	table = strstr(r.text, "\nTIME");
+	assert_non_null(table);
+	row = strstr(table, "issued");
+	row = row ? strstr(row, "30m by request\n") : NULL;
+	row = row ? strstr(row, "issued") : NULL;
+	row = row ? strstr(row, " by condition\n") : NULL;
+	row = row ? strstr(row, "denied") : NULL;
+	assert_non_null(row);
+	assert_null(strstr(table, "intent"));
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -913,6 +950,7 @@ int main(void) {
 		SCENARIO(test_cli_believes_no_broken_answer),
 		SCENARIO(test_cli_trusts_no_strangers_socket),
 		SCENARIO(test_cli_finds_the_broker_by_itself),
+		SCENARIO(test_cli_demo_shows_the_main_job),
 		SCENARIO(test_cli_daemon_arguments),
 		SCENARIO(test_cli_daemon_checks_everything_in_one_run),
 		SCENARIO(test_cli_daemon_without_a_file_is_one_users_helper),

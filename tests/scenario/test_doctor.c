@@ -208,7 +208,8 @@ static void test_doctor_the_proxy_is_not_there(void **state) {
 	world_daemon(&w);
 	assert_int_equal(doctor(NULL), 70);
 	assert_check("upstream", "fail", "https://iamcredentials.invalid/ cannot be reached, through the proxy 127.0.0.1:1 (upstream.proxy), certificates checked against ",
-		     "see that a firewall lets hallpassd out (or in by the proxy, where there is one: `upstream.proxy`, HTTPS_PROXY)");
+		     "see what the proxy says: curl -v -x PROXY URL");
+	assert_non_null(strstr(text_of(check_of("upstream", 0), "text"), "the proxy 127.0.0.1:1 (upstream.proxy) lets nothing through: "));
 	assert_null(strstr(out, "secret"));
 }
 

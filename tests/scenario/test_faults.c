@@ -106,6 +106,8 @@ static void remember(const struct answer *a) {
 }
 
 /* A token that no cached one fits: each asks for a shorter life, by more than the clock allowance. */
+static unsigned told_no; /* for want of the record */
+
 static int mint(struct answer *a, const char *more) {
 	static unsigned turn;
 	char text[3500];
@@ -114,6 +116,7 @@ static int mint(struct answer *a, const char *more) {
 	ask_token(&w, SA_DEV, text, a);
 	if (a->status == 200)
 		remember(a);
+	told_no += a->status == 503;
 	return a->status;
 }
 
@@ -233,15 +236,29 @@ static void strace_or_skip(const char *calls, const char *inject) {
 	snprintf(w.wrap, sizeof(w.wrap), "strace -f -qq -o /dev/null -e trace=%s -e inject=%s:%s", calls, calls, inject);
 }
 
+/* What the records that tell of it say, all together. */
+static json_int_t refused_as_recorded(void) {
+	json_t *records = world_records(&w, NULL, 0), *record;
+	json_int_t n = 0;
+	size_t i;
+
+	json_array_foreach(records, i, record)
+		n += json_integer_value(json_object_get(record, "refused"));
+	json_decref(records);
+	return n;
+}
+
 /* The disk fails for some calls in a row: refusals, and then it goes on. */
 static void fails_for_a_while(const char *call, const char *inject, const char *words) {
 	strace_or_skip(call, inject);
+	told_no = 0;
 	world_daemon(&w);
 	until_refused(words, "");
 	until_issued();
 	issue(5);
 	world_stop(&w, SIGTERM);
 	assert_true(recorded("recovered") >= 1);
+	assert_in_range(refused_as_recorded(), told_no, told_no + 5); /* a renewal ahead has no client */
 	assert_all_recorded();
 }
 
@@ -390,6 +407,8 @@ static void test_P1_there_are_no_inodes(void **state) {
 }
 
 static void test_P1_below_the_low_water_mark_only_refusals_are_recorded(void **state) {
+	struct answer a;
+	int64_t calls;
 	size_t denied;
 
 	(void)state;
@@ -398,6 +417,11 @@ static void test_P1_below_the_low_water_mark_only_refusals_are_recorded(void **s
 	world_daemon(&w);
 	issue(3);
 	shell("dd if=/dev/zero of=%s/filler bs=64k count=40 >/dev/null 2>&1", audit_dir);
+	poll(NULL, 0, 300); /* so that nobody knows yet: not even the first one passes */
+	calls = google_calls(&w, "generateAccessToken");
+	mint(&a, "");
+	assert_refused(&a, calls, "less than audit.lowWater (1048576)");
+	answer_fini(&a);
 	until_refused("less than audit.lowWater (1048576)", "");
 	denied = recorded("denied");
 	assert_true(denied > 0);

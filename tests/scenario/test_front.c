@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 #include "hallpass/cleanup.h"
 #include "tests/broker/http_corpus.h"
+#include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
 #define PATIENCE_MS 30000
@@ -405,6 +407,54 @@ static void test_front_ends_idle_connections(void **state) {
 	fd = dial();
 	assert_int_equal(hear(fd, out, sizeof(out)), 0);
 	close(fd);
+}
+
+/* How often a thread of the daemon went to sleep so far: so often it had been woken. */
+static long naps(void) {
+	char path[64], file[400], line[128];
+	struct dirent *task;
+	long all = 0, n;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)w.daemon);
+	tasks = opendir(path);
+	assert_non_null(tasks);
+	while ((task = readdir(tasks))) {
+		FILE *f;
+
+		snprintf(file, sizeof(file), "%s/%s/status", path, task->d_name);
+		f = task->d_name[0] == '.' ? NULL : fopen(file, "re");
+		while (f && fgets(line, sizeof(line), f))
+			all += sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1 ? n : 0;
+		if (f)
+			fclose(f);
+	}
+	closedir(tasks);
+	return all;
+}
+
+/* A laptop's battery pays for each: after a token was issued, and while a client and a session's owner keep their connections. */
+static void test_front_sleeps_while_nobody_asks(void **state) {
+	struct session_of_test session;
+	long before;
+	int fd;
+
+	(void)state;
+	if (SANITIZED) {
+		print_message("skipped: a sanitizer has a thread of its own\n");
+		skip();
+	}
+	world_daemon(&w);
+	assert_serves();
+	session_begin(&w, "{\"serviceAccount\": \"" SA_DEV "\"}", &session);
+	fd = dial();
+	assert_true(say(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
+	sleep(1); /* what was done is over */
+	before = naps();
+	sleep(3);
+	assert_in_range(naps() - before, 0, 4);
+	close(fd);
+	session_leave(&session);
 }
 
 /* Fifty clients ask for ten thousand lists and read none: memory stays, and everybody else is served. */
@@ -973,6 +1023,7 @@ int main(void) {
 		SCENARIO(test_front_cuts_off_a_field_now_and_then_with_408),
 		SCENARIO(test_front_cuts_off_a_body_that_trickles_with_408),
 		SCENARIO(test_front_ends_idle_connections),
+		SCENARIO(test_front_sleeps_while_nobody_asks),
 		SCENARIO(test_front_bounds_clients_that_never_read),
 		SCENARIO(test_front_answers_a_thousand_pipelined_requests_in_order),
 		SCENARIO(test_front_keeps_the_order_behind_a_mint),

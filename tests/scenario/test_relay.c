@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -168,6 +169,145 @@ static void test_relay_outlives_the_broker(void **state) {
 	records = records_wait(&w, "opened", 2);
 	assert_int_equal(records_count(records, "closed"), 1);
 	json_decref(records);
+}
+
+/* --- a client that waits while the broker is away */
+
+static const char email_please[] = "GET /computeMetadata/v1/instance/service-accounts/default/email HTTP/1.1\r\nHost: " AT
+				   "\r\nMetadata-Flavor: Google\r\nConnection: close\r\n\r\n";
+
+/* The one that listens, one to the broker while there is one, one for each client, and one for each that has come to the broker's door. */
+static int relay_sockets(void) {
+	char path[32], link[32];
+	struct dirent *entry;
+	int n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)relay.pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		n += readlinkat(dirfd(dir), entry->d_name, link, sizeof(link)) > 7 && !memcmp(link, "socket:", 7);
+	closedir(dir);
+	return n;
+}
+
+static void until_relay_has(int sockets) {
+	int64_t began = now_s();
+
+	while (relay_sockets() != sockets) {
+		if (now_s() - began > 20)
+			fail_msg("%d sockets, not %d", relay_sockets(), sockets);
+		poll(NULL, 0, 5);
+	}
+}
+
+static int wait_as_client(const char *request) {
+	int fd = md_dial(&s);
+
+	assert_true(fd >= 0);
+	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+	return fd;
+}
+
+/* All that a client is told, until the end; closes it. */
+static const char *answer_to(int fd) {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t n = 0;
+	ssize_t r;
+
+	do {
+		if (poll(&p, 1, 30000) <= 0)
+			fail_msg("nothing more is told, and no end");
+		r = read(fd, text + n, sizeof(text) - 1 - n);
+		n += r > 0 ? (size_t)r : 0;
+	} while (r > 0);
+	text[n] = '\0';
+	close(fd);
+	return text;
+}
+
+static void assert_answered(int fd) {
+	answer_to(fd);
+	if (!strstr(text, " 200 OK") || !strstr(text, SA_DEV))
+		fail_msg("%s", text);
+}
+
+/* The one that stays is answered by the next broker; of the one that breaks off nothing is left, at once. */
+static void test_relay_holds_who_waits_for_the_broker(void **state) {
+	const struct linger reset = { .l_onoff = 1 };
+	int stays, leaves;
+
+	(void)state;
+	enter_container();
+	start_relay(NULL);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	assert_true(wait_for(&relay, "the broker is gone"));
+	stays = wait_as_client(email_please);
+	leaves = wait_as_client(email_please);
+	until_relay_has(3);
+	setsockopt(leaves, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(leaves);
+	until_relay_has(2);
+	world_daemon(&w);
+	assert_true(wait_for(&relay, "the broker is back, and the session goes on"));
+	assert_answered(stays);
+}
+
+/* It has taken the connection, and dies before its word that the client is in. */
+static void test_relay_takes_who_was_at_the_door_to_the_next_broker(void **state) {
+	int fd;
+
+	(void)state;
+	enter_container();
+	start_relay(NULL);
+	assert_int_equal(kill(w.daemon, SIGSTOP), 0);
+	fd = wait_as_client(email_please);
+	until_relay_has(4);
+	world_stop(&w, SIGKILL);
+	assert_true(wait_for(&relay, "the broker is gone"));
+	world_daemon(&w);
+	assert_true(wait_for(&relay, "the broker is back, and the session goes on"));
+	assert_answered(fd);
+}
+
+/* Its request may have been heard: nobody asks a second time in its place. It hears the end, and the next one is served. */
+static void test_relay_ends_whose_broker_died_while_it_asked(void **state) {
+	static const char token[] = "GET /computeMetadata/v1/" TOKEN " HTTP/1.1\r\nHost: " AT "\r\nMetadata-Flavor: Google\r\n\r\n";
+	int fd;
+
+	(void)state;
+	google_script(&w, "{\"endpoint\": \"generateAccessToken\", \"times\": 1, \"latency_ms\": 60000}");
+	enter_container();
+	start_relay(NULL);
+	fd = wait_as_client(token);
+	json_decref(records_wait(&w, "intent", 1));
+	world_stop(&w, SIGKILL);
+	assert_string_equal(answer_to(fd), "");
+	assert_true(wait_for(&relay, "the broker is gone"));
+	world_daemon(&w);
+	assert_true(wait_for(&relay, "the broker is back, and the session goes on"));
+	if (get("instance/service-accounts/default/email") != 200)
+		fail_msg("%s", h.body);
+}
+
+static void test_relay_lets_nobody_wait_for_ever(void **state) {
+	int64_t began;
+	int fd;
+
+	(void)state;
+	if (!getenv("HALLPASS_SLOW")) {
+		print_message("skipped: takes ten seconds; HALLPASS_SLOW=1 runs it\n");
+		skip();
+	}
+	enter_container();
+	start_relay(NULL);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	assert_true(wait_for(&relay, "the broker is gone"));
+	began = now_s();
+	fd = wait_as_client(email_please);
+	assert_string_equal(answer_to(fd), "");
+	assert_in_range(now_s() - began, 9, 15);
 }
 
 /* A client's connection is one of the broker's: what is sent on is answered in order, and a big answer comes whole. */
@@ -486,6 +626,10 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_relay_gives_tokens_and_is_recorded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_needs_nothing_but_the_socket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_outlives_the_broker, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_holds_who_waits_for_the_broker, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_takes_who_was_at_the_door_to_the_next_broker, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_ends_whose_broker_died_while_it_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_relay_lets_nobody_wait_for_ever, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_passes_bytes_as_they_are, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_relay_leaves_with_its_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_P4_a_relay_takes_no_web_page, setup, teardown),

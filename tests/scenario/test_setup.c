@@ -763,6 +763,34 @@ static void test_setup_makes_files_as_others_do(void **state) {
 	assert_string_equal(out, "640\n700\n600\n600\n");
 }
 
+/* A dotfile may be linked into a directory that is not there yet, or not any more: links stay links, and the file is made where they lead. */
+static void test_setup_follows_a_link_to_nothing(void **state) {
+	static const struct {
+		const char *links, *file;
+	} cases[] = {
+		{ "ln -s dotfiles/git .gitconfig", "dotfiles/git" },
+		{ "mkdir dotfiles; ln -s $HOME/dotfiles/git .gitconfig", "dotfiles/git" },
+		{ "mkdir -p dotfiles; ln -s ../kept/git dotfiles/git; ln -s dotfiles/git .gitconfig", "kept/git" },
+		{ "mkdir dotfiles; ln -s git2 dotfiles/git; ln -s ../kept/git dotfiles/git2; ln -s $HOME/dotfiles/git .gitconfig", "kept/git" },
+	};
+	char line[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		snprintf(line, sizeof(line),
+			 "rm -rf dotfiles kept .gitconfig; %s; links() { find . -type l | xargs ls -l; }; links > links; file=%s; "
+			 "hallpass setup git --yes && grep -q 'helper = hallpass' $file && test ! -L $file && links | cmp - links && "
+			 "hallpass setup git --remove --yes && test ! -e $file && links | cmp - links",
+			 cases[i].links, cases[i].file);
+		if (SH(line) != 0)
+			fail_msg("%s: %s%s", cases[i].links, out, err);
+	}
+	assert_int_equal(SH("ln -sf .gitconfig .gitconfig; hallpass setup git --yes"), 64);
+	assert_non_null(strstr(err, "/.gitconfig: Too many levels of symbolic links"));
+	assert_int_equal(SH("rm .gitconfig; touch file; ln -s file/git .gitconfig; hallpass setup git --yes"), 64);
+	assert_non_null(strstr(err, "/.gitconfig: Not a directory"));
+}
+
 /* Other people's secrets stand in these files: what is shown around a change does not show them. */
 static void test_setup_shows_no_secret(void **state) {
 	(void)state;
@@ -843,6 +871,7 @@ int main(void) {
 		SCENARIO(test_setup_asks_before_it_writes),
 		SCENARIO(test_setup_leaves_what_changed_meanwhile),
 		SCENARIO(test_setup_makes_files_as_others_do),
+		SCENARIO(test_setup_follows_a_link_to_nothing),
 		SCENARIO(test_setup_shows_no_secret),
 		SCENARIO(test_setup_refuses_in_words),
 	};

@@ -713,6 +713,13 @@ static void test_upstream_goes_by_the_proxy_of_the_environment(void **state) {
 	token(SA_DEV, ", \"lifetime\": 700", 200, "ya29.over-tls");
 	assert_int_equal(connect_proxy_count(proxy), 1);
 	world_stop(&w, SIGTERM);
+	/* One that is not there is named. */
+	setenv("HTTPS_PROXY", "http://user:geheim@127.0.0.1:1", 1);
+	use_tls("iam.test", ca.cert_file, "");
+	world_daemon(&w);
+	token(SA_DEV, "", 502, "the proxy 127.0.0.1:1 (HTTPS_PROXY) lets nothing through: ");
+	assert_null(strstr(a.text, "geheim"));
+	world_stop(&w, SIGTERM);
 	/* The configuration's proxy wins over the environment's, and "" is none. */
 	setenv("HTTPS_PROXY", "http://127.0.0.1:1", 1);
 	snprintf(want, sizeof(want), "proxy: \"%s\", ", connect_proxy_url(proxy));
