@@ -39,6 +39,7 @@ static char (*hashes)[65];
 static size_t n_hashes;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char audit_dir[80], loop_device[64];
+static char cache_dir[80], cache_device[64]; /* below it, where there is one: cached_or_skip() */
 
 static int setup(void **state) {
 	(void)state;
@@ -47,6 +48,7 @@ static int setup(void **state) {
 	snprintf(w.config_more, sizeof(w.config_more), "limits: {requestsPerMinute: 10000000, burst: 10000000}\n");
 	world_start(&w);
 	snprintf(audit_dir, sizeof(audit_dir), "%s/audit", w.dir);
+	snprintf(cache_dir, sizeof(cache_dir), "%s/cache", w.dir);
 	return hashes ? 0 : -1;
 }
 
@@ -68,22 +70,28 @@ static void freeze(bool on) {
 	close(fd);
 }
 
-static int teardown(void **state) {
+static void loop_end(char device[64]) {
 	char command[200];
 	int r;
 
+	if (!device[0])
+		return;
+	snprintf(command, sizeof(command), "losetup -d %s", device);
+	r = system(command);
+	(void)r;
+	device[0] = '\0';
+}
+
+static int teardown(void **state) {
 	(void)state;
 	freeze(false);
 	if (w.daemon)
 		world_stop(&w, SIGKILL);
 	while (umount2(audit_dir, MNT_DETACH) == 0)
 		;
-	if (loop_device[0]) {
-		snprintf(command, sizeof(command), "losetup -d %s", loop_device);
-		r = system(command);
-		(void)r;
-	}
-	loop_device[0] = '\0';
+	loop_end(loop_device);
+	umount2(cache_dir, MNT_DETACH);
+	loop_end(cache_device);
 	world_end(&w);
 	free(hashes);
 	return 0;
@@ -475,30 +483,83 @@ static void test_P1_something_is_mounted_over_the_directory(void **state) {
 
 /* --- a real file system on a loop device */
 
+static void mount_ext4(const char *device, const char *at, const char *options) {
+	if (mount(device, at, "ext4", 0, options) < 0)
+		fail_msg("mount %s: %s", device, strerror(errno));
+}
+
 static void ext4_mount(const char *options) {
-	if (mount(loop_device, audit_dir, "ext4", 0, options) < 0)
-		fail_msg("mount %s: %s", loop_device, strerror(errno));
+	mount_ext4(loop_device, audit_dir, options);
 	assert_int_equal(chmod(audit_dir, 0700), 0);
 }
 
-static void ext4_or_skip(const char *options) {
-	char command[400];
+/* The file, after the shell has made it, as a device. */
+static void loop_or_skip(const char *make, const char *file, char device[64]) {
+	char command[600];
 	FILE *p;
 
-	own_mounts_or_skip();
-	snprintf(command, sizeof(command),
-		 "{ truncate -s 24M %s/disk && mkfs.ext4 -q -F %s/disk && losetup -f --show %s/disk; } 2>/dev/null", w.dir, w.dir, w.dir);
+	snprintf(command, sizeof(command), "{ %s && losetup -f --show %s; } 2>/dev/null", make, file);
 	p = popen(command, "r");
 	assert_non_null(p);
-	if (!fgets(loop_device, sizeof(loop_device), p))
-		loop_device[0] = '\0';
-	loop_device[strcspn(loop_device, "\n")] = '\0';
-	if (pclose(p) != 0 || !loop_device[0]) {
+	if (!fgets(device, 64, p))
+		device[0] = '\0';
+	device[strcspn(device, "\n")] = '\0';
+	if (pclose(p) != 0 || !device[0]) {
 		print_message("skipped: no loop device, or no mkfs.ext4\n");
-		loop_device[0] = '\0';
+		device[0] = '\0';
 		skip();
 	}
+}
+
+static void ext4_or_skip(const char *options) {
+	char make[400], file[100];
+
+	own_mounts_or_skip();
+	snprintf(file, sizeof(file), "%s/disk", w.dir);
+	snprintf(make, sizeof(make), "truncate -s 24M %s && mkfs.ext4 -q -F %s", file, file);
+	loop_or_skip(make, file, loop_device);
 	ext4_mount(options);
+}
+
+/*
+ * A disk with a cache that a power cut empties, as real ones have: its blocks are a file on a file system below, whose page
+ * cache is that cache. A flush of the disk is an fsync of the file; writes around the page cache above end here, too.
+ */
+static void cached_or_skip(void) {
+	char make[400], file[100];
+
+	own_mounts_or_skip();
+	snprintf(file, sizeof(file), "%s/below", w.dir);
+	snprintf(make, sizeof(make), "truncate -s 48M %s && mkfs.ext4 -q -F %s", file, file);
+	loop_or_skip(make, file, cache_device);
+	assert_int_equal(mkdir(cache_dir, 0700), 0);
+	mount_ext4(cache_device, cache_dir, "");
+	snprintf(file, sizeof(file), "%s/disk", cache_dir);
+	snprintf(make, sizeof(make), "dd if=/dev/zero of=%s bs=1M count=24 && mkfs.ext4 -q -F %s && sync -f %s", file, file, file);
+	loop_or_skip(make, file, loop_device);
+	ext4_mount("");
+}
+
+static bool cached_cut(void) {
+	const uint32_t no_flush = 2; /* EXT4_GOING_FLAGS_NOLOGFLUSH */
+	int fd = open(cache_dir, O_RDONLY | O_CLOEXEC);
+	bool cut = ioctl(fd, _IOR('X', 125, uint32_t), &no_flush) == 0; /* EXT4_IOC_SHUTDOWN */
+
+	close(fd);
+	return cut;
+}
+
+/* The machine comes up again. */
+static void cached_again(void) {
+	char file[100];
+
+	assert_int_equal(umount2(audit_dir, 0), 0);
+	loop_end(loop_device);
+	assert_int_equal(umount2(cache_dir, 0), 0);
+	mount_ext4(cache_device, cache_dir, "");
+	snprintf(file, sizeof(file), "%s/disk", cache_dir);
+	loop_or_skip("true", file, loop_device);
+	ext4_mount("");
 }
 
 /* Liveness and denials while it hangs are assert_refused()'s; that it answers at all shows that the loop never waits. */
@@ -590,25 +651,21 @@ static size_t received(void) {
 	return n;
 }
 
-/* The file system stops as at a power cut, in the midst of it: what no sync had written is lost. The number of tokens lost. */
+/* The disk stops as at a power cut, in the midst of it: what no sync had made durable is lost. The number of tokens lost. */
 static size_t cut_the_power(const char *wrap) {
-	const uint32_t no_flush = 2; /* EXT4_GOING_FLAGS_NOLOGFLUSH */
 	pthread_t threads[3];
 	bool stop = false, cut;
 	size_t lost = 0;
 	json_t *records;
-	int fd;
 
-	ext4_or_skip("");
+	cached_or_skip();
 	snprintf(w.wrap, sizeof(w.wrap), "%s", wrap);
 	world_daemon(&w);
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, client, &stop), 0);
 	while (received() < 200)
 		poll(NULL, 0, 1);
-	fd = open(audit_dir, O_RDONLY | O_CLOEXEC);
-	cut = ioctl(fd, _IOR('X', 125, uint32_t), &no_flush) == 0; /* EXT4_IOC_SHUTDOWN */
-	close(fd);
+	cut = cached_cut();
 	stop = true;
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		pthread_join(threads[i], NULL);
@@ -617,8 +674,7 @@ static size_t cut_the_power(const char *wrap) {
 		skip();
 	}
 	world_stop(&w, SIGKILL);
-	assert_int_equal(umount2(audit_dir, 0), 0);
-	ext4_mount("");
+	cached_again();
 	w.wrap[0] = '\0';
 	world_daemon(&w); /* recovers whatever is left */
 	world_stop(&w, SIGTERM);
