@@ -207,7 +207,7 @@ P5-keys-of-connections | broker/main.c | s/unsetenv("SSLKEYLOGFILE");// | scenar
 P5-bearer-traced | broker/mint.c | s/^\tflight->bearer_expires_at = expires_at;/&\n\tlog_debug(flight->minter->log, "call", "bearer=%s", bearer->data);/ | scenario/test_forget | test_P5_a_thousand_tokens_leave_no_trace
 P5-hash-of-the-flight | broker/request.c | s/req->token ? req->token->sha256 : NULL/req->token ? req->token->flight : NULL/ | scenario/test_forget | test_P5_a_thousand_tokens_leave_no_trace
 P5-nothing-wiped | broker/secret.c | s/^\t\texplicit_bzero(data, len);/\t\t(void)data;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
-P5-replies-not-wiped | broker/conn.c | s/^\t\twipe(s->reply.data, s->reply.len);/\t\t;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
+P5-replies-not-wiped | broker/conn.c | s/^\t\twipe(s->reply.data, s->reply.len);/\t\t;/ | scenario/test_forget | test_P5_memory_forgets_what_it_is_asked_about
 P5-bodies-not-wiped | broker/surface/native.c | s/^\twipe(body->data, written);/\t(void)written;/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
 P5-expired-tokens-kept | broker/cache.c | s/token->expires_at <= now ||/false ||/; s/token->expires_at - now < min_left_s/false/ | scenario/test_forget | test_P5_memory_holds_a_token_once_and_then_no_more
 P5-answers-not-wiped | broker/fetch.c | s/wipe(fetch->body, fetch->body_len);/(void)0;/; s/wipe_realloc(fetch->body, size)/realloc(fetch->body, size)/ | scenario/test_forget | test_P5_memory_forgets_tokens_that_were_never_delivered
