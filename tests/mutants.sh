@@ -78,6 +78,8 @@ P1-clock-not-watched | broker/request.c | s/return now_s < audit_last_time(audit
 P1-no-deadline | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/false/ | scenario/test_faults | test_P1_the_disk_hangs
 P1-read-only-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_file_system_turns_read_only
 P1-end-not-synced | broker/audit/writer.c | s/if (w->at.segment && segment_sync/if (0 \&\& segment_sync/ | broker/test_audit | test_P1_audit_syncs_what*
+P1-page-without-its-beginning | broker/audit/segment.c | s/memmove(stage->bytes, .*;/(void)start;/ | broker/test_audit | test_P1_audit_a_crash_within*
+P1-torn-frame-taken-for-a-newer | broker/audit/journal.c | s/p\[4\] > FRAME_VERSION/p[4] != FRAME_VERSION/ | broker/test_audit | test_P1_audit_a_crash_within*
 P1-no-way-through-the-cache | broker/audit/segment.c | s/if (r < 0 && errno == EINVAL)/if (0)/ | broker/test_audit | test_P1_audit_writes_where*
 P1-power-cut | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_faults | test_P1_a_power_cut_loses_no_token
 P2-no-horizon | policy/condition.c | s/\*until = horizon_until(.*/*until = INT64_MAX;/ | scenario/test_promises | test_P2_a_window_caps_the_token
