@@ -240,6 +240,7 @@ P6-no-file-is-read-as-one | broker/file.c | s/if (!S_ISREG(st.st_mode))/if (fals
 P6-policy-not-kept | broker/reload.c | s/if (snapshot_keep(.*) < 0)/if (false)/ | scenario/test_why | test_P6_a_policy_that_cannot_be_kept_does_not_come_in_force
 P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (false \&\& config_needs_restart(/ | scenario/test_reload | test_P6_a_key_that_needs_a_restart_keeps_everything_as_it_is
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
+P7-loop-by-the-environment | broker/broker.c | s/USE_CHANGELIST .*IGNORE_ENV/USE_CHANGELIST/; /event_config_require_features/d | scenario/test_front | test_front_waits_as_it_must*
 P7-resets-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/ | broker/test_conn | test_conn_tells_of_a_reset*
 P7-resets-behind-bytes-unheard | broker/conn.c | s/ || has_failed(conn->fd)// ; s/^static bool has_failed/__attribute__((unused)) &/ | broker/test_conn | test_conn_tells_of_a_reset*
 P7-ends-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/; s/(r > 0 && events & EV_CLOSED)/(r > 0 \&\& events \& 0)/ | broker/test_conn | test_conn_tells_that*
