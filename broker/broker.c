@@ -207,11 +207,16 @@ static int build_reloader(struct broker *b, struct error *err) {
 	return reloader_new(b->errands, b->config_path, b->requests.snapshot->config->audit_dir, &ports, &b->reloader, err);
 }
 
+/*
+ * Edges, and ends of connections that are told at once, are what conn.c and audit.c are made for, so no word in the environment
+ * (EVENT_NOEPOLL) takes them away: the loop would turn without a rest.
+ */
 static int build_loop(struct broker *b, struct error *err) {
 	struct event_config *config = event_config_new();
 
 	if (config) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST | EVENT_BASE_FLAG_IGNORE_ENV);
+		event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
 		b->base = event_base_new_with_config(config);
 		event_config_free(config);
 	}

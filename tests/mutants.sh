@@ -79,6 +79,8 @@ P1-clock-not-watched | broker/request.c | s/return now_s < audit_last_time(audit
 P1-no-deadline | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/false/ | scenario/test_faults | test_P1_the_disk_hangs
 P1-read-only-not-told | broker/audit/writer.c | s/^\t*set_stuck(w, &err);/(void)err;/ | scenario/test_faults | test_P1_the_file_system_turns_read_only
 P1-end-not-synced | broker/audit/writer.c | s/if (w->at.segment && segment_sync/if (0 \&\& segment_sync/ | broker/test_audit | test_P1_audit_syncs_what*
+P1-page-without-its-beginning | broker/audit/segment.c | s/memmove(stage->bytes, .*;/(void)start;/ | broker/test_audit | test_P1_audit_a_crash_within*
+P1-torn-frame-taken-for-a-newer | broker/audit/journal.c | s/p\[4\] > FRAME_VERSION/p[4] != FRAME_VERSION/ | broker/test_audit | test_P1_audit_a_crash_within*
 P1-no-way-through-the-cache | broker/audit/segment.c | s/if (r < 0 && errno == EINVAL)/if (0)/ | broker/test_audit | test_P1_audit_writes_where*
 P1-power-cut | broker/audit/io.c | s/return fdatasync(fd);/return fd < 0;/ | scenario/test_faults | test_P1_a_power_cut_loses_no_token
 P2-no-horizon | policy/condition.c | s/\*until = horizon_until(.*/*until = INT64_MAX;/ | scenario/test_promises | test_P2_a_window_caps_the_token
@@ -239,6 +241,7 @@ P6-no-file-is-read-as-one | broker/file.c | s/if (!S_ISREG(st.st_mode))/if (fals
 P6-policy-not-kept | broker/reload.c | s/if (snapshot_keep(.*) < 0)/if (false)/ | scenario/test_why | test_P6_a_policy_that_cannot_be_kept_does_not_come_in_force
 P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (false \&\& config_needs_restart(/ | scenario/test_reload | test_P6_a_key_that_needs_a_restart_keeps_everything_as_it_is
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
+P7-loop-by-the-environment | broker/broker.c | s/USE_CHANGELIST .*IGNORE_ENV/USE_CHANGELIST/; /event_config_require_features/d | scenario/test_front | test_front_waits_as_it_must*
 P7-resets-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/ | broker/test_conn | test_conn_tells_of_a_reset*
 P7-resets-behind-bytes-unheard | broker/conn.c | s/ || has_failed(conn->fd)// ; s/^static bool has_failed/__attribute__((unused)) &/ | broker/test_conn | test_conn_tells_of_a_reset*
 P7-ends-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/; s/(r > 0 && events & EV_CLOSED)/(r > 0 \&\& events \& 0)/ | broker/test_conn | test_conn_tells_that*

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "broker/audit/audit.h"
+#include "broker/audit/recover.h"
 #include "broker/audit/segment.h"
 #include "broker/clock.h"
 #include "broker/log.h"
@@ -1022,6 +1023,120 @@ static void test_P1_audit_syncs_what_it_goes_on_from(void **state) {
 	assert_false(disk_seen(&disk).begun_too_soon);
 }
 
+/* --- crashes in the midst of a write: each sector of 512 bytes has the bytes from before or those from after it */
+
+#define SECTOR 512
+#define TEARS 12 /* of each write */
+
+static struct {
+	struct journaldir copy;
+	unsigned torn, whole; /* crashes after which the frame did not count, and did */
+	char fault[sizeof(((struct error *)0)->message)];
+} tears;
+
+static void tear(uint8_t *bytes, const uint8_t *before, size_t n, int how) {
+	for (size_t at = 0; at < n; at += SECTOR) {
+		bool missing = how == 0 ? at == 0 : how == 1 ? at + SECTOR >= n : how == 2 ? at % SEGMENT_PAGE == 0 : random() % 2;
+
+		if (missing)
+			memcpy(bytes + at, before + at, SECTOR);
+	}
+}
+
+/* On the writer's thread, where nothing may be asserted: a start finds all that stood there before, and perhaps one frame more. */
+static void check_torn(const char *before) {
+	struct error err = { 0 };
+	struct recovery recovery;
+	char *after = journaldir_read(tears.copy.path);
+
+	if (recover(&tears.copy.dir, JD_SEGMENT, NULL, &recovery, &err) < 0)
+		snprintf(tears.fault, sizeof(tears.fault), "%s", err.message);
+	else if (strncmp(after, before, strlen(before)) != 0)
+		snprintf(tears.fault, sizeof(tears.fault), "what was acknowledged is gone");
+	tears.torn += strlen(after) == strlen(before);
+	tears.whole += strlen(after) > strlen(before);
+	recovery_fini(&recovery);
+	free(after);
+}
+
+static void crash_in(const char *name, const uint8_t *now, const uint8_t *old, size_t n, uint64_t offset) {
+	char command[300], *before = journaldir_read(d.path);
+	uint8_t *mixed = malloc(n);
+	uint64_t number = 0;
+
+	segment_number(name, &number);
+	for (int how = 0; how < TEARS; how++) {
+		memcpy(mixed, now, n);
+		tear(mixed, old, n, how);
+		snprintf(command, sizeof(command), "rm -f %s/* && cp %s/*.j %s", tears.copy.journal, d.journal, tears.copy.journal);
+		if (system(command) != 0)
+			snprintf(tears.fault, sizeof(tears.fault), "cannot copy");
+		journaldir_poke(&tears.copy, number, offset, mixed, n);
+		check_torn(before);
+	}
+	free(mixed);
+	free(before);
+}
+
+static ssize_t tearing_pwritev(void *ctx, int fd, const struct iovec *iov, int n, uint64_t offset) {
+	const uint8_t *words = iov->iov_base;
+	char link[40], path[200];
+	uint8_t *old;
+	ssize_t len;
+	int again;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path) - 1);
+	path[len > 0 ? len : 0] = '\0';
+	if (strstr(path, ".j") && (words[0] || memcmp(words, words + 1, iov->iov_len - 1))) {
+		old = malloc(iov->iov_len);
+		again = open(link, O_RDONLY | O_CLOEXEC);
+		if (pread(again, old, iov->iov_len, (off_t)offset) == (ssize_t)iov->iov_len)
+			crash_in(strrchr(path, '/') + 1, words, old, iov->iov_len, offset);
+		close(again);
+		free(old);
+	}
+	return disk.io.pwritev(ctx, fd, iov, n, offset);
+}
+
+/* Small ones that share a sector, some of several pages, and some behind which the next begins with the last 4 bytes of a sector. */
+static size_t torn_length(unsigned i, size_t end) {
+	const size_t around = FRAME_HEAD + 2 + JOURNAL_HASH;
+
+	if (i % 5 == 3)
+		return 2 * SECTOR - 4 - (end + around) % SECTOR;
+	return i % 5 == 4 ? 3000 + i * 150 : 1 + i * 37 % 700;
+}
+
+static void test_P1_audit_a_crash_within_any_write_loses_nothing_and_starts_again(void **state) {
+	struct journal_io io = disk.io;
+	static char text[9000];
+
+	(void)state;
+	journaldir_make(&tears.copy);
+	io.pwritev = tearing_pwritev;
+	options.io = &io;
+	srandom(1);
+	for (int life = 0; life < 2; life++) {
+		size_t end = JOURNAL_HEADER;
+
+		start();
+		for (unsigned i = 0; i < 30; i++) {
+			size_t n = torn_length(i, end);
+
+			memset(text, 'a' + (int)i % 26, n);
+			text[n] = '\0';
+			assert_acknowledged(text);
+			end += FRAME_HEAD + 2 + n + JOURNAL_HASH;
+		}
+		stop();
+	}
+	print_message("%u crashes with the last frame torn, %u with it whole\n", tears.torn, tears.whole);
+	assert_string_equal(tears.fault, "");
+	assert_true(tears.torn > 100 && tears.whole > 0);
+	journaldir_remove(&tears.copy);
+}
+
 /* Larger blocks than our pages, or a file system that knows no such writes: through the page cache then, and as safe. */
 static void test_P1_audit_writes_where_nothing_goes_around_the_page_cache(void **state) {
 	char text[24];
@@ -1090,6 +1205,7 @@ int main(void) {
 		AUDIT(test_audit_tells_what_a_crash_left_exactly_once),
 		AUDIT(test_P1_audit_syncs_the_name_of_a_spare_that_it_finds),
 		AUDIT(test_P1_audit_syncs_what_it_goes_on_from),
+		AUDIT(test_P1_audit_a_crash_within_any_write_loses_nothing_and_starts_again),
 		AUDIT(test_P1_audit_writes_where_nothing_goes_around_the_page_cache),
 		AUDIT(test_audit_knows_when_something_was_last_recorded),
 	};

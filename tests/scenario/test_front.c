@@ -1011,6 +1011,35 @@ static void test_front_is_checked_by_its_client(void **state) {
 	assert_int_equal(status, 0);
 }
 
+/* Whether the daemon has a file open that is one of these. */
+static bool has_open(const char *what) {
+	char path[64], link[128];
+	bool found = false;
+	ssize_t n;
+
+	for (int fd = 0; fd < 64 && !found; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)w.daemon, fd);
+		n = readlink(path, link, sizeof(link) - 1);
+		link[n > 0 ? n : 0] = '\0';
+		found = strstr(link, what);
+	}
+	return found;
+}
+
+/* Without edges its loop would turn without a rest, and without ends told at once it would mint for clients that left. */
+static void test_front_waits_as_it_must_whatever_the_environment_says(void **state) {
+	struct answer a;
+
+	(void)state;
+	setenv("EVENT_NOEPOLL", "1", 1);
+	world_daemon(&w);
+	unsetenv("EVENT_NOEPOLL");
+	ask_token(&w, SA_DEV, "", &a);
+	assert_int_equal(a.status, 200);
+	answer_fini(&a);
+	assert_true(has_open("[eventpoll]"));
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -1039,6 +1068,7 @@ int main(void) {
 		SCENARIO(test_front_ends_well_at_any_moment),
 		SCENARIO(test_front_reloads_while_requests_wait),
 		SCENARIO(test_front_does_not_start_where_another_server_listens),
+		SCENARIO(test_front_waits_as_it_must_whatever_the_environment_says),
 		SCENARIO(test_front_is_checked_by_its_client),
 	};
 
