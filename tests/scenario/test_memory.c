@@ -244,6 +244,119 @@ static void test_P1_a_port_lives_without_memory(void **state) {
 	print_message("%d requests harmed, %zu tokens received, none missing\n", harmed, n_hashes);
 }
 
+/* --- questions, reloads, sessions: what is asked in turn while memory runs out */
+
+/* Of everything that a policy may have: what is read of it, decided on it and told of it takes memory. */
+#define POLICY_RICH(lifetime)                                                                                                              \
+	"version: 1\n"                                                                                                                     \
+	"defaults: {maxLifetime: " lifetime "}\n"                                                                                          \
+	"groups: {team: [\"" ME "\"], all: [\"group:team\", \"domain:example.com\"]}\n"                                                     \
+	"bindings:\n"                                                                                                                      \
+	"  - name: dev\n    members: [\"" ME "\"]\n    serviceAccounts: [" SA_DEV "]\n    maxLifetime: 30m\n"                               \
+	"    condition: {expression: 'request.justification.matches(\"^\" + request.justification)'}\n"                                   \
+	"  - name: prod\n    members: [\"group:all\"]\n    serviceAccounts: [" SA_PROD "]\n"                                              \
+	"    scopes: [https://www.googleapis.com/auth/devstorage.read_only]\n"                                                            \
+	"    condition: {title: The far future, expression: 'request.time.getFullYear(\"Europe/Berlin\") > 2200 && request.justification.matches(\"^INC-[0-9]+\")'}\n" \
+	"  - {name: label, members: [\"group:team\"], serviceAccounts: [\"ml-label*@acme-ml.iam.gserviceaccount.com\"]}\n"                 \
+	"denyRules:\n"                                                                                                                     \
+	"  - {name: freeze, deniedPrincipals: [\"group:all\"], serviceAccounts: [\"ml-training-*@acme-ml.iam.gserviceaccount.com\"],\n"       \
+	"     denialCondition: {title: Freeze, expression: 'request.justification.startsWith(\"freeze\")'}}\n"                             \
+	"invariants:\n  - {name: others, never: {principal: \"user:eve@example.org\", serviceAccount: " SA_PROD "}}\n"                     \
+	"tests:\n  - {name: no prod, request: {principal: \"" ME "\", serviceAccount: " SA_PROD ", time: 2026-03-02T23:00:00+01:00}, expect: DENY}\n"
+
+/* A request whose right answer is known. */
+struct question {
+	const char *name, *method, *path, *body;
+	const char *volatile_member; /* what may differ in it, NULL: nothing */
+};
+
+/* Takes what may differ out of an answer. */
+static json_t *lasting(const struct question *q, json_t *json) {
+	if (q->volatile_member)
+		json_object_del(json, q->volatile_member);
+	return json;
+}
+
+/* Refused, in words, or answered rightly; never half an answer. */
+static void check_answer(const struct question *q, int n, const json_t *right, struct answer *a) {
+	if (a->status == 200 && json_equal(lasting(q, a->json), (json_t *)right))
+		return;
+	if (a->status == 0 || (a->status >= 500 && strstr(answer_text(a, "error.message"), "memory")))
+		return;
+	world_log_tail(&w);
+	fail_msg("%s, allocation %d: %d %s", q->name, n, a->status, a->text);
+}
+
+static void ask_again(const struct question *q, int n, const json_t *right) {
+	struct answer a;
+
+	ask(&w, q->method, q->path, q->body, &a);
+	if (a.status != 200 || !json_equal(lasting(q, a.json), (json_t *)right))
+		fail_msg("%s, after allocation %d failed: %d %s", q->name, n, a.status, a.text);
+	answer_fini(&a);
+	mint(&a);
+	if (a.status != 200)
+		fail_msg("a token after %s, allocation %d: %d %s", q->name, n, a.status, a.text);
+	answer_fini(&a);
+}
+
+static json_t *right_answer(const struct question *q) {
+	struct answer a;
+	json_t *right;
+
+	ask(&w, q->method, q->path, q->body, &a);
+	if (a.status != 200)
+		fail_msg("%s: %d %s", q->name, a.status, a.text);
+	right = json_incref(lasting(q, a.json));
+	answer_fini(&a);
+	return right;
+}
+
+/* Each allocation of a question fails in turn, alone or with all after it. */
+static void each_allocation_of(const struct question *q, int width) {
+	json_t *right = right_answer(q);
+	int n, unharmed = 0, refused = 0, cut = 0;
+	struct answer a;
+	int64_t began;
+
+	for (n = 1; n < MAX_FAULTS && unharmed < 5; n++) {
+		began = now_s();
+		fail_from(n, width);
+		ask(&w, q->method, q->path, q->body, &a);
+		unharmed = heal() ? 0 : unharmed + 1;
+		assert_alive(n);
+		assert_in_range(now_s() - began, 0, PATIENCE_S);
+		check_answer(q, n, right, &a);
+		refused += a.status >= 500;
+		cut += a.status == 0;
+		answer_fini(&a);
+		ask_again(q, n, right);
+		assert_alive(n);
+	}
+	assert_int_equal(unharmed, 5);
+	assert_true(refused > 0);
+	json_decref(right);
+	print_message("%s: %d allocations, %d in turn failed: %d refused, %d cut off\n", q->name, n - 6, width, refused, cut);
+}
+
+static void each_allocation_of_all(const struct question *questions, size_t n) {
+	for (size_t i = 0; i < n; i++) {
+		each_allocation_of(&questions[i], 1);
+		each_allocation_of(&questions[i], 1000000);
+	}
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	assert_all_recorded();
+}
+
+static void test_list_is_refused_where_memory_runs_out(void **state) {
+	static const struct question list = { "list", "GET", "/v1/list", NULL, NULL };
+
+	(void)state;
+	world_policy(&w, POLICY_RICH("20m"));
+	begin();
+	each_allocation_of_all(&list, 1);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -252,6 +365,7 @@ int main(void) {
 		SCENARIO(test_P1_no_token_is_lost_when_memory_runs_out),
 		SCENARIO(test_P1_the_first_request_lives_without_memory),
 		SCENARIO(test_P1_a_port_lives_without_memory),
+		SCENARIO(test_list_is_refused_where_memory_runs_out),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
