@@ -126,7 +126,7 @@ int reloader_new(struct errands *errands, const char *config_path, const char *a
 	if (!r || (config_path && !(r->config_path = strdup(config_path))) || !(r->audit_dir = strdup(audit_dir))) {
 		if (r)
 			reloader_release(r);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	}
 	r->errands = errands;
 	r->ports = *ports;

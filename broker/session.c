@@ -190,7 +190,7 @@ static int session_begin(struct session *session, const struct session_wish *wis
 	sessions->checked |= !wish->relayed;
 	session->dropped = evtimer_new(sessions->front->base, on_dropped, session);
 	if (!session->dropped)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	return make_id(session, err) < 0 ? -1 : open_door(session, wish, err);
 }
 
@@ -249,7 +249,7 @@ int sessions_new(struct front *front, struct sessions **out, struct error *err) 
 	struct sessions *sessions = calloc(1, sizeof(*sessions));
 
 	if (!sessions)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	sessions->front = front;
 	TAILQ_INIT(&sessions->all);
 	*out = sessions;

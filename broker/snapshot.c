@@ -85,7 +85,7 @@ int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, s
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 
 	if (!snapshot)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	*notes = (struct snapshot_notes){ .text = BUF_INIT(2 * NOTES_MAX_BYTES) };
 	snapshot->refs = 1;
 	snapshot->serial = atomic_fetch_add(&last_serial, 1) + 1;

@@ -30,7 +30,7 @@ struct call {
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
-	unsigned json_failures; /* json_reserve_failures() when it began */
+	unsigned failures; /* of memory, before it began */
 	struct caller caller; /* from here on: set when it is known, not cleared before */
 	char name[40];	      /* behind a route's path that ends in a slash */
 	const char *accounts[DOCTOR_MAX_ACCOUNTS]; /* the doctor's; of body */

@@ -80,9 +80,14 @@ void call_fail(struct call *call, const struct error *err, const char *reason, c
 	buf_fini(&body);
 }
 
-/* An answer that was made of JSON: half of one would be a wrong one. */
+/* What became of the memory of whoever makes an answer: it can be half of one, or not what the policy says. */
+static unsigned failures(void) {
+	return json_reserve_failures() + policy_memory_failures();
+}
+
+/* An answer that was made while nothing failed. */
 static void call_reply_made(struct call *call, const struct buf *body) {
-	if (call->json_failures == json_reserve_failures())
+	if (call->failures == failures())
 		call_reply(call, 200, body);
 	else
 		call_no_memory(call);
@@ -461,7 +466,7 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 	memset(call, 0, offsetof(struct call, caller));
 	call->native = native;
 	call->conn = conn;
-	call->json_failures = json_reserve_failures();
+	call->failures = failures();
 	if (asked) {
 		json_incref(asked->ask.body);
 		call_ask(call, &asked->ask);

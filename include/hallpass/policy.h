@@ -244,6 +244,12 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
 
 /*
+ * How often on this thread a condition could not be evaluated or compiled because there was no memory. Where that has changed while
+ * something was decided or told, it is not what the rules say, but still nothing that they do not grant.
+ */
+unsigned policy_memory_failures(void);
+
+/*
  * Which accounts this principal may ask for, given everything else in the query (service_account is ignored), in the order
  * of the bindings. Patterns are listed as patterns; until is looked for 31 days ahead. One by one, since they may be
  * many: whoever lists has others to serve meanwhile. Takes as long as what names the principal, not as the policy.

@@ -357,6 +357,18 @@ static void test_list_is_refused_where_memory_runs_out(void **state) {
 	each_allocation_of_all(&list, 1);
 }
 
+static void test_why_is_refused_where_memory_runs_out(void **state) {
+	static const struct question whys[] = {
+		{ "why of a denial", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_PROD "\", \"justification\": \"INC-1\", \"lifetime\": 900}", "about" },
+		{ "why of a token", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"justification\": \"INC-1\"}", "about" },
+	};
+
+	(void)state;
+	world_policy(&w, POLICY_RICH("20m"));
+	begin();
+	each_allocation_of_all(whys, ARRAY_SIZE(whys));
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -366,6 +378,7 @@ int main(void) {
 		SCENARIO(test_P1_the_first_request_lives_without_memory),
 		SCENARIO(test_P1_a_port_lives_without_memory),
 		SCENARIO(test_list_is_refused_where_memory_runs_out),
+		SCENARIO(test_why_is_refused_where_memory_runs_out),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
