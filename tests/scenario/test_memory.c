@@ -369,6 +369,67 @@ static void test_why_is_refused_where_memory_runs_out(void **state) {
 	each_allocation_of_all(whys, ARRAY_SIZE(whys));
 }
 
+/* A policy of which an explanation is larger than jansson's reserve. */
+static void large_policy(void) {
+	static char text[400 * 512];
+	size_t n = (size_t)snprintf(text, sizeof(text), "version: 1\nbindings:\n");
+
+	for (int i = 0; i < 350; i++) {
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "  - {name: b%d, members: [\"" ME "\"], serviceAccounts: [" SA_LABEL "], condition: {expression: '", i);
+		for (int k = 0; k < 16; k++)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%sorigin.port>%d", k ? "&&" : "", k + 1);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "'}}\n");
+	}
+	snprintf(text + n, sizeof(text) - n, "  - {name: dev, members: [\"" ME "\"], serviceAccounts: [" SA_DEV "]}\n");
+	world_policy(&w, text);
+}
+
+/* Into 2 MiB; its length. */
+static size_t ask_long(const struct question *q, char *text) {
+	int fd = ask_begin(&w, q->method, q->path, q->body);
+	size_t n = 0;
+	ssize_t r;
+
+	assert_true(fd >= 0);
+	while ((r = read(fd, text + n, (2 << 20) - 1 - n)) > 0)
+		n += (size_t)r;
+	close(fd);
+	text[n] = '\0';
+	return n;
+}
+
+/* What jansson has no memory for it leaves out, and does not say. */
+static void test_no_answer_is_sent_of_which_parts_are_missing(void **state) {
+	const struct question why = { "why", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_LABEL "\", \"time\": 4102444800}", NULL };
+	char *right = malloc(2 << 20), *text = malloc(2 << 20);
+	int refused = 0, whole = 0;
+	struct answer a;
+
+	(void)state;
+	large_policy();
+	begin();
+	assert_true(ask_long(&why, right) > 500000);
+	/* For longer and longer: the reserve is used up while the tree is made, and there is memory again when it is written out. */
+	for (int width = 2000; width < 60000; width += 1000) {
+		fail_from(500, width);
+		ask_long(&why, text);
+		heal();
+		assert_alive(500);
+		refused += !strncmp(text, "HTTP/1.1 503 ", 13);
+		whole += !strncmp(text, "HTTP/1.1 200 ", 13);
+		if (!strncmp(text, "HTTP/1.1 200 ", 13) && strcmp(text, right))
+			fail_msg("an answer of %zu bytes instead of %zu", strlen(text), strlen(right));
+		mint(&a);
+		assert_int_equal(a.status, 200);
+		answer_fini(&a);
+	}
+	free(right);
+	free(text);
+	assert_true(refused > 0 && whole > 0);
+	print_message("%d refused, %d whole\n", refused, whole);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -379,6 +440,7 @@ int main(void) {
 		SCENARIO(test_P1_a_port_lives_without_memory),
 		SCENARIO(test_list_is_refused_where_memory_runs_out),
 		SCENARIO(test_why_is_refused_where_memory_runs_out),
+		SCENARIO(test_no_answer_is_sent_of_which_parts_are_missing),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
