@@ -239,6 +239,8 @@ int policy_load_watched(const char *name, struct str text, const struct policy_h
 	if (r == 0 || err->code == ERR_INVALID)
 		r = verdict(&d, name, err);
 	document_fini(&d);
+	if (r < 0 && err->code == ERR_UNAVAILABLE)
+		policy_report_fini(report); /* what seems wrong may be what is missing */
 	if (r == 0)
 		*out = take(&d.policy);
 	policy_unref(d.policy);

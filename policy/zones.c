@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "policy/cel_time.h"
+#include "policy/no_memory.h"
 #include "policy/scan.h"
 #include "policy/zones.h"
 
@@ -628,12 +629,15 @@ static int zones_room(struct zones *zones, struct error *err) {
 static int zones_read(const struct zones *zones, struct str name, struct entry *out, struct error *err) {
 	unsigned char *data = NULL;
 	size_t len = 0;
-	int r;
+	int r = -1;
 
 	memcpy(out->name, name.p, name.n);
 	out->name[name.n] = '\0';
-	if (!zones->host || !zones->host->read_zone ||
-	    zones->host->read_zone(zones->host->arg, out->name, &data, &len) != 0)
+	if (zones->host && zones->host->read_zone)
+		r = zones->host->read_zone(zones->host->arg, out->name, &data, &len);
+	if (r == POLICY_TRY_AGAIN)
+		return error_no_memory(err);
+	if (r != 0)
 		return error_set(err, ERR_NOT_FOUND, "there is no time zone '%s' here", out->name);
 	r = zone_parse(data, len, &out->zone, err);
 	free(data);
@@ -655,8 +659,11 @@ int zones_load(struct zones *zones, struct str name, struct zone_ref *out, struc
 		return error_set(err, ERR_INVALID,
 				 "'%.*s' is no time zone: write a name such as Europe/Berlin, UTC, or +HH:MM",
 				 name.n > MAX_NAME ? MAX_NAME : (int)name.n, name.p);
-	if (zones_room(zones, err) != 0 || zones_read(zones, name, &entry, err) != 0)
+	if (zones_room(zones, err) != 0 || zones_read(zones, name, &entry, err) != 0) {
+		if (err->code == ERR_UNAVAILABLE)
+			note_no_memory();
 		return -1;
+	}
 	i = zones_place(zones, name, &found);
 	assert(!found);
 	memmove(zones->entries + i + 1, zones->entries + i, (zones->n - i) * sizeof(entry));

@@ -270,11 +270,13 @@ static void run_question(struct call *call, const struct http_request *request) 
 	}
 	call->snapshot = snapshot_ref(call->native->requests->snapshot);
 	conn_set_user(call->conn, call);
-	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) != PRINCIPAL_NEEDS_ACCOUNT)
+	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) != PRINCIPAL_NEEDS_ACCOUNT) {
 		question_identified(call, account);
-	else
-		call->account_wait =
-			accounts_start(call->native->requests->accounts, peer->uid, on_account, call);
+		return;
+	}
+	call->account_wait = accounts_start(call->native->requests->accounts, peer->uid, on_account, call);
+	if (!call->account_wait)
+		call_no_memory(call);
 }
 
 static void answer_whoami(struct call *call) {
@@ -352,6 +354,8 @@ static void answer_reload(struct call *call) {
 		return;
 	}
 	call->reload_wait = reload_start(broker_reloader(call->native->broker), &by, on_reloaded, call);
+	if (!call->reload_wait)
+		call_no_memory(call);
 }
 
 /* --- liveness: no caller needed, nothing asked of anybody */

@@ -22,11 +22,12 @@
 #define POLICY_MAX_LIFETIME 43200 /* seconds; Google's own ceiling under the org policy constraint */
 
 /* What loading needs from outside. */
+#define POLICY_TRY_AGAIN (-2)
 struct policy_host {
 	/*
 	 * Gives the malloc'd bytes of an IANA zone's TZif file. The name is checked before
 	 * (letters, digits, + - _ and single slashes), so it is safe to append to a directory.
-	 * -1: there is no such zone.
+	 * -1: there is no such zone. POLICY_TRY_AGAIN: it cannot be read now.
 	 */
 	int (*read_zone)(void *arg, const char *name, unsigned char **data, size_t *len);
 	void *arg;

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +23,10 @@
 #include "tests/lib/session.h"
 #include "tests/lib/world.h"
 
-#define MAX_FAULTS 5000 /* more than any request allocates */
+#define MAX_FAULTS 10000 /* more than any request allocates */
 #define MAX_TOKENS 20000
+#define MAX_THEN 3
+#define STRIDE 31
 #define PATIENCE_S 20 /* the call's timeout is one */
 
 static struct world w;
@@ -111,14 +116,22 @@ static void mint(struct answer *a) {
 		text_sha256(answer_text(a, "accessToken"), hashes[n_hashes++]);
 }
 
-static void assert_alive(int n) {
+/* a: its answer; one that breaks off may come before it is dead. */
+static void assert_alive_after(int n, const struct answer *a) {
 	int status;
 
-	if (waitpid(w.daemon, &status, WNOHANG) != w.daemon)
-		return;
+	for (int turns = 0; waitpid(w.daemon, &status, WNOHANG) != w.daemon; turns++) {
+		if (a->status || turns == 50)
+			return;
+		poll(NULL, 0, 1);
+	}
 	w.daemon = 0;
 	world_log_tail(&w);
 	fail_msg("it ended with status 0x%x when allocation %d failed", status, n);
+}
+
+static void assert_alive(int n) {
+	assert_alive_after(n, &(struct answer){ .status = 200 });
 }
 
 static void assert_all_recorded(void) {
@@ -268,6 +281,8 @@ static void test_P1_a_port_lives_without_memory(void **state) {
 struct question {
 	const char *name, *method, *path, *body;
 	const char *volatile_member; /* what may differ in it, NULL: nothing */
+	int dense; /* after so many allocations only some are tried, until the end comes near; 0: all are */
+	const struct question *then; /* whose answer must be what it was, whatever became of this one; up to one without a method */
 };
 
 /* Takes what may differ out of an answer. */
@@ -277,11 +292,17 @@ static json_t *lasting(const struct question *q, json_t *json) {
 	return json;
 }
 
+static bool says_why(const char *message) {
+	return strstr(message, "memory") || strstr(message, "name service does not say");
+}
+
 /* Refused, in words, or answered rightly; never half an answer. */
 static void check_answer(const struct question *q, int n, const json_t *right, struct answer *a) {
 	if (a->status == 200 && json_equal(lasting(q, a->json), (json_t *)right))
 		return;
-	if (a->status == 0 || (a->status >= 500 && strstr(answer_text(a, "error.message"), "memory")))
+	if (a->status == 200 && strstr(answer_text(a, "findings"), "the credential in use stays"))
+		return; /* the policy did come in force, and the asker is told what did not */
+	if (a->status == 0 || (a->status >= 500 && says_why(answer_text(a, "error.message"))))
 		return;
 	world_log_tail(&w);
 	fail_msg("%s, allocation %d: %d %s", q->name, n, a->status, a->text);
@@ -312,30 +333,59 @@ static json_t *right_answer(const struct question *q) {
 	return right;
 }
 
+/* What is in force is whole. */
+static void check_then(const struct question *q, int n, json_t *const *right) {
+	struct answer a;
+
+	for (size_t i = 0; q->then && q->then[i].method; i++) {
+		ask(&w, q->then[i].method, q->then[i].path, q->then[i].body, &a);
+		if (a.status != 200 || !json_equal(lasting(&q->then[i], a.json), right[i]))
+			fail_msg("%s after %s, allocation %d: %d %s", q->then[i].name, q->name, n, a.status, a.text);
+		answer_fini(&a);
+	}
+}
+
+/* About: threads are in it. */
+static int allocations_of(const struct question *q) {
+	struct answer a;
+
+	fail_from(MAX_FAULTS, 1);
+	ask(&w, q->method, q->path, q->body, &a);
+	answer_fini(&a);
+	heal();
+	return MAX_FAULTS - 1 - (int)atomic_load(&aim->left);
+}
+
 /* Each allocation of a question fails in turn, alone or with all after it. */
 static void each_allocation_of(const struct question *q, int width) {
-	json_t *right = right_answer(q);
-	int n, unharmed = 0, refused = 0, cut = 0;
+	json_t *right = right_answer(q), *right_then[MAX_THEN] = { NULL };
+	int n, total, unharmed = 0, refused = 0, cut = 0;
 	struct answer a;
 	int64_t began;
 
-	for (n = 1; n < MAX_FAULTS && unharmed < 5; n++) {
+	for (size_t i = 0; q->then && q->then[i].method; i++)
+		right_then[i] = right_answer(&q->then[i]);
+	total = allocations_of(q);
+	for (n = 1; n < MAX_FAULTS && unharmed < 5; n += q->dense && n > q->dense && n < total - 100 ? STRIDE : 1) {
 		began = now_s();
 		fail_from(n, width);
 		ask(&w, q->method, q->path, q->body, &a);
 		unharmed = heal() ? 0 : unharmed + 1;
-		assert_alive(n);
+		assert_alive_after(n, &a);
 		assert_in_range(now_s() - began, 0, PATIENCE_S);
 		check_answer(q, n, right, &a);
 		refused += a.status >= 500;
 		cut += a.status == 0;
 		answer_fini(&a);
+		check_then(q, n, right_then);
 		ask_again(q, n, right);
 		assert_alive(n);
 	}
 	assert_int_equal(unharmed, 5);
 	assert_true(refused > 0);
 	json_decref(right);
+	for (size_t i = 0; i < MAX_THEN; i++)
+		json_decref(right_then[i]);
 	print_message("%s: %d allocations, %d in turn failed: %d refused, %d cut off\n", q->name, n - 6, width, refused, cut);
 }
 
@@ -349,7 +399,7 @@ static void each_allocation_of_all(const struct question *questions, size_t n) {
 }
 
 static void test_list_is_refused_where_memory_runs_out(void **state) {
-	static const struct question list = { "list", "GET", "/v1/list", NULL, NULL };
+	static const struct question list = { "list", "GET", "/v1/list", NULL, NULL, 0, NULL };
 
 	(void)state;
 	world_policy(&w, POLICY_RICH("20m"));
@@ -359,14 +409,132 @@ static void test_list_is_refused_where_memory_runs_out(void **state) {
 
 static void test_why_is_refused_where_memory_runs_out(void **state) {
 	static const struct question whys[] = {
-		{ "why of a denial", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_PROD "\", \"justification\": \"INC-1\", \"lifetime\": 900}", "about" },
-		{ "why of a token", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"justification\": \"INC-1\"}", "about" },
+		{ "why of a denial", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_PROD "\", \"justification\": \"INC-1\", \"lifetime\": 900}", "about", 0, NULL },
+		{ "why of a token", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_DEV "\", \"justification\": \"INC-1\"}", "about", 0, NULL },
 	};
 
 	(void)state;
 	world_policy(&w, POLICY_RICH("20m"));
 	begin();
 	each_allocation_of_all(whys, ARRAY_SIZE(whys));
+}
+
+/* Who is who, and what the whole policy says of a request. */
+static const struct question in_force[MAX_THEN + 1] = {
+	{ "whoami", "GET", "/v1/whoami", NULL, "pid", 0, NULL },
+	{ "why", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_PROD "\", \"justification\": \"INC-1\"}", "about", 0, NULL },
+	{ "list", "GET", "/v1/list", NULL, NULL, 0, NULL },
+	{ 0 },
+};
+
+/* With a rule for peers that is another one if a part of it is missing. */
+static void rich_config(void) {
+	snprintf(w.config_more, sizeof(w.config_more),
+		 "limits: {requestsPerMinute: 10000000, burst: 10000000}\nupstream: {timeout: 1s}\noperators: [\"" ME "\"]\n"
+		 "peers: [{uid: %u, user: nobody, principal: \"user:wrong@example.com\"}, {uid: %u, principal: \"" ME "\"}]\n"
+		 "instance: {project: acme-ml, attributes: {a: b}}\n",
+		 geteuid(), geteuid());
+}
+
+static void test_P6_a_reload_is_refused_where_memory_runs_out(void **state) {
+	static const struct question reload = { "reload", "POST", "/v1/reload", "{}", NULL, 1000, in_force };
+
+	(void)state;
+	world_policy(&w, POLICY_RICH("20m"));
+	rich_config();
+	begin();
+	each_allocation_of_all(&reload, 1);
+}
+
+/* How many lines of the log have one of these words. */
+static int told(const char *one, const char *other) {
+	static char log[8 << 20];
+	char path[160];
+	int fd, n = 0;
+	ssize_t r;
+
+	snprintf(path, sizeof(path), "%s/hallpassd.log", w.dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	r = read(fd, log, sizeof(log) - 1);
+	close(fd);
+	log[r > 0 ? r : 0] = '\0';
+	for (const char *s = log; (s = strchr(s, ' ')); s++)
+		n += !strncmp(s, one, strlen(one)) || !strncmp(s, other, strlen(other));
+	return n;
+}
+
+static void wait_until_told(const char *one, const char *other, int n) {
+	for (int turns = 0; told(one, other) < n; turns++) {
+		assert_alive(n);
+		assert_true(turns < PATIENCE_S * 200);
+		poll(NULL, 0, 5);
+	}
+}
+
+static void test_P6_a_signal_reloads_or_refuses_where_memory_runs_out(void **state) {
+	json_t *right[MAX_THEN];
+	const struct question signal = { .name = "SIGHUP", .then = in_force };
+
+	(void)state;
+	world_policy(&w, POLICY_RICH("20m"));
+	rich_config();
+	begin();
+	for (size_t i = 0; i < MAX_THEN; i++)
+		right[i] = right_answer(&in_force[i]);
+	for (int n = 1, reloads = 1; n < 900; n += n < 50 ? 1 : STRIDE, reloads++) {
+		fail_from(n, n % 2 ? 1 : 1000000);
+		kill(w.daemon, SIGHUP);
+		/* The files are read beside the loop. */
+		wait_until_told(" reloaded by=SIGHUP", " reload-refused by=SIGHUP", reloads);
+		heal();
+		check_then(&signal, n, right);
+	}
+	for (size_t i = 0; i < MAX_THEN; i++)
+		json_decref(right[i]);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+}
+
+/* Who asks is found out anew after each start; and nobody is taken for somebody else, or for nobody, because that failed. */
+static void accounts_without_memory(int width, int *starts) {
+	static const struct question whoami = { "whoami", "GET", "/v1/whoami", NULL, "pid", 0, NULL };
+	json_t *right = right_answer(&whoami);
+	int unharmed = 0, refused = 0, n;
+	struct answer a;
+	int64_t began;
+
+	for (n = 1; n < MAX_FAULTS && unharmed < 3; n++) {
+		assert_int_equal(world_stop(&w, SIGTERM), 0);
+		again();
+		wait_until_told(" peers-unknown", " peers-unknown", ++*starts); /* what the C library sets up for it asserts that it has memory */
+		fail_from(n, width);
+		began = now_s();
+		ask(&w, whoami.method, whoami.path, NULL, &a);
+		unharmed = heal() ? 0 : unharmed + 1;
+		assert_alive_after(n, &a);
+		assert_in_range(now_s() - began, 0, 3); /* it is known at once that nobody will say */
+		check_answer(&whoami, n, right, &a);
+		refused += a.status >= 500;
+		answer_fini(&a);
+		ask_again(&whoami, n, right);
+	}
+	json_decref(right);
+	print_message("accounts: %d allocations, %d in turn failed: %d refused\n", n - 4, width, refused);
+	assert_true(refused > 0);
+}
+
+static void test_P4_nobody_is_somebody_else_where_memory_runs_out(void **state) {
+	struct passwd *pw = getpwuid(geteuid());
+	int starts = 1;
+
+	(void)state;
+	snprintf(w.config_more, sizeof(w.config_more),
+		 "limits: {requestsPerMinute: 10000000, burst: 10000000}\nupstream: {timeout: 1s}\n"
+		 "peers: [{user: %s, group: %s, principal: \"" ME "\"}, {uid: %u, principal: \"user:wrong@example.com\"}, "
+		 "{user: nobody-of-this-name, principal: \"user:wrong@example.com\"}]\n",
+		 pw->pw_name, getgrgid(pw->pw_gid)->gr_name, geteuid());
+	begin();
+	accounts_without_memory(1, &starts);
+	accounts_without_memory(20, &starts);
 }
 
 /* A policy of which an explanation is larger than jansson's reserve. */
@@ -401,7 +569,7 @@ static size_t ask_long(const struct question *q, char *text) {
 
 /* What jansson has no memory for it leaves out, and does not say. */
 static void test_no_answer_is_sent_of_which_parts_are_missing(void **state) {
-	const struct question why = { "why", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_LABEL "\", \"time\": 4102444800}", NULL };
+	const struct question why = { "why", "POST", "/v1/why", "{\"serviceAccount\": \"" SA_LABEL "\", \"time\": 4102444800}", NULL, 0, NULL };
 	char *right = malloc(2 << 20), *text = malloc(2 << 20);
 	int refused = 0, whole = 0;
 	struct answer a;
@@ -440,6 +608,9 @@ int main(void) {
 		SCENARIO(test_P1_a_port_lives_without_memory),
 		SCENARIO(test_list_is_refused_where_memory_runs_out),
 		SCENARIO(test_why_is_refused_where_memory_runs_out),
+		SCENARIO(test_P6_a_reload_is_refused_where_memory_runs_out),
+		SCENARIO(test_P6_a_signal_reloads_or_refuses_where_memory_runs_out),
+		SCENARIO(test_P4_nobody_is_somebody_else_where_memory_runs_out),
 		SCENARIO(test_no_answer_is_sent_of_which_parts_are_missing),
 	};
 
