@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "broker/clock.h"
 #include "broker/door.h"
+#include "broker/json_reserve.h"
 #include "broker/limit.h"
 #include "broker/note.h"
 #include "broker/sha256.h"
@@ -260,7 +261,7 @@ const char *door_account(const struct door *door, const char *name) {
 }
 
 json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account) {
-	json_t *body = door->terms ? json_copy(door->terms) : json_object();
+	json_t *body = door->terms ? json_whole_copy(door->terms) : json_object();
 
 	if (permission != PERMISSION_GET_ACCESS_TOKEN) { /* nothing else has them */
 		json_object_del(body, "scopes");

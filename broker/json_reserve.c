@@ -63,6 +63,16 @@ void json_reserve_free(void *p) {
 		wipe_free(p);
 }
 
+json_t *json_whole_copy(const json_t *object) {
+	const unsigned before = failures;
+	json_t *copy = json_copy((json_t *)object);
+
+	if (before == failures)
+		return copy;
+	json_decref(copy);
+	return NULL;
+}
+
 void json_reserve_use(void) {
 	json_set_alloc_funcs(json_take, json_reserve_free);
 }

@@ -199,7 +199,12 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 	struct session *session = calloc(1, sizeof(*session));
 	int r;
 
-	assert(session && wish->n_also < DOOR_MAX_ACCOUNTS);
+	assert(wish->n_also < DOOR_MAX_ACCOUNTS);
+	if (!session || !wish->terms) {
+		json_decref(wish->terms);
+		free(session);
+		return error_no_memory(err);
+	}
 	session->sessions = sessions;
 	session->peer = *wish->caller->peer;
 	snprintf(session->principal, sizeof(session->principal), "%s", wish->caller->principal);

@@ -537,6 +537,52 @@ static void test_P4_nobody_is_somebody_else_where_memory_runs_out(void **state) 
 	accounts_without_memory(20, &starts);
 }
 
+/* Its answers never are the same: what is right is that it can be used, and that one that was not given does not stay. */
+static void sessions_without_memory(int width) {
+	int n, unharmed = 0, refused = 0, cut = 0, fd;
+	struct session_of_test s;
+	struct http_answer h;
+	struct answer a;
+
+	for (n = 1; n < MAX_FAULTS && unharmed < 5; n++) {
+		fail_from(n, width);
+		session_ask(&w, "{\"serviceAccount\": \"" SA_DEV "\", \"lifetime\": 900, \"also\": [\"" SA_LABEL "\"], \"justification\": \"INC-1\"}", &fd, &a);
+		unharmed = heal() ? 0 : unharmed + 1;
+		assert_alive_after(n, &a);
+		if (a.status != 200 && a.status && (a.status < 500 || !strstr(a.text, "memory")))
+			fail_msg("session, allocation %d: %d %s", n, a.status, a.text);
+		refused += a.status >= 500;
+		cut += a.status == 0;
+		if (a.status == 200) {
+			door_at((int)answer_int(&a, "port"), &s);
+			assert_string_equal(answer_text(&a, "also.0"), SA_LABEL);
+			md(&s, "instance/service-accounts/default/token", &h);
+			assert_int_equal(h.status, 200);
+			http_answer_fini(&h);
+		}
+		answer_fini(&a);
+		close(fd);
+		mint(&a);
+		assert_int_equal(a.status, 200);
+		answer_fini(&a);
+	}
+	print_message("sessions: %d allocations, %d in turn failed: %d refused, %d cut off\n", n - 6, width, refused, cut);
+	assert_true(refused > 0);
+}
+
+static void test_a_session_is_refused_where_memory_runs_out(void **state) {
+	json_t *records;
+
+	(void)state;
+	begin();
+	sessions_without_memory(1);
+	sessions_without_memory(1000000);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+	records = world_records(&w, NULL, 0);
+	assert_true(records_count(records, "opened") > 0);
+	json_decref(records);
+}
+
 /* A policy of which an explanation is larger than jansson's reserve. */
 static void large_policy(void) {
 	static char text[400 * 512];
@@ -611,6 +657,7 @@ int main(void) {
 		SCENARIO(test_P6_a_reload_is_refused_where_memory_runs_out),
 		SCENARIO(test_P6_a_signal_reloads_or_refuses_where_memory_runs_out),
 		SCENARIO(test_P4_nobody_is_somebody_else_where_memory_runs_out),
+		SCENARIO(test_a_session_is_refused_where_memory_runs_out),
 		SCENARIO(test_no_answer_is_sent_of_which_parts_are_missing),
 	};
 
