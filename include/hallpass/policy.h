@@ -245,8 +245,8 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
 
 /*
- * How often on this thread a condition could not be evaluated or compiled because there was no memory. Where that has changed while
- * something was decided or told, it is not what the rules say, but still nothing that they do not grant.
+ * How often on this thread a condition could not be evaluated or compiled, or a struct buf could not grow, because there was no memory.
+ * Where that has changed while something was decided or told, it is not what the rules say, but still nothing that they do not grant.
  */
 unsigned policy_memory_failures(void);
 

@@ -583,6 +583,63 @@ static void test_a_session_is_refused_where_memory_runs_out(void **state) {
 	json_decref(records);
 }
 
+/* All that it looks at is told, each in words; it may be that there was no memory to ask Google. */
+static void check_doctor(int n, size_t n_checks, const struct answer *a) {
+	const json_t *checks = json_object_get(a->json, "checks"), *check;
+	size_t i;
+
+	if (a->status == 200 && json_array_size(checks) != n_checks)
+		fail_msg("doctor, allocation %d: %s", n, a->text);
+	json_array_foreach (checks, i, check)
+		if (!json_string_length(json_object_get(check, "id")) || !json_string_length(json_object_get(check, "text")) ||
+		    !json_string_length(json_object_get(check, "status")))
+			fail_msg("doctor, allocation %d: %s", n, a->text);
+	if (a->status != 200 && a->status && (a->status < 500 || !says_why(answer_text(a, "error.message"))))
+		fail_msg("doctor, allocation %d: %d %s", n, a->status, a->text);
+}
+
+static void doctor_without_memory(int width, const char *body, size_t n_checks, int most) {
+	int unharmed = 0, refused = 0, n;
+	struct answer a;
+	int64_t began;
+
+	for (n = 1; n < most && unharmed < 5; n++) {
+		fail_from(n, width);
+		began = now_s();
+		ask(&w, "POST", "/v1/doctor", body, &a);
+		unharmed = heal() ? 0 : unharmed + 1;
+		assert_alive_after(n, &a);
+		assert_in_range(now_s() - began, 0, PATIENCE_S);
+		check_doctor(n, n_checks, &a);
+		refused += a.status >= 500;
+		answer_fini(&a);
+		mint(&a);
+		if (a.status != 200)
+			fail_msg("a token after the doctor, allocation %d: %d %s", n, a.status, a.text);
+		answer_fini(&a);
+	}
+	print_message("doctor: %d allocations, %d in turn failed: %d refused\n", n - 1, width, refused);
+	assert_true(refused > 0);
+}
+
+/* Of two calls at once that get no memory libcurl 7.88 still divides by nought now and then: with accounts its part is left out. */
+#define BEFORE_LIBCURL 90
+
+static void test_the_doctor_is_refused_where_memory_runs_out(void **state) {
+	struct answer a;
+
+	(void)state;
+	snprintf(w.upstream, sizeof(w.upstream),
+		 "credential: {file: google/broker-key.json}\nendpoints: {iamCredentials: \"%s\", iam: \"%s\", token: \"%s/token\"}\n", w.url, w.url, w.url);
+	begin();
+	mint(&a); /* the credential's token is at hand */
+	answer_fini(&a);
+	doctor_without_memory(1, "{}", 4, MAX_FAULTS);
+	doctor_without_memory(40, "{}", 4, MAX_FAULTS);
+	doctor_without_memory(1, "{\"serviceAccounts\": [\"" SA_DEV "\"]}", 6, BEFORE_LIBCURL);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+}
+
 /* A policy of which an explanation is larger than jansson's reserve. */
 static void large_policy(void) {
 	static char text[400 * 512];
@@ -658,6 +715,7 @@ int main(void) {
 		SCENARIO(test_P6_a_signal_reloads_or_refuses_where_memory_runs_out),
 		SCENARIO(test_P4_nobody_is_somebody_else_where_memory_runs_out),
 		SCENARIO(test_a_session_is_refused_where_memory_runs_out),
+		SCENARIO(test_the_doctor_is_refused_where_memory_runs_out),
 		SCENARIO(test_no_answer_is_sent_of_which_parts_are_missing),
 	};
 
