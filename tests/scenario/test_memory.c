@@ -640,6 +640,72 @@ static void test_the_doctor_is_refused_where_memory_runs_out(void **state) {
 	assert_int_equal(world_stop(&w, SIGTERM), 0);
 }
 
+static void past_without_memory(const struct question past[2], int width) {
+	json_t *right[2] = { right_answer(&past[0]), right_answer(&past[1]) };
+	int n, unharmed = 0, refused = 0;
+	struct answer a;
+
+	for (n = 1; n < MAX_FAULTS && unharmed < 5; n += n < 100 ? 1 : 7) {
+		fail_from(n, width);
+		ask(&w, past[0].method, past[0].path, past[0].body, &a);
+		unharmed = heal() ? 0 : unharmed + 1;
+		assert_alive_after(n, &a);
+		check_answer(&past[0], n, right[0], &a);
+		refused += a.status >= 500;
+		answer_fini(&a);
+		ask_again(&past[0], n, right[0]);
+		ask_again(&past[1], n, right[1]);
+	}
+	json_decref(right[0]);
+	json_decref(right[1]);
+	print_message("the past: %d allocations, %d in turn failed: %d refused\n", n - 36, width, refused);
+	assert_true(refused > 0);
+}
+
+/* Puts a policy in force, and returns a second in which it is. */
+static int64_t version_in_force(const char *yaml) {
+	struct answer a;
+	int64_t since;
+
+	world_policy(&w, yaml);
+	ask(&w, "POST", "/v1/reload", "{}", &a);
+	assert_int_equal(a.status, 200);
+	answer_fini(&a);
+	since = now_s();
+	while (now_s() == since) /* the record's time is in seconds */
+		poll(NULL, 0, 10);
+	return since;
+}
+
+static void test_the_past_is_refused_where_memory_runs_out(void **state) {
+	char bodies[2][200];
+	int64_t times[2];
+	struct question past[2];
+
+	(void)state;
+	rich_config();
+	begin();
+	times[0] = version_in_force(POLICY_RICH("10m"));
+	times[1] = version_in_force(POLICY_RICH("15m"));
+	version_in_force(POLICY_RICH("20m"));
+	for (int i = 0; i < 2; i++) {
+		snprintf(bodies[i], sizeof(bodies[i]), "{\"serviceAccount\": \"" SA_PROD "\", \"justification\": \"INC-1\", \"time\": %lld}", (long long)times[i]);
+		past[i] = (struct question){ i ? "the other past" : "the past", "POST", "/v1/why", bodies[i], NULL, 0, NULL };
+	}
+	/* The last one asked about is remembered: each question is about the other one than that before it. */
+	for (int width = 1; width <= 1000000; width += 999999)
+		past_without_memory(past, width);
+	assert_int_equal(world_stop(&w, SIGTERM), 0);
+}
+
+static void test_whoami_is_refused_where_memory_runs_out(void **state) {
+	static const struct question whoami = { "whoami", "GET", "/v1/whoami", NULL, "pid", 0, NULL };
+
+	(void)state;
+	begin();
+	each_allocation_of_all(&whoami, 1);
+}
+
 /* A policy of which an explanation is larger than jansson's reserve. */
 static void large_policy(void) {
 	static char text[400 * 512];
@@ -716,6 +782,8 @@ int main(void) {
 		SCENARIO(test_P4_nobody_is_somebody_else_where_memory_runs_out),
 		SCENARIO(test_a_session_is_refused_where_memory_runs_out),
 		SCENARIO(test_the_doctor_is_refused_where_memory_runs_out),
+		SCENARIO(test_the_past_is_refused_where_memory_runs_out),
+		SCENARIO(test_whoami_is_refused_where_memory_runs_out),
 		SCENARIO(test_no_answer_is_sent_of_which_parts_are_missing),
 	};
 
