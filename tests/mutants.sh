@@ -240,8 +240,8 @@ P6-no-file-is-read-as-one | broker/file.c | s/if (!S_ISREG(st.st_mode))/if (fals
 P6-policy-not-kept | broker/reload.c | s/if (snapshot_keep(.*) < 0)/if (false)/ | scenario/test_why | test_P6_a_policy_that_cannot_be_kept_does_not_come_in_force
 P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (false \&\& config_needs_restart(/ | scenario/test_reload | test_P6_a_key_that_needs_a_restart_keeps_everything_as_it_is
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
-P6-half-a-configuration-taken | broker/config.c | s/^\tconfig->incomplete |= !copy;/\t(void)config;/ | scenario/test_memory | test_P6_a_reload*
-P6-unread-configuration-taken | broker/config.c | s/^\t\tconfig->incomplete |= err.code != ERR_INVALID;/\t\t(void)0;/ | scenario/test_memory | test_P6_a_reload*
+P6-half-a-configuration-taken | broker/config.c | s/^\tconfig->incomplete .= !copy;/\t(void)config;/ | scenario/test_memory | test_P6_a_reload*
+P6-unread-configuration-taken | broker/config.c | s/^\t\tconfig->incomplete .= err.code != ERR_INVALID;/\t\t(void)0;/ | scenario/test_memory | test_P6_a_reload*
 P6-half-a-policy-taken | policy/document.c | s/if (d->no_memory || d->memory_failures != policy_memory_failures())/if (0)/; s/!d->no_memory \&\& d->report->n_errors == 0/d->report->n_errors == 0/ | scenario/test_memory | test_P6_a_reload*
 P6-no-memory-for-a-signal | broker/reload.c | s/^\tif (!wait) {$/\tif (0) {/ | scenario/test_memory | test_P6_a_signal*
 P7-resets-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/ | broker/test_conn | test_conn_tells_of_a_reset*
