@@ -463,12 +463,12 @@ static int reload_source(struct broker *b, const struct config *loaded, struct s
 }
 
 static int check_keys(struct broker *b, const struct snapshot *snapshot, struct error *err) {
-	struct buf names = BUF_INIT(1024);
+	char text[1024];
+	struct buf names = BUF_ON(text);
 	int r = 0;
 
 	if (config_needs_restart(b->requests.snapshot->config, snapshot->config, &names))
-		r = error_set(err, ERR_INVALID, "%s changed, which needs a restart; nothing was taken up", names.data);
-	buf_fini(&names);
+		r = error_set(err, ERR_INVALID, "%s changed, which needs a restart; nothing was taken up", text);
 	return r;
 }
 
@@ -477,6 +477,8 @@ static int take_up(void *arg, struct snapshot *snapshot, struct snapshot_notes *
 	struct source *source = NULL;
 	struct conn_limits limits;
 
+	if (versions_room(&b->versions) < 0)
+		return error_no_memory(err);
 	if (check_keys(b, snapshot, err) < 0 || reload_source(b, snapshot->config, &source, notes, err) < 0)
 		return -1;
 	snapshot_bury(b->requests.snapshot, b->errands);

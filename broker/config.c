@@ -139,10 +139,17 @@ static const struct list_key {
 };
 
 struct parse {
+	struct config *config;
 	char *dir; /* of the file, for relative paths */
 	struct policy_report *report;
 	const struct yaml_node *given[ARRAY_SIZE(keys)]; /* each key's value, while the tree is there; NULL: not in the file */
 };
+
+/* A rule for peers without its group, a credential without its file is another one: what there is no memory for is not left out. */
+static char *kept(struct config *config, char *copy) {
+	config->incomplete |= !copy;
+	return copy;
+}
 
 /* --- findings */
 
@@ -295,13 +302,13 @@ static const char *key_set(const struct key *key, struct config *config, const c
 		if (!*text)
 			return "a path";
 		free(*string);
-		*string = path_join(dir, text);
+		*string = kept(config, path_join(dir, text));
 		return NULL;
 	case TYPE_NAME:
 		if (!name_is_plain(text))
 			return "a name of letters, digits and - . _ :";
 		free(*string);
-		*string = strdup(text);
+		*string = kept(config, strdup(text));
 		return NULL;
 	case TYPE_URL:
 		if (!url_is_plain(text))
@@ -309,7 +316,7 @@ static const char *key_set(const struct key *key, struct config *config, const c
 		/* fall through */
 	case TYPE_STRING:
 		free(*string);
-		*string = strdup(text);
+		*string = kept(config, strdup(text));
 		return NULL;
 	case TYPE_BOOL:
 		if (strcmp(text, "true") && strcmp(text, "false"))
@@ -379,7 +386,7 @@ static bool item_text(struct parse *p, const struct yaml_node *node, char **out)
 		return false;
 	}
 	free(*out);
-	*out = strdup(node->text);
+	*out = kept(p->config, strdup(node->text));
 	return *out != NULL;
 }
 
@@ -400,7 +407,7 @@ static void listener_unix_path(struct parse *p, const struct yaml_node *node, st
 
 	if (item_text(p, node, &path)) {
 		free(listener->unix_path);
-		listener->unix_path = path_join(p->dir, path);
+		listener->unix_path = kept(p->config, path_join(p->dir, path));
 		if (listener->unix_path && strlen(listener->unix_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
 			config_problem(p, node, "wrong-value", NULL, "a socket's path has at most %zu bytes",
 				       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
@@ -429,7 +436,7 @@ static void listener_accounts(struct parse *p, const struct yaml_node *node, str
 	yaml_each(item, node) {
 		if (email_check(str_of(item->kind == YAML_SCALAR ? item->text : ""), "an account", &err) < 0)
 			config_problem(p, item, "wrong-value", NULL, "%s", err.message);
-		else if ((listener->accounts[listener->n_accounts] = strdup(item->text)))
+		else if ((listener->accounts[listener->n_accounts] = kept(p->config, strdup(item->text))))
 			listener->n_accounts++;
 	}
 }
@@ -520,7 +527,7 @@ static void parse_operator(struct parse *p, struct config *config, const struct 
 		config_problem(p, item, "wrong-type", NULL, "an operator is a principal like user:alice@example.com");
 		return;
 	}
-	config->operators[config->n_operators] = strdup(item->text);
+	config->operators[config->n_operators] = kept(config, strdup(item->text));
 	config->n_operators += config->operators[config->n_operators] != NULL;
 }
 
@@ -530,7 +537,7 @@ static void parse_attribute(struct parse *p, struct config *config, const struct
 
 	if (!name_is_plain(item->key->text))
 		config_problem(p, item->key, "wrong-value", NULL, "an attribute's name has letters, digits and - . _ :");
-	pair->name = strdup(item->key->text);
+	pair->name = kept(config, strdup(item->key->text));
 	item_text(p, item, &pair->value);
 }
 
@@ -565,7 +572,9 @@ static bool parse_list(struct parse *p, struct config *config, const char *name,
 			return true;
 		}
 		*items = calloc(node->n, lists[i].item_size);
-		assert(*items);
+		config->incomplete |= !*items;
+		if (!*items)
+			return true;
 		yaml_each(item, node)
 			lists[i].item(p, config, item);
 		return true;
@@ -633,6 +642,7 @@ static void config_text(struct parse *p, struct config *config, struct str text)
 	struct error err;
 
 	if (yaml_load(text, &(struct yaml_limits){ .bytes = CONFIG_MAX_BYTES }, &tree, &problems, &err) < 0) {
+		config->incomplete |= err.code != ERR_INVALID;
 		p->report->more_errors += problems.more;
 		for (size_t i = 0; i < problems.n; i++)
 			report_add(p->report, problems.list[i].id, problems.list[i].line, problems.list[i].column,
@@ -649,15 +659,16 @@ static void config_text(struct parse *p, struct config *config, struct str text)
 
 /* --- defaults */
 
-static char *env_path(const char *variable, const char *home_tail, const char *tail) {
+/* NULL: neither the variable nor HOME is set. */
+static char *env_path(struct config *config, const char *variable, const char *home_tail, const char *tail) {
 	const char *base = getenv(variable), *home = getenv("HOME");
 	char *path = NULL;
 
 	if (base && base[0] == '/')
-		return asprintf(&path, "%s/%s", base, tail) < 0 ? NULL : path;
+		return kept(config, asprintf(&path, "%s/%s", base, tail) < 0 ? NULL : path);
 	if (!home_tail || !home || home[0] != '/')
 		return NULL;
-	return asprintf(&path, "%s/%s/%s", home, home_tail, tail) < 0 ? NULL : path;
+	return kept(config, asprintf(&path, "%s/%s/%s", home, home_tail, tail) < 0 ? NULL : path);
 }
 
 static void config_scalar_defaults(struct config *config) {
@@ -670,13 +681,19 @@ static void config_scalar_defaults(struct config *config) {
 
 /* `hallpass` speaks to the broker by a Unix socket: without one nobody could open a session, or reload. */
 static int config_default_listener(struct config *config, struct error *err) {
-	char *path = geteuid() ? env_path("XDG_RUNTIME_DIR", NULL, "hallpass/hallpass.sock") : strdup("/run/hallpass/hallpass.sock");
+	char *path = geteuid() ? env_path(config, "XDG_RUNTIME_DIR", NULL, "hallpass/hallpass.sock")
+			       : kept(config, strdup("/run/hallpass/hallpass.sock"));
 	size_t n = config->n_listeners;
+	struct config_listener *more;
 
 	if (!path)
-		return n ? 0 : error_set(err, ERR_INVALID, "no place for the socket: XDG_RUNTIME_DIR is not set; set it or name one with `listeners:`");
-	config->listeners = realloc(config->listeners, (n + 1) * sizeof(*config->listeners));
-	assert(config->listeners);
+		return config->incomplete ? error_no_memory(err) : n ? 0 : error_set(err, ERR_INVALID, "no place for the socket: XDG_RUNTIME_DIR is not set; set it or name one with `listeners:`");
+	more = realloc(config->listeners, (n + 1) * sizeof(*config->listeners));
+	if (!more) {
+		free(path);
+		return error_no_memory(err);
+	}
+	config->listeners = more;
 	config->listeners[n] = (struct config_listener){ .mode = geteuid() ? 0600 : 0666, .unix_path = path };
 	config->n_listeners++;
 	return 0;
@@ -691,10 +708,12 @@ static bool has_unix_listener(const struct config *config) {
 
 static void config_default_peer(struct config *config) {
 	config->peers = calloc(1, sizeof(*config->peers));
-	assert(config->peers);
+	config->incomplete |= !config->peers;
+	if (!config->peers)
+		return;
 	config->n_peers = 1;
 	config->peers[0].uid = geteuid();
-	config->peers[0].principal = strdup("user:{name}@localhost");
+	config->peers[0].principal = kept(config, strdup("user:{name}@localhost"));
 }
 
 static int config_fill(struct config *config, const char *dir, struct error *err) {
@@ -703,11 +722,13 @@ static int config_fill(struct config *config, const char *dir, struct error *err
 	if (!config->n_peers)
 		config_default_peer(config);
 	if (!config->policy_path)
-		config->policy_path = dir ? path_join(dir, "policy.yaml")
-					  : env_path("XDG_CONFIG_HOME", ".config", "hallpass/policy.yaml");
+		config->policy_path = dir ? kept(config, path_join(dir, "policy.yaml"))
+					  : env_path(config, "XDG_CONFIG_HOME", ".config", "hallpass/policy.yaml");
 	if (!config->audit_dir)
-		config->audit_dir = geteuid() ? env_path("XDG_STATE_HOME", ".local/state", "hallpass/audit")
-					      : strdup("/var/lib/hallpass/audit");
+		config->audit_dir = geteuid() ? env_path(config, "XDG_STATE_HOME", ".local/state", "hallpass/audit")
+					      : kept(config, strdup("/var/lib/hallpass/audit"));
+	if (config->incomplete)
+		return error_no_memory(err);
 	if (!config->policy_path)
 		return error_set(err, ERR_INVALID, "no policy: HOME is not set; name the file with `policy:`");
 	if (!config->audit_dir)
@@ -727,19 +748,24 @@ static char *dir_of(const char *path) {
 
 int config_load(const char *path, struct config **out, struct policy_report *report, char **text, struct error *err) {
 	struct config *config = calloc(1, sizeof(*config));
-	struct parse p = { .report = report };
+	struct parse p = { .config = config, .report = report };
 	size_t len = 0;
 	int r = 0;
 
-	assert(config);
 	*text = NULL;
+	if (!config)
+		return error_no_memory(err);
 	config_scalar_defaults(config);
 	if (path) {
-		config->path = strdup(path);
-		p.dir = dir_of(path);
+		config->path = kept(config, strdup(path));
+		p.dir = kept(config, dir_of(path));
 		r = file_read(path, CONFIG_MAX_BYTES, text, &len, err);
 		if (r == 0)
 			config_text(&p, config, (struct str){ *text, len });
+		if (r == 0 && (config->incomplete || (report->n_errors && !report->n))) {
+			policy_report_fini(report); /* what seems wrong may be what is missing */
+			r = error_no_memory(err);
+		}
 		if (r == 0 && report->n_errors)
 			r = error_set(err, ERR_INVALID, "%s:%u:%u: %s%s", path, report->findings[0].line,
 				      report->findings[0].column, report->findings[0].message,

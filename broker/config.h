@@ -83,6 +83,8 @@ struct config {
 	size_t n_instance_attributes;
 
 	enum log_level log_level;
+
+	bool incomplete; /* while it is read: there was no memory for some of it */
 };
 
 /*

@@ -954,7 +954,7 @@ int conn_server_listen(struct conn_server *s, int fd, const struct conn_handler 
 		if (l && l->event)
 			event_free(l->event);
 		free(l);
-		return error_set(err, ERR_INTERNAL, "cannot watch a listening socket");
+		return error_no_memory(err);
 	}
 	l->server = s;
 	l->handler = *handler;

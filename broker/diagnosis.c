@@ -33,8 +33,10 @@ static void set_text(struct buf *out, const char *fmt, va_list ap) {
 	char *text = NULL;
 
 	buf_reset(out);
-	if (vasprintf(&text, fmt, ap) < 0)
+	if (vasprintf(&text, fmt, ap) < 0) {
+		out->failed = true;
 		return;
+	}
 	buf_adds(out, text);
 	free(text);
 }
@@ -57,6 +59,8 @@ void finding_remedy(struct finding *finding, const char *fmt, ...) {
 }
 
 json_t *finding_json(const struct finding *finding) {
+	if (!buf_ok(&finding->text) || !buf_ok(&finding->remedy))
+		return NULL;
 	return json_pack("{s:s, s:s*, s:s, s:o, s:o*}", "id", finding->id, "serviceAccount", finding->account, "status",
 			 health_names[finding->health], "text", text_json(finding->text.len ? finding->text.data : "nothing was heard"),
 			 "remedy", finding->remedy.len ? text_json(finding->remedy.data) : NULL);
@@ -148,6 +152,7 @@ static void add_login(struct buf *out, const struct patient *patient) {
 	if (patient->for_operator && file && !standard)
 		buf_addf(out, " (and copy what it writes to %s)", file);
 	buf_adds(out, " && hallpass reload");
+	out->failed |= slash && !dir;
 	free(dir);
 }
 
@@ -168,6 +173,7 @@ static void remedy_credential(struct finding *finding, const struct patient *pat
 	if (source_login_is_over(patient->source)) {
 		add_login(&login, patient);
 		finding_remedy(finding, "%s", login.data ? login.data : "");
+		finding->remedy.failed |= login.failed;
 	} else if (source_trouble_passes(patient->source)) {
 		finding_remedy(finding, "wait: the broker tries again by itself within a minute (hallpass reload: at once)");
 	} else if (patient->for_operator) {

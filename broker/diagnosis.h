@@ -43,7 +43,7 @@ void finding_fini(struct finding *finding);
 /* Sets its health and text; what is to be done is said by finding_remedy(). */
 __attribute__((format(printf, 3, 4))) void finding_say(struct finding *finding, enum health health, const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void finding_remedy(struct finding *finding, const char *fmt, ...);
-/* {"id", "serviceAccount"?, "status", "text", "remedy"?}. A new reference. */
+/* {"id", "serviceAccount"?, "status", "text", "remedy"?}. A new reference; NULL: no memory. */
 json_t *finding_json(const struct finding *finding);
 
 /* Any answer of the endpoint will do. */

@@ -71,10 +71,13 @@ static void doctor_free(struct doctor *d) {
 static void on_deliver(evutil_socket_t fd, short events, void *arg) {
 	struct doctor *d = arg;
 	json_t *checks = json_array();
+	bool whole = true;
 
 	(void)fd, (void)events;
 	for (size_t i = 0; i < d->n_checks; i++)
-		json_array_append_new(checks, finding_json(&d->checks[i]));
+		whole &= json_array_append_new(checks, finding_json(&d->checks[i])) == 0;
+	if (!whole)
+		json_decref(take(&checks));
 	d->done(checks, d->arg);
 	doctor_free(d);
 }
@@ -253,15 +256,15 @@ static void ask_whose(struct doctor *d, const struct secret *bearer) {
 	struct buf url = BUF_INIT(URL_MAX_BYTES);
 	char *body = malloc(bearer->len + 16);
 
-	assert(body);
 	d->whose = (struct probe){ .doctor = d, .heard = heard_whose };
 	tokeninfo_url(d, &url);
-	memcpy(body, "access_token=", 13);
-	memcpy(body + 13, bearer->data, bearer->len + 1);
-	if (!buf_ok(&url) || secret_set(&d->bearer, bearer->data, bearer->len) < 0)
+	if (!body || !buf_ok(&url) || secret_set(&d->bearer, bearer->data, bearer->len) < 0) {
 		ask_accounts(d, bearer);
-	else
+	} else {
+		memcpy(body, "access_token=", 13);
+		memcpy(body + 13, bearer->data, bearer->len + 1);
 		probe_start(&d->whose, "POST", url.data, NULL, "Content-Type: application/x-www-form-urlencoded", body);
+	}
 	wipe_free(body);
 	buf_fini(&url);
 }
@@ -307,7 +310,12 @@ static void ask_credential(struct doctor *d) {
 
 	d->under_way++;
 	d->source_wait = source_token(d->source, on_token, d);
-	evtimer_add(d->late, &patience);
+	if (d->source_wait && evtimer_add(d->late, &patience) == 0)
+		return;
+	source_cancel(take(&d->source_wait));
+	finding_say(&d->checks[CHECK_CREDENTIAL], HEALTH_UNKNOWN, "not asked: no memory for it");
+	say_unasked(d);
+	over(d);
 }
 
 /* --- the beginning */
@@ -364,7 +372,8 @@ static void meet_patient(struct doctor *d) {
 		buf_addf(&d->upstream, "%s/", endpoint);
 	else
 		buf_addf(&d->upstream, "https://iamcredentials.%s/", source_universe(d->source));
-	fetcher_way(d->spec.fetcher, d->upstream.data, &d->way);
+	if (buf_ok(&d->upstream))
+		fetcher_way(d->spec.fetcher, d->upstream.data, &d->way);
 	d->patient = (struct patient){
 		.source = d->source,
 		.email = email && *email ? email : NULL,
@@ -378,7 +387,9 @@ static void meet_patient(struct doctor *d) {
 struct doctor *doctor_start(const struct doctor_spec *spec, doctor_done_fn *done, void *arg) {
 	struct doctor *d = calloc(1, sizeof(*d));
 
-	assert(d && spec->n_accounts <= DOCTOR_MAX_ACCOUNTS);
+	assert(spec->n_accounts <= DOCTOR_MAX_ACCOUNTS);
+	if (!d)
+		return NULL;
 	d->spec = *spec;
 	d->source = source_ref(spec->source);
 	d->snapshot = snapshot_ref(spec->snapshot);
@@ -386,9 +397,12 @@ struct doctor *doctor_start(const struct doctor_spec *spec, doctor_done_fn *done
 	d->arg = arg;
 	d->late = evtimer_new(spec->base, on_late, d);
 	d->deliver = evtimer_new(spec->base, on_deliver, d);
-	assert(d->late && d->deliver);
 	name_checks(d);
 	meet_patient(d);
+	if (!d->late || !d->deliver || !buf_ok(&d->way) || !buf_ok(&d->upstream)) {
+		doctor_free(d);
+		return NULL;
+	}
 	record(d);
 	d->under_way++; /* this function */
 	look_at_record(d);

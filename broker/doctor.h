@@ -32,8 +32,9 @@ struct doctor_spec {
 	size_t n_accounts;
 };
 
-/* checks: a list of what finding_json() gives, to be taken. Once, later, unless cancelled. */
+/* checks: a list of what finding_json() gives, to be taken; NULL: no memory. Once, later, unless cancelled. */
 typedef void doctor_done_fn(json_t *checks, void *arg);
 
+/* NULL: no memory. */
 struct doctor *doctor_start(const struct doctor_spec *spec, doctor_done_fn *done, void *arg);
 void doctor_cancel(struct doctor *doctor); /* takes NULL */

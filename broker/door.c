@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "broker/clock.h"
 #include "broker/door.h"
+#include "broker/json_reserve.h"
 #include "broker/limit.h"
 #include "broker/note.h"
 #include "broker/sha256.h"
@@ -158,7 +159,7 @@ static int make_handle(struct door *door, struct error *err) {
 	r = secret_set(&door->handle, hex, DOOR_HANDLE);
 	wipe(random, sizeof(random));
 	wipe(hex, sizeof(hex));
-	return r < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+	return r < 0 ? error_no_memory(err) : 0;
 }
 
 static int take_handle(struct door *door, const struct door_spec *spec, struct error *err) {
@@ -166,14 +167,14 @@ static int take_handle(struct door *door, const struct door_spec *spec, struct e
 		return 0;
 	if (!spec->handle)
 		return make_handle(door, err);
-	return secret_set(&door->handle, spec->handle, strlen(spec->handle)) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+	return secret_set(&door->handle, spec->handle, strlen(spec->handle)) < 0 ? error_no_memory(err) : 0;
 }
 
 static int take_accounts(struct door *door, const struct door_spec *spec, struct error *err) {
 	door->names = json_array();
 	for (size_t i = 0; i < spec->n_accounts && i < DOOR_MAX_ACCOUNTS; i++) {
 		if (json_array_append_new(door->names, json_string(spec->accounts[i])) < 0)
-			return error_set(err, ERR_INTERNAL, "out of memory");
+			return error_no_memory(err);
 		door->accounts[door->n_accounts++] = json_string_value(json_array_get(door->names, i));
 	}
 	return 0;
@@ -201,7 +202,7 @@ int door_new(struct front *front, const struct door_spec *spec, struct door **ou
 	assert(spec->n_accounts >= 1 && spec->n_accounts <= DOOR_MAX_ACCOUNTS);
 	if (!door) {
 		json_decref(spec->terms);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	}
 	door->front = front;
 	door->at = spec->at;
@@ -260,7 +261,7 @@ const char *door_account(const struct door *door, const char *name) {
 }
 
 json_t *door_ask(const struct door *door, enum policy_permission permission, const char *account) {
-	json_t *body = door->terms ? json_copy(door->terms) : json_object();
+	json_t *body = door->terms ? json_whole_copy(door->terms) : json_object();
 
 	if (permission != PERMISSION_GET_ACCESS_TOKEN) { /* nothing else has them */
 		json_object_del(body, "scopes");

@@ -27,7 +27,6 @@
 #define MAX_CONNECTIONS_PER_HOST 64
 #define MAX_HEADERS 32
 #define FIRST_BODY 4096
-#define LOOK_AGAIN_US 100000
 #define BEARER "Authorization: Bearer "
 
 struct fetcher {
@@ -296,15 +295,35 @@ static void fetcher_arm(struct fetcher *fetcher, int64_t now_us) {
 		event_active(fetcher->timer, EV_TIMEOUT, 0);
 }
 
-/* Where memory ran out in it, libcurl says nothing of when it wants to go on; the transfer would wait for ever. */
+static struct fetch *begun_by(const struct fetcher *fetcher, int64_t us) {
+	struct fetch *fetch;
+
+	LIST_FOREACH(fetch, &fetcher->running, link)
+		if (fetch->added && fetch->began_us <= us)
+			break;
+	return fetch;
+}
+
+/*
+ * Where memory ran out in it, libcurl says nothing of when it wants to go on, nor with which transfer; and 7.88 may have emptied a
+ * table of that one's socket into which it writes with the next step, dividing by its size. They all end, and so do their sockets.
+ */
+static void fetcher_give_up(struct fetcher *fetcher) {
+	const int64_t now_us = clock_monotonic_us(); /* done() may start others */
+	struct fetch *fetch;
+
+	while ((fetch = begun_by(fetcher, now_us)))
+		fetch_finish(fetch, CURLE_OUT_OF_MEMORY);
+}
+
 static void fetcher_act(struct fetcher *fetcher, curl_socket_t fd, int what) {
+	bool failed;
 	int running;
 
-	if (fetcher->curl.multi_socket_action(fetcher->multi, fd, what, &running) != CURLM_OK) {
-		fetcher->due_us = clock_monotonic_us() + LOOK_AGAIN_US;
-		fetcher_arm(fetcher, clock_monotonic_us());
-	}
+	failed = fetcher->curl.multi_socket_action(fetcher->multi, fd, what, &running) != CURLM_OK;
 	fetcher_drain(fetcher);
+	if (failed)
+		fetcher_give_up(fetcher);
 }
 
 static void on_socket_event(evutil_socket_t fd, short events, void *arg) {

@@ -37,7 +37,7 @@ static int file_read_fd(int fd, const char *path, size_t max, char **data, size_
 				 max);
 	p = malloc((size_t)st.st_size + 1);
 	if (!p)
-		return error_set(err, ERR_INTERNAL, "%s: out of memory", path);
+		return error_no_memory(err);
 	while (n < (size_t)st.st_size) {
 		r = read(fd, p + n, (size_t)st.st_size - n);
 		if (r < 0 && errno == EINTR)

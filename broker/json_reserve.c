@@ -18,6 +18,8 @@ static struct {
 	_Alignas(max_align_t) char bytes[RESERVE]; /* each piece begins with a unit that has its size */
 } reserve = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+static _Thread_local unsigned failures;
+
 /* NULL: it is used up, too. */
 static void *reserve_take(size_t size) {
 	size_t whole = UNIT + (size + UNIT - 1) / UNIT * UNIT;
@@ -45,7 +47,13 @@ static void reserve_give(char *p) {
 static void *json_take(size_t size) {
 	void *p = malloc(size);
 
-	return p ? p : reserve_take(size);
+	p = p ? p : reserve_take(size);
+	failures += !p;
+	return p;
+}
+
+unsigned json_reserve_failures(void) {
+	return failures;
 }
 
 void json_reserve_free(void *p) {
@@ -53,6 +61,16 @@ void json_reserve_free(void *p) {
 		reserve_give(p);
 	else
 		wipe_free(p);
+}
+
+json_t *json_whole_copy(const json_t *object) {
+	const unsigned before = failures;
+	json_t *copy = json_copy((json_t *)object);
+
+	if (before == failures)
+		return copy;
+	json_decref(copy);
+	return NULL;
 }
 
 void json_reserve_use(void) {

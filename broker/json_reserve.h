@@ -1,5 +1,7 @@
 #pragma once
 
+#include <jansson.h>
+
 /*
  * Where jansson's memory comes from in hallpassd.
  *
@@ -10,5 +12,12 @@
 
 /* Before jansson is used. From any thread afterwards. */
 void json_reserve_use(void);
+/*
+ * How often the reserve was used up, too, for what this thread asked for. Where that has changed while something was made, it is not to be
+ * trusted: jansson leaves out of a copy, and does not say, what it has no memory for.
+ */
+unsigned json_reserve_failures(void);
+/* A copy of an object, whole; NULL: no memory. */
+json_t *json_whole_copy(const json_t *object);
 /* What json_dumps() gave, in place of free(); NULL is fine. Also where the reserve is not used. */
 void json_reserve_free(void *text);

@@ -50,8 +50,8 @@ static void log_add_escaped(struct buf *line, const char *text) {
 
 void log_event(struct log *log, enum log_level level, const char *event, const char *fmt, ...) {
 	struct instant now;
-	struct buf line = BUF_INIT(4 * LINE_MAX_BYTES + 512); /* every byte escaped, and the head */
-	char text[LINE_MAX_BYTES];
+	char text[LINE_MAX_BYTES], escaped[4 * LINE_MAX_BYTES + 512]; /* every byte, and the head */
+	struct buf line = BUF_ON(escaped); /* that memory is out must be told, too */
 	va_list ap;
 	ssize_t r;
 
@@ -74,5 +74,4 @@ void log_event(struct log *log, enum log_level level, const char *event, const c
 	/* Nobody to tell if stderr is gone; the log is no promise. */
 	r = write(log->fd, line.data, line.len);
 	(void)r;
-	buf_fini(&line);
 }

@@ -573,6 +573,8 @@ static void flight_ask_credential(struct flight *flight) {
 	flight->state = CREDENTIAL;
 	flight_arm(flight, left_ms > 0 ? left_ms : 0);
 	flight->source_wait = source_token(flight->source, on_credential, flight);
+	if (!flight->source_wait)
+		flight_fail(flight, ERR_UNAVAILABLE, "no memory for this; try again");
 }
 
 static void on_flight_timer(evutil_socket_t fd, short events, void *arg) {

@@ -1,6 +1,5 @@
 /* See past.h. */
 
-#include <assert.h>
 #include <stdlib.h>
 #include "broker/past.h"
 #include "broker/zonefile.h"
@@ -89,7 +88,7 @@ int past_new(struct errands *errands, const char *dir, struct past **out, struct
 
 	if (!past || !(past->dir = strdup(dir))) {
 		free(past);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	}
 	past->errands = errands;
 	*out = past;
@@ -107,7 +106,8 @@ void past_free(struct past *past) {
 struct past_wait *past_start(struct past *past, const struct version *version, past_done_fn *done, void *arg) {
 	struct past_wait *wait = calloc(1, sizeof(*wait));
 
-	assert(wait);
+	if (!wait)
+		return NULL;
 	wait->past = past;
 	wait->version = *version;
 	wait->policy = strcmp(past->hash, version->hash) ? NULL : policy_ref(past->policy);

@@ -20,7 +20,7 @@ int past_new(struct errands *errands, const char *dir, struct past **out, struct
 /* Before the errands. What is under way is thrown away when it is done. Takes NULL. */
 void past_free(struct past *past);
 
-/* Runs once, later, on the loop, unless cancelled. policy NULL: err says why not. */
+/* Runs once, later, on the loop, unless cancelled. policy NULL: err says why not. past_start() gives NULL: no memory. */
 typedef void past_done_fn(struct policy *policy, const struct error *err, void *arg);
 struct past_wait *past_start(struct past *past, const struct version *version, past_done_fn *done, void *arg);
 void past_cancel(struct past_wait *wait); /* takes NULL */

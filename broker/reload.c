@@ -1,6 +1,5 @@
 /* See reload.h. */
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -36,14 +35,16 @@ struct load {
 struct reloader {
 	struct errands *errands;
 	struct reload_ports ports;
-	char *config_path, *audit_dir;
-	struct load *load;	   /* under way; NULL: none */
+	struct load *load; /* made ahead: a reload that is asked for has its memory */
+	bool loading;
 	struct reload_waits waits; /* for it */
 	struct reload_waits next;  /* for the one after it */
 	bool ending;
 };
 
 static void load_free(struct load *load) {
+	if (!load)
+		return;
 	snapshot_notes_fini(&load->notes);
 	free(load->config_path);
 	free(load->audit_dir);
@@ -91,43 +92,52 @@ static void load_done(void *arg) {
 	/* Who asks from inside this waits for the next. */
 	tell(r, &r->waits, snapshot, &load->notes, &load->err);
 	notify_service_manager("READY=1");
-	load_free(take(&r->load));
+	snapshot_notes_fini(&load->notes);
+	r->loading = false;
 	if (!TAILQ_EMPTY(&r->next) && !r->ending)
 		begin(r);
 }
 
 /* With what was asked so far. */
 static void begin(struct reloader *r) {
-	struct load *load = calloc(1, sizeof(*load));
+	struct load *load = r->load;
 
-	assert(load);
-	load->reloader = r;
-	load->config_path = r->config_path ? strdup(r->config_path) : NULL;
-	load->audit_dir = strdup(r->audit_dir);
-	assert((load->config_path || !r->config_path) && load->audit_dir);
 	load->now = clock_now().s;
+	load->snapshot = NULL;
+	load->err = (struct error){ 0 };
 	load->errand = (struct errand){ .run = load_run, .done = load_done, .arg = load };
 	TAILQ_CONCAT(&r->waits, &r->next, link);
-	r->load = load;
+	r->loading = true;
 	notify_reloading(clock_monotonic_us());
 	errands_start(r->errands, &load->errand);
 }
 
 static void reloader_release(struct reloader *r) {
-	free(r->config_path);
-	free(r->audit_dir);
+	if (r->loading)
+		r->load->reloader = NULL;
+	else
+		load_free(r->load);
 	free(r);
+}
+
+static struct load *load_new(const char *config_path, const char *audit_dir) {
+	struct load *load = calloc(1, sizeof(*load));
+
+	if (load && (!config_path || (load->config_path = strdup(config_path))) && (load->audit_dir = strdup(audit_dir)))
+		return load;
+	load_free(load);
+	return NULL;
 }
 
 int reloader_new(struct errands *errands, const char *config_path, const char *audit_dir, const struct reload_ports *ports,
 		 struct reloader **out, struct error *err) {
 	struct reloader *r = calloc(1, sizeof(*r));
 
-	if (!r || (config_path && !(r->config_path = strdup(config_path))) || !(r->audit_dir = strdup(audit_dir))) {
-		if (r)
-			reloader_release(r);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+	if (!r || !(r->load = load_new(config_path, audit_dir))) {
+		free(r);
+		return error_no_memory(err);
 	}
+	r->load->reloader = r;
 	r->errands = errands;
 	r->ports = *ports;
 	TAILQ_INIT(&r->waits);
@@ -144,8 +154,6 @@ void reloader_free(struct reloader *r) {
 		return;
 	r->ending = true;
 	errands_finish(r->errands, END_MS);
-	if (r->load)
-		r->load->reloader = NULL;
 	error_set(&err, ERR_UNAVAILABLE, "hallpassd ended before its files were read");
 	tell(r, &r->waits, NULL, &none, &err);
 	tell(r, &r->next, NULL, &none, &err);
@@ -163,11 +171,16 @@ static bool signal_waits(const struct reloader *r) {
 
 struct reload_wait *reload_start(struct reloader *r, const struct reload_by *by, reload_done_fn *done, void *arg) {
 	struct reload_wait *wait;
+	struct error err;
 
 	if (!by->peer && signal_waits(r))
 		return NULL;
 	wait = calloc(1, sizeof(*wait));
-	assert(wait);
+	if (!wait) {
+		error_no_memory(&err);
+		r->ports.ended(r->ports.arg, by, &err);
+		return NULL;
+	}
 	snprintf(wait->who, sizeof(wait->who), "%s", by->who);
 	wait->by_signal = !by->peer;
 	if (by->peer)
@@ -175,7 +188,7 @@ struct reload_wait *reload_start(struct reloader *r, const struct reload_by *by,
 	wait->done = done;
 	wait->arg = arg;
 	TAILQ_INSERT_TAIL(&r->next, wait, link);
-	if (!r->load)
+	if (!r->loading)
 		begin(r);
 	return wait;
 }

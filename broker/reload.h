@@ -19,11 +19,11 @@ struct reload_by {
 	const struct peer *peer; /* NULL: a signal, whose sender nobody vouches for */
 };
 
-/* Whose reload it is. Both run on the loop, never inside reload_start(). */
+/* Whose reload it is. Both run on the loop. */
 struct reload_ports {
 	/* Puts the snapshot in force and takes it, or says why not and leaves it. */
 	int (*take_up)(void *arg, struct snapshot *snapshot, struct snapshot_notes *notes, struct error *err);
-	/* Once for each who asked, before that is told; err NULL: it was taken up. */
+	/* Once for each who asked, before that is told; err NULL: it was taken up. Inside reload_start() where that has no memory. */
 	void (*ended)(void *arg, const struct reload_by *by, const struct error *err);
 	void *arg;
 };
@@ -43,7 +43,7 @@ void reloader_free(struct reloader *reloader);
 
 /*
  * by is copied. done runs once, later, on the loop, unless the wait is cancelled. Two signals that wait for the same reload are
- * one: NULL, and done is not called.
+ * one: NULL, and done is not called. Neither is it where there is no memory: NULL, and what was asked for has ended.
  */
 struct reload_wait *reload_start(struct reloader *reloader, const struct reload_by *by, reload_done_fn *done, void *arg);
 /* Who asked has left. The reload goes on, and is recorded. Takes NULL. */

@@ -117,9 +117,13 @@ static enum next step_authenticate(struct request *req) {
 	account = accounts_find(req->world->accounts, req->peer.uid, clock_boottime_ms());
 	if (account)
 		next = request_identify(req, account);
-	if (next == WAIT)
-		req->account_wait = accounts_start(req->world->accounts, req->peer.uid, on_account, req);
-	return next;
+	if (next != WAIT)
+		return next;
+	req->account_wait = accounts_start(req->world->accounts, req->peer.uid, on_account, req);
+	if (req->account_wait)
+		return WAIT;
+	error_no_memory(&req->error);
+	return SETTLE;
 }
 
 /* --- admit: not too often */
@@ -249,6 +253,7 @@ static enum next step_decide(struct request *req) {
 	struct buf message = BUF_INIT(sizeof(req->error.message) - 1);
 	const struct habit_key key = request_habit(req);
 	struct policy_route *route = habit_route(&req->world->habits, &key);
+	const unsigned failures = policy_memory_failures();
 	struct policy_query query;
 
 	if (request_take_exp(req) < 0)
@@ -260,6 +265,10 @@ static enum next step_decide(struct request *req) {
 		policy_decide(req->snapshot->policy, &query, &req->decision);
 	if (req->decision.allow)
 		return req->ask.permission == PERMISSION_SIGN_JWT ? request_bound_claims(req) : GO_ON;
+	if (failures != policy_memory_failures()) { /* the rules might have said yes */
+		error_no_memory(&req->error);
+		return SETTLE;
+	}
 	policy_denial_message(req->snapshot->policy, &query, &req->decision, &message);
 	error_set(&req->error, ERR_DENIED, "%s", message.data ? message.data : "not allowed");
 	buf_fini(&message);

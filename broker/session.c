@@ -190,7 +190,7 @@ static int session_begin(struct session *session, const struct session_wish *wis
 	sessions->checked |= !wish->relayed;
 	session->dropped = evtimer_new(sessions->front->base, on_dropped, session);
 	if (!session->dropped)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	return make_id(session, err) < 0 ? -1 : open_door(session, wish, err);
 }
 
@@ -199,7 +199,12 @@ int session_open(struct sessions *sessions, const struct session_wish *wish, str
 	struct session *session = calloc(1, sizeof(*session));
 	int r;
 
-	assert(session && wish->n_also < DOOR_MAX_ACCOUNTS);
+	assert(wish->n_also < DOOR_MAX_ACCOUNTS);
+	if (!session || !wish->terms) {
+		json_decref(wish->terms);
+		free(session);
+		return error_no_memory(err);
+	}
 	session->sessions = sessions;
 	session->peer = *wish->caller->peer;
 	snprintf(session->principal, sizeof(session->principal), "%s", wish->caller->principal);
@@ -249,7 +254,7 @@ int sessions_new(struct front *front, struct sessions **out, struct error *err) 
 	struct sessions *sessions = calloc(1, sizeof(*sessions));
 
 	if (!sessions)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	sessions->front = front;
 	TAILQ_INIT(&sessions->all);
 	*out = sessions;

@@ -16,14 +16,15 @@
 /* Findings, printed while the text they point into is at hand. */
 static void notes_take(struct snapshot_notes *notes, struct policy_report *report, const char *name, struct str text,
 		       bool colour) {
-	struct buf printed = BUF_INIT(NOTES_MAX_BYTES);
+	const size_t max = notes->text.max, part = notes->text.len + NOTES_MAX_BYTES;
 
-	policy_report_print(report, name, text, colour, &printed);
-	if (printed.data)
-		buf_adds(&notes->text, printed.data);
+	/* What does not fit is one file's loss, not the next one's. */
+	notes->text.max = part < max ? part : max;
+	policy_report_print(report, name, text, colour, &notes->text);
+	notes->text.max = max;
+	notes->text.failed = false;
 	notes->n_errors += report->n_errors + report->more_errors;
 	notes->n_warnings += report->n_warnings + report->more_warnings;
-	buf_fini(&printed);
 	policy_report_fini(report);
 }
 
@@ -84,9 +85,13 @@ int snapshot_load(const char *config_path, int64_t now, struct snapshot **out, s
 	static atomic_uint_fast64_t last_serial;
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 
-	if (!snapshot)
-		return error_set(err, ERR_INTERNAL, "out of memory");
 	*notes = (struct snapshot_notes){ .text = BUF_INIT(2 * NOTES_MAX_BYTES) };
+	/* Room first: a warning that is lost would be none. */
+	if (!snapshot || !buf_grow(&notes->text, 2 * NOTES_MAX_BYTES)) {
+		free(snapshot);
+		return error_no_memory(err);
+	}
+	buf_reset(&notes->text);
 	snapshot->refs = 1;
 	snapshot->serial = atomic_fetch_add(&last_serial, 1) + 1;
 	snapshot->loaded_at = now;

@@ -140,18 +140,22 @@ int version_keep(const char *dir, const char *hash, struct str text, struct erro
 
 /* ---- which it was when ---- */
 
-void versions_add(struct versions *v, int64_t since, const char *hash) {
+int versions_room(struct versions *v) {
 	struct version *more;
 
-	if (!is_hash(hash) || (v->n && !strcmp(v->list[v->n - 1].hash, hash)))
+	if (v->n < v->size)
+		return 0;
+	more = realloc(v->list, (v->size ? v->size * 2 : 16) * sizeof(*more));
+	if (!more)
+		return -1;
+	v->list = more;
+	v->size = v->size ? v->size * 2 : 16;
+	return 0;
+}
+
+void versions_add(struct versions *v, int64_t since, const char *hash) {
+	if (!is_hash(hash) || (v->n && !strcmp(v->list[v->n - 1].hash, hash)) || versions_room(v) < 0)
 		return;
-	if (v->n == v->size) {
-		more = realloc(v->list, (v->size ? v->size * 2 : 16) * sizeof(*more));
-		if (!more)
-			return;
-		v->list = more;
-		v->size = v->size ? v->size * 2 : 16;
-	}
 	v->list[v->n].since = since;
 	snprintf(v->list[v->n++].hash, SHA256_HEX, "%s", hash);
 }

@@ -33,6 +33,8 @@ struct versions {
 	size_t n, size;
 };
 
+/* For one more, so that what comes in force is remembered. -1: no memory. */
+int versions_room(struct versions *versions);
 /* One that came in force. One that was in force already is no news. No memory for it: later questions fall to the one before. */
 void versions_add(struct versions *versions, int64_t since, const char *hash);
 /* The same from a record of the log; what is no start and no reload says nothing. */

@@ -17,7 +17,7 @@ static int zonefile_read(void *arg, const char *name, unsigned char **data, size
 	    sizeof(path))
 		return -1;
 	if (file_read(path, ZONE_MAX_BYTES, &text, len, &err) < 0)
-		return -1;
+		return err.code == ERR_UNAVAILABLE ? POLICY_TRY_AGAIN : -1;
 	*data = (unsigned char *)text;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "hallpass/ascii.h"
 #include "hallpass/buf.h"
 #include "hallpass/utf8.h"
+#include "policy/no_memory.h"
 
 void buf_fini(struct buf *b) {
 	size_t max = b->max;
@@ -57,6 +58,7 @@ static bool buf_reserve(struct buf *b, size_t n) {
 		size = b->max + 1;
 	data = realloc(b->data, size);
 	if (!data) {
+		note_no_memory();
 		b->failed = true;
 		return false;
 	}

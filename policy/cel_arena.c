@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include "policy/cel_internal.h"
+#include "policy/no_memory.h"
 
 /*
  * Under AddressSanitizer what is not allocated is poisoned, with at least eight bytes between two allocations, so that
@@ -30,8 +31,10 @@ static bool add_chunk(struct cel_arena *arena, size_t size) {
 	if (size > arena->max - arena->total)
 		return false;
 	chunk = malloc(sizeof(*chunk) + size);
-	if (!chunk)
+	if (!chunk) {
+		note_no_memory();
 		return false;
+	}
 	chunk->older = arena->chunks;
 	chunk->size = size;
 	arena->chunks = chunk;
@@ -46,7 +49,7 @@ int cel_arena_init(struct cel_arena *arena, size_t step, size_t max, struct erro
 	step = (step + 7) & ~(size_t)7;
 	*arena = (struct cel_arena){ .step = step, .max = max < step ? step : max };
 	if (!add_chunk(arena, step))
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	return 0;
 }
 

@@ -153,7 +153,7 @@ int cel_env_new(unsigned libraries, struct cel_env **out, struct error *err) {
 	struct cel_env *env = calloc(1, sizeof(*env));
 
 	if (!env)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	env->libraries = libraries;
 	env->container = "";
 	if (cel_arena_init(&env->arena, ENV_STEP, ENV_MAX, err) < 0) {
@@ -162,7 +162,7 @@ int cel_env_new(unsigned libraries, struct cel_env **out, struct error *err) {
 	}
 	if (add_libraries(env) < 0) {
 		cel_env_free(env);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	}
 	*out = env;
 	return 0;
@@ -180,7 +180,7 @@ int cel_env_container(struct cel_env *env, const char *container, struct error *
 	char *copy = cel_arena_str(&env->arena, container, strlen(container));
 
 	if (!copy)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	env->container = copy;
 	return 0;
 }
@@ -219,13 +219,13 @@ int cel_env_variable(struct cel_env *env, const char *name, const struct cel_typ
 	if (cel_env_find_variable(env, name))
 		return error_set(err, ERR_INVALID, "variable '%s' is declared twice", name);
 	if (!variable || grow_slots(env) < 0)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	*variable = (struct cel_variable){ .name = cel_arena_str(&env->arena, name, strlen(name)),
 					   .type = type,
 					   .slot = (uint32_t)env->n_slots,
 					   .next = env->variables[bucket] };
 	if (!variable->name)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	env->variables[bucket] = variable;
 	env->by_slot[env->n_slots++] = variable;
 	if (slot)
@@ -265,7 +265,7 @@ int cel_env_function(struct cel_env *env, const char *name, bool member, const s
 	struct cel_overload *overload = add_overload(env, name, CEL_FN_OTHER);
 
 	if (!overload)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	overload->member = member;
 	overload->result = result;
 	for (unsigned i = 0; i < n; i++)

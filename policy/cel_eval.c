@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "policy/cel_internal.h"
+#include "policy/no_memory.h"
 #include "policy/re2_shim.h"
 
 #define PROGRAM_STEP 4096
@@ -539,6 +540,7 @@ static int compile(struct cel_compile *c) {
 }
 
 static int no_memory(struct cel_errors *errors) {
+	note_no_memory();
 	errors->n = 1;
 	errors->list[0] = (struct cel_error){ .phase = CEL_PHASE_LIMIT, .line = 1, .column = 1, .message = "out of memory" };
 	return -1;

@@ -139,7 +139,7 @@ int condition_env_new(const struct policy_host *host, struct condition_env **out
 
 	if (!env || !(env->zones = zones_new(host))) {
 		condition_env_free(env);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	}
 	if (condition_declare(env->zones, &env->cel, err) < 0) {
 		condition_env_free(env);
@@ -579,13 +579,11 @@ static struct cel_value value_of(struct parts *p, const struct policy_query *q, 
 }
 
 static json_t *printed(struct cel_value v) {
-	struct buf b = BUF_INIT(4096);
-	json_t *json;
+	char text[4096];
+	struct buf b = BUF_ON(text);
 
 	cel_value_print(v, &b);
-	json = json_stringn(b.data ? b.data : "", b.len);
-	buf_fini(&b);
-	return json;
+	return json_stringn(text, b.len);
 }
 
 static json_t *value_json(struct cel_value v) {

@@ -171,8 +171,8 @@ static int by_position(const void *a, const void *b) {
 static int verdict(const struct document *d, const char *name, struct error *err) {
 	const struct policy_report *report = d->report;
 
-	if (d->no_memory)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+	if (d->no_memory || d->memory_failures != policy_memory_failures())
+		return error_no_memory(err);
 	if (report->n)
 		qsort(report->findings, report->n, sizeof(*report->findings), by_position);
 	for (size_t i = 0; i < report->n; i++)
@@ -201,7 +201,7 @@ static struct policy *policy_new(const struct policy_host *host, struct error *e
 	struct policy *policy = calloc(1, sizeof(*policy));
 
 	if (!policy) {
-		error_set(err, ERR_INTERNAL, "out of memory");
+		error_no_memory(err);
 		return NULL;
 	}
 	atomic_init(&policy->refs, 1);
@@ -216,7 +216,9 @@ static struct policy *policy_new(const struct policy_host *host, struct error *e
 int policy_load_watched(const char *name, struct str text, const struct policy_host *host, int64_t now,
 			const struct policy_watch *watch, struct policy **out, struct policy_report *report, struct error *err) {
 	const struct yaml_limits limits = limits_for(text);
-	struct document d = { .report = report, .now = now, .lint_work = LINT_WORK, .watch = watch };
+	struct document d = {
+		.report = report, .now = now, .lint_work = LINT_WORK, .watch = watch, .memory_failures = policy_memory_failures(),
+	};
 	struct yaml_problems *problems = malloc(sizeof(*problems));
 	int r;
 
@@ -225,7 +227,7 @@ int policy_load_watched(const char *name, struct str text, const struct policy_h
 	d.policy = problems ? policy_new(host, err) : NULL;
 	if (!d.policy) {
 		free(problems);
-		return problems ? -1 : error_set(err, ERR_INTERNAL, "out of memory");
+		return problems ? -1 : error_no_memory(err);
 	}
 	r = yaml_load(text, &limits, &d.tree, problems, err);
 	if (d.tree && ignores_find(&d.ignores, d.tree->text) < 0)
@@ -237,6 +239,8 @@ int policy_load_watched(const char *name, struct str text, const struct policy_h
 	if (r == 0 || err->code == ERR_INVALID)
 		r = verdict(&d, name, err);
 	document_fini(&d);
+	if (r < 0 && err->code == ERR_UNAVAILABLE)
+		policy_report_fini(report); /* what seems wrong may be what is missing */
 	if (r == 0)
 		*out = take(&d.policy);
 	policy_unref(d.policy);

@@ -45,6 +45,7 @@ struct document {
 	int64_t now;
 	size_t report_size, n_notes;
 	bool no_memory;
+	unsigned memory_failures; /* policy_memory_failures() when it began */
 	uint32_t lint_work; /* nodes of conditions that lint may still look at */
 	struct ignores ignores;
 

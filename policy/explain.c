@@ -29,12 +29,23 @@ static void add_cut(struct buf *out, const char *text) {
 		buf_adds(out, "\xE2\x80\xA6");
 }
 
-static void add_value(struct buf *out, const json_t *value) {
-	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+/* Room for what add_cut() shows of a text, and to see that there is more. */
+#define CUT_ROOM (TOLD_BYTES + 8)
 
-	if (text)
-		add_cut(out, text);
-	free(text);
+/* As much as there is room for. */
+static int add_fitting(const char *bytes, size_t n, void *arg) {
+	struct buf *b = arg;
+
+	buf_add(b, bytes, n < b->max - b->len ? n : b->max - b->len);
+	return 0;
+}
+
+static void add_value(struct buf *out, const json_t *value) {
+	char text[CUT_ROOM];
+	struct buf b = BUF_ON(text);
+
+	json_dump_callback(value, add_fitting, &b, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+	add_cut(out, text);
 }
 
 static void add_values(struct buf *out, json_t *values) {
@@ -52,20 +63,20 @@ static void add_values(struct buf *out, json_t *values) {
 
 /* An expression that stands on several lines, on one. */
 static void add_expression(struct buf *out, const char *text) {
-	struct buf line = BUF_INIT(SIZE_MAX / 2);
+	char shown[CUT_ROOM];
+	struct buf line = BUF_ON(shown);
 
 	while (*text) {
 		size_t n = strcspn(text, "\n"), end = n;
 
 		while (text[n] && end > 0 && text[end - 1] == ' ')
 			end--;
-		buf_add(&line, text, end);
+		add_fitting(text, end, &line);
 		text += n + strspn(text + n, "\n ");
 		if (*text)
-			buf_addc(&line, ' ');
+			add_fitting(" ", 1, &line);
 	}
-	add_cut(out, line.data ? line.data : "");
-	buf_fini(&line);
+	add_cut(out, shown);
 }
 
 static void add_false_parts(struct buf *out, const struct rule *rule, const struct policy_query *q) {
@@ -481,19 +492,12 @@ static void add_decision_json(json_t *json, const struct decision *decision) {
 	}
 }
 
-static void add_message(json_t *json, struct buf *message) {
-	json_object_set_new(json, "message", json_string(message->data ? message->data : ""));
-	buf_fini(message);
-}
-
 static json_t *said_json(const struct counterfactual *c, const struct suggestion *s) {
-	struct buf said = BUF_INIT(16384);
-	json_t *json;
+	char text[16384];
+	struct buf said = BUF_ON(text);
 
 	suggestion_say(c, s, &said);
-	json = json_string(said.data ? said.data : "");
-	buf_fini(&said);
-	return json;
+	return json_string(text);
 }
 
 /* What changes, in words and as data: new values under the names of a request's members. */
@@ -521,23 +525,24 @@ static json_t *suggestion_json(const struct counterfactual *c, const struct sugg
 }
 
 static void add_denial_json(json_t *json, const struct decide *d, const struct decision *decision) {
-	struct buf message = BUF_INIT(8192);
+	char text[8192];
+	struct buf message = BUF_ON(text);
 	json_t *suggestions = json_array();
 	struct counterfactual c;
 
 	counterfactual_find(&c, d->policy, &d->q, decision);
 	say_denial(d, decision, &c, &message);
-	add_message(json, &message);
+	json_object_set_new(json, "message", json_string(text));
 	for (size_t i = 0; i < c.n; i++)
 		json_array_append_new(suggestions, suggestion_json(&c, &c.list[i]));
 	json_object_set_new(json, "suggestions", suggestions);
 }
 
 static void add_fault_json(json_t *json, const char *fault) {
-	struct buf message = BUF_INIT(256);
+	char text[256];
 
-	buf_addf(&message, "the request cannot be decided: %s", fault);
-	add_message(json, &message);
+	snprintf(text, sizeof(text), "the request cannot be decided: %s", fault);
+	json_object_set_new(json, "message", json_string(text));
 }
 
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all) {

@@ -6,15 +6,13 @@
 #include "hallpass/utf8.h"
 
 json_t *time_json(int64_t t) {
-	struct buf b = BUF_INIT(64);
-	json_t *json;
+	char text[64];
+	struct buf b = BUF_ON(text);
 
 	if (t == INT64_MAX)
 		return json_null();
 	buf_add_time(&b, t);
-	json = b.data ? json_string(b.data) : NULL;
-	buf_fini(&b);
-	return json;
+	return json_string(text);
 }
 
 json_t *strings_json(const char *const *list, size_t n) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <new>
 #include <re2/re2.h>
+#include "policy/no_memory.h"
 #include "policy/re2_shim.h"
 
 void *re2_shim_new(const char *pattern, size_t n, long long max_memory, char *why, size_t why_size) {
@@ -17,6 +18,7 @@ void *re2_shim_new(const char *pattern, size_t n, long long max_memory, char *wh
 		snprintf(why, why_size, "%s", re->error().c_str());
 		delete re;
 	} catch (const std::bad_alloc &) {
+		note_no_memory();
 		snprintf(why, why_size, "out of memory");
 	}
 	return nullptr;
@@ -26,6 +28,7 @@ int re2_shim_search(const void *re, const char *text, size_t n) {
 	try {
 		return RE2::PartialMatch(re2::StringPiece(text, n), *static_cast<const RE2 *>(re));
 	} catch (const std::bad_alloc &) {
+		note_no_memory();
 		return -1;
 	}
 }

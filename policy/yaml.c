@@ -466,7 +466,7 @@ static int settle(struct loader *l, struct error *err) {
 	const struct yaml_problem *first = &l->problems->list[0];
 
 	if (l->no_memory)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	if (l->problems->n == 0)
 		return 0;
 	qsort(l->problems->list, l->problems->n, sizeof(*first), by_position);
@@ -502,7 +502,7 @@ static int check_text(struct str *text, const struct yaml_limits *limits, struct
 
 static int load(struct loader *l, struct error *err) {
 	if (!yaml_parser_initialize(&l->parser))
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	yaml_parser_set_encoding(&l->parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&l->parser, (const unsigned char *)l->tree->text.p, l->tree->text.n);
 	read_events(l);
@@ -520,7 +520,7 @@ int yaml_load(struct str text, const struct yaml_limits *limits, struct yaml_tre
 	l = calloc(1, sizeof(*l));
 	if (!l || !(l->tree = calloc(1, sizeof(*l->tree)))) {
 		free(l);
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	}
 	l->limits = effective(limits);
 	l->problems = problems;

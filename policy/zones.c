@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "policy/cel_time.h"
+#include "policy/no_memory.h"
 #include "policy/scan.h"
 #include "policy/zones.h"
 
@@ -275,7 +276,7 @@ static int builder_add_rule(struct builder *b, const struct rule *rule, struct e
 	}
 	unrolled.transitions = calloc(2 * (PERIOD_YEARS + 4), sizeof(*unrolled.transitions));
 	if (!unrolled.transitions)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	rule_unroll(rule, year - 1, year + PERIOD_YEARS + 1, &unrolled);
 	for (size_t i = 0; i < unrolled.n; i++)
 		if (b->n == 0 || unrolled.transitions[i].at > last)
@@ -291,7 +292,7 @@ static int zone_index(struct zone *zone, struct error *err) {
 	zone->n_buckets = ((size_t)(t[zone->n - 1].at - t[0].at) >> BUCKET_SHIFT) + 1;
 	zone->bucket = calloc(zone->n_buckets, sizeof(*zone->bucket));
 	if (!zone->bucket)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	for (size_t b = 0; b < zone->n_buckets; b++) {
 		while (i + 1 < zone->n && t[i + 1].at <= t[0].at + ((int64_t)b << BUCKET_SHIFT))
 			i++;
@@ -326,7 +327,7 @@ static int zone_build(struct builder *b, const struct rule *rule, struct zone **
 	cleanup(zone_freep) struct zone *zone = calloc(1, sizeof(*zone));
 
 	if (!zone)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	if (rule && builder_add_rule(b, rule, err) != 0)
 		return -1;
 	builder_squeeze(b);
@@ -337,7 +338,7 @@ static int zone_build(struct builder *b, const struct rule *rule, struct zone **
 	if (zone->n) {
 		zone->transitions = calloc(zone->n, sizeof(*zone->transitions));
 		if (!zone->transitions)
-			return error_set(err, ERR_INTERNAL, "out of memory");
+			return error_no_memory(err);
 		memcpy((void *)zone->transitions, b->transitions, zone->n * sizeof(*zone->transitions));
 		zone->first = zone->transitions[0].at;
 		zone->always = always && zone->end != INT64_MAX;
@@ -482,7 +483,7 @@ int zone_parse(const unsigned char *data, size_t len, struct zone **out, struct 
 		return -1;
 	b.transitions = calloc(BUILDER_ROOM, sizeof(*b.transitions));
 	if (!b.transitions)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	tzif_transitions(&tz, &b);
 	r = zone_build(&b, has_rule ? &rule : NULL, out, err);
 	free(b.transitions);
@@ -619,7 +620,7 @@ static int zones_room(struct zones *zones, struct error *err) {
 		return error_set(err, ERR_LIMIT, "more than %d time zones", MAX_ZONES);
 	entries = reallocarray(zones->entries, size, sizeof(*entries));
 	if (!entries)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	zones->entries = entries;
 	zones->size = size;
 	return 0;
@@ -628,12 +629,15 @@ static int zones_room(struct zones *zones, struct error *err) {
 static int zones_read(const struct zones *zones, struct str name, struct entry *out, struct error *err) {
 	unsigned char *data = NULL;
 	size_t len = 0;
-	int r;
+	int r = -1;
 
 	memcpy(out->name, name.p, name.n);
 	out->name[name.n] = '\0';
-	if (!zones->host || !zones->host->read_zone ||
-	    zones->host->read_zone(zones->host->arg, out->name, &data, &len) != 0)
+	if (zones->host && zones->host->read_zone)
+		r = zones->host->read_zone(zones->host->arg, out->name, &data, &len);
+	if (r == POLICY_TRY_AGAIN)
+		return error_no_memory(err);
+	if (r != 0)
 		return error_set(err, ERR_NOT_FOUND, "there is no time zone '%s' here", out->name);
 	r = zone_parse(data, len, &out->zone, err);
 	free(data);
@@ -655,8 +659,11 @@ int zones_load(struct zones *zones, struct str name, struct zone_ref *out, struc
 		return error_set(err, ERR_INVALID,
 				 "'%.*s' is no time zone: write a name such as Europe/Berlin, UTC, or +HH:MM",
 				 name.n > MAX_NAME ? MAX_NAME : (int)name.n, name.p);
-	if (zones_room(zones, err) != 0 || zones_read(zones, name, &entry, err) != 0)
+	if (zones_room(zones, err) != 0 || zones_read(zones, name, &entry, err) != 0) {
+		if (err->code == ERR_UNAVAILABLE)
+			note_no_memory();
 		return -1;
+	}
 	i = zones_place(zones, name, &found);
 	assert(!found);
 	memmove(zones->entries + i + 1, zones->entries + i, (zones->n - i) * sizeof(entry));

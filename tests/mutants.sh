@@ -44,10 +44,13 @@ P1-abandoned-not-recorded | broker/request.c | s/^\tif (req->quiet)$/\tif (req->
 P1-released-before-its-sync | broker/audit/segment.c | s/if (dir->io->fdatasync(dir->io->ctx, segment->fd) < 0)/if (0)/ | broker/test_audit | test_audit_releases_only*
 P1-dead-segment-used-again | broker/audit/writer.c | s/^\t\tbury(w, &err);$/\t\t(void)0;/ | broker/test_audit | test_P1_audit_loses_nothing*
 P1-files-not-looked-after | broker/audit/writer.c | s/return segment_check(w->dir, &w->segment, err);/return 0;/ | broker/test_audit | test_P1_audit_notices_a_file*
-P1-json-read-beyond-its-end | broker/json_reserve.c | s/^\treturn p ? p : reserve_take(size);/\treturn p;/; s/^static void \*reserve_take/__attribute__((unused)) &/ | scenario/test_memory | test_P1_no_token_is_lost_whichever*
+P1-json-read-beyond-its-end | broker/json_reserve.c | s/^\tp = p ? p : reserve_take(size);/\t;/; s/^static void \*reserve_take/__attribute__((unused)) &/ | scenario/test_memory | test_P1_no_token_is_lost_whichever*
 P1-no-memory-for-a-request | broker/request.c | s/^\tif (!req) {$/\tif (0) {/ | scenario/test_memory | test_P1_the_first_request*
 P1-no-memory-at-a-port | broker/surface/exchange.c | s/^\tif (!x) {$/\tif (0) {/ | scenario/test_memory | test_P1_a_port*
 P1-exceptions-thrown-through-C | policy/re2_shim.cc | s/catch (const std::bad_alloc &)/catch (int)/ | scenario/test_memory | test_P1_no_token_is_lost_when_memory*
+P1-half-an-answer | broker/json_reserve.c | s/^\tfailures += !p;/\t;/ | scenario/test_memory | test_no_answer*
+P1-no-memory-for-a-list | broker/surface/listing.c | s/^\tif (!l)$/\tif (0)/ | scenario/test_memory | test_list*
+P1-no-memory-for-a-pattern | policy/no_memory.c | s/^\tfailures++;/\t;/ | scenario/test_memory | test_why*
 P1-no-deadline-for-the-writer | broker/audit/audit.c | s/slot_of(audit, entry)->since_us < limit/0/ | broker/test_audit | test_P1_audit_refuses_after*
 P1-free-space-of-long-ago | broker/audit/audit.c | s/if (!is_low(audit, b->free_bytes, &err))/if (b || !is_low(audit, 0, \&err))/ | broker/test_audit | test_P1_audit_acknowledges_nothing*
 P1-late-records-not-named | broker/audit/audit.c | s/if (b->slots\[i\].refused)/if (0)/ | broker/test_audit | test_P1_audit_names*
@@ -144,7 +147,8 @@ P3-typos-dropped | policy/fields.c | s/unknown_key(d, child->key, .*/(void)child
 P3-default-for-every-attribute | policy/condition.c | s/node->fn == CEL_FN_GET_ATTRIBUTE \&\& node->kids/false \&\& node->kids/ | policy/test_document | test_document_says_what*
 P4-anybody-is-somebody | broker/authn/principals.c | s/if (rule->uid >= 0 \&\& rule->uid != peer->uid)/if (0)/ | broker/test_principals | test_P4*
 P4-peer-uid-ignored | broker/authn/principals.c | s/rule->uid >= 0 && rule->uid != peer->uid/false/ | scenario/test_promises | test_P4_headers_do_not_say_who_one_is
-P4-no-answer-is-no-group | broker/authn/accounts.c | s/^\treturn r == 0 || r == ENOENT .*/\treturn 0;/ | broker/test_accounts | test_P4_accounts_of_a_name_service*
+P4-no-answer-is-no-group | broker/authn/accounts.c | s/^\treturn errno != ENOMEM .*/\treturn 0;/ | broker/test_accounts | test_P4_accounts_of_a_name_service*
+P4-no-memory-is-no-group | broker/authn/accounts.c | s/^\treturn account->groups ? r : -1;/\treturn 0;/ | scenario/test_memory | test_P4_nobody*
 P4-large-groups-unseen | broker/authn/accounts.c | s/(r == ERANGE \&\& room_grow(room))/false/ | broker/test_accounts | test_P4_accounts_know*
 P4-users-not-compared-at-listeners | broker/authn/principals.c | s/rule->user && strcmp(rule->user, account->name)/false/ | scenario/test_metadata | test_P4_a_listener_knows*
 P4-users-not-compared | broker/authn/principals.c | s/rule->user && strcmp(rule->user, account->name)/false/ | scenario/test_peers | test_P4_peers_rules_by_uid_user_and_group
@@ -241,6 +245,10 @@ P6-no-file-is-read-as-one | broker/file.c | s/if (!S_ISREG(st.st_mode))/if (fals
 P6-policy-not-kept | broker/reload.c | s/if (snapshot_keep(.*) < 0)/if (false)/ | scenario/test_why | test_P6_a_policy_that_cannot_be_kept_does_not_come_in_force
 P6-restart-keys-taken-up | broker/broker.c | s/if (config_needs_restart(/if (false \&\& config_needs_restart(/ | scenario/test_reload | test_P6_a_key_that_needs_a_restart_keeps_everything_as_it_is
 P6-faulty-configuration-taken | broker/config.c | s/if (r == 0 && report->n_errors)/if (false)/ | scenario/test_reload | test_P6_a_configuration_with_a_fault_is_refused_whole
+P6-half-a-configuration-taken | broker/config.c | s/^\tconfig->incomplete .= !copy;/\t(void)config;/ | scenario/test_memory | test_P6_a_reload*
+P6-unread-configuration-taken | broker/config.c | s/^\t\tconfig->incomplete .= err.code != ERR_INVALID;/\t\t(void)0;/ | scenario/test_memory | test_P6_a_reload*
+P6-half-a-policy-taken | policy/document.c | s/if (d->no_memory || d->memory_failures != policy_memory_failures())/if (0)/; s/!d->no_memory \&\& d->report->n_errors == 0/d->report->n_errors == 0/ | scenario/test_memory | test_P6_a_reload*
+P6-no-memory-for-a-signal | broker/reload.c | s/^\tif (!wait) {$/\tif (0) {/ | scenario/test_memory | test_P6_a_signal*
 P7-loop-by-the-environment | broker/broker.c | s/USE_CHANGELIST .*IGNORE_ENV/USE_CHANGELIST/; /event_config_require_features/d | scenario/test_front | test_front_waits_as_it_must*
 P7-resets-unheard | broker/conn.c | s/^\tlook_again(s);/\t(void)look_again;/ | broker/test_conn | test_conn_tells_of_a_reset*
 P7-resets-behind-bytes-unheard | broker/conn.c | s/ || has_failed(conn->fd)// ; s/^static bool has_failed/__attribute__((unused)) &/ | broker/test_conn | test_conn_tells_of_a_reset*

@@ -1,6 +1,5 @@
 /* See accounts.h. */
 
-#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <pthread.h>
@@ -79,13 +78,20 @@ struct room {
 };
 
 static bool room_grow(struct room *room) {
-	char *p = room->size < NSS_MAX_BYTES ? realloc(room->p, room->size * 2) : NULL;
+	size_t size = room->size ? room->size * 2 : NSS_BYTES;
+	char *p = size <= NSS_MAX_BYTES ? realloc(room->p, size) : NULL;
 
 	if (!p)
 		return false;
 	room->p = p;
-	room->size *= 2;
+	room->size = size;
 	return true;
+}
+
+/* Before it is asked. False: there is no memory for its answer. */
+static bool room_ready(struct room *room) {
+	errno = 0;
+	return room->p || room_grow(room);
 }
 
 /* Whether to ask once more. */
@@ -93,15 +99,17 @@ static bool again(int r, struct room *room) {
 	return r == EINTR || (r == ERANGE && room_grow(room));
 }
 
-/* These say that there is none. Source: getpwnam(3). */
+/* These say that there is none (source: getpwnam(3)), but not where it had no memory to look: that is told by errno alone. */
 static int answer_of(int r) {
-	return r == 0 || r == ENOENT || r == ESRCH || r == EBADF || r == EPERM ? 0 : -1;
+	return errno != ENOMEM && (r == 0 || r == ENOENT || r == ESRCH || r == EBADF || r == EPERM) ? 0 : -1;
 }
 
 static int account_add_group(struct account *account, gid_t gid, struct room *room) {
 	struct group group, *found = NULL;
 	int r;
 
+	if (!room_ready(room))
+		return -1;
 	do
 		r = getgrgid_r(gid, &group, room->p, room->size, &found);
 	while (again(r, room));
@@ -114,20 +122,23 @@ static int account_add_group(struct account *account, gid_t gid, struct room *ro
 	return 0;
 }
 
-/* All groups that the user is in. The caller frees; NULL: no memory. */
+/* All groups that the user is in. The caller frees; NULL: no memory, of which the name service tells by errno alone. */
 static gid_t *group_ids(const char *user, gid_t gid, int *n) {
 	gid_t *gids = NULL, *more;
+	int r = -1;
 
-	for (*n = FIRST_GROUPS;;) {
-		more = reallocarray(gids, (size_t)*n, sizeof(*gids));
-		if (!more) {
-			free(gids);
-			return NULL;
-		}
+	errno = 0;
+	for (*n = FIRST_GROUPS; r < 0;) {
+		more = errno == ENOMEM ? NULL : reallocarray(gids, (size_t)*n, sizeof(*gids));
+		if (!more)
+			break;
 		gids = more;
-		if (getgrouplist(user, gid, gids, n) >= 0)
-			return gids; /* else *n is what it takes */
+		r = getgrouplist(user, gid, gids, n); /* -1: *n is what it takes */
 	}
+	if (r >= 0 && errno != ENOMEM)
+		return gids;
+	free(gids);
+	return NULL;
 }
 
 static int account_add_groups(struct account *account, struct room *room) {
@@ -146,6 +157,8 @@ static int account_fill(struct account *account, struct room *room) {
 	int r;
 
 	account->gid = -1;
+	if (!room_ready(room))
+		return -1;
 	do
 		r = getpwuid_r((uid_t)account->uid, &pw, room->p, room->size, &found);
 	while (again(r, room));
@@ -158,29 +171,33 @@ static int account_fill(struct account *account, struct room *room) {
 }
 
 int accounts_has_user(const char *name) {
-	struct room room = { malloc(NSS_BYTES), NSS_BYTES };
+	struct room room = { NULL, 0 };
 	struct passwd pw, *found = NULL;
 	int r;
 
-	assert(room.p);
+	if (!room_ready(&room))
+		return -1;
 	do
 		r = getpwnam_r(name, &pw, room.p, room.size, &found);
 	while (again(r, &room));
+	r = found ? 1 : answer_of(r);
 	free(room.p);
-	return found ? 1 : answer_of(r);
+	return r;
 }
 
 int accounts_has_group(const char *name) {
-	struct room room = { malloc(NSS_BYTES), NSS_BYTES };
+	struct room room = { NULL, 0 };
 	struct group group, *found = NULL;
 	int r;
 
-	assert(room.p);
+	if (!room_ready(&room))
+		return -1;
 	do
 		r = getgrnam_r(name, &group, room.p, room.size, &found);
 	while (again(r, &room));
+	r = found ? 1 : answer_of(r);
 	free(room.p);
-	return found ? 1 : answer_of(r);
+	return r;
 }
 
 static void lookups_free(struct lookups *lookups) {
@@ -206,11 +223,10 @@ static void accounts_release(struct accounts *a) {
 
 static void *accounts_thread(void *arg) {
 	struct accounts *a = arg;
-	struct room room = { malloc(NSS_BYTES), NSS_BYTES };
+	struct room room = { NULL, 0 };
 	struct lookup *lookup;
 	bool left;
 
-	assert(room.p);
 	pthread_mutex_lock(&a->lock);
 	while (!a->stop) {
 		lookup = TAILQ_FIRST(&a->asked);
@@ -314,13 +330,12 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
 	}
 }
 
-static void accounts_arm(struct accounts *a) {
+static int accounts_arm(struct accounts *a) {
 	struct accounts_wait *first = TAILQ_FIRST(&a->waits);
 	int64_t ms = first ? first->deadline_ms - clock_boottime_ms() : 0;
 	struct timeval tv = { ms > 0 ? ms / 1000 : 0, ms > 0 ? ms % 1000 * 1000 : 0 };
 
-	if (first)
-		event_add(a->late, &tv);
+	return first ? event_add(a->late, &tv) : 0;
 }
 
 static void on_late(evutil_socket_t fd, short events, void *arg) {
@@ -451,7 +466,8 @@ const struct account *accounts_find(struct accounts *a, int64_t uid, int64_t now
 struct accounts_wait *accounts_start(struct accounts *a, int64_t uid, accounts_done_fn *done, void *arg) {
 	struct accounts_wait *wait = calloc(1, sizeof(*wait));
 
-	assert(wait);
+	if (!wait)
+		return NULL;
 	wait->accounts = a;
 	wait->uid = uid;
 	wait->deadline_ms = clock_boottime_ms() + ANSWER_MS;
@@ -459,10 +475,10 @@ struct accounts_wait *accounts_start(struct accounts *a, int64_t uid, accounts_d
 	wait->done = done;
 	wait->arg = arg;
 	TAILQ_INSERT_TAIL(&a->waits, wait, link);
-	accounts_ask(a, uid); /* no memory or no thread for it: nobody will answer in time */
-	if (wait == TAILQ_FIRST(&a->waits))
-		accounts_arm(a);
-	return wait;
+	if (accounts_ask(a, uid) == 0 && (wait != TAILQ_FIRST(&a->waits) || accounts_arm(a) == 0))
+		return wait;
+	accounts_cancel(wait); /* nobody would answer, or say that nobody does */
+	return NULL;
 }
 
 void accounts_cancel(struct accounts_wait *wait) {

@@ -40,7 +40,10 @@ void accounts_free(struct accounts *accounts); /* takes NULL; no done() after; w
 /* What is remembered, or NULL: start a look-up. Borrowed until the next call into this module. */
 const struct account *accounts_find(struct accounts *accounts, int64_t uid, int64_t now_ms);
 
-/* done() once, never from inside; account is borrowed until it returns. NULL: the name service failed, or not in time. */
+/*
+ * done() once, never from inside; account is borrowed until it returns. NULL: the name service failed, or not in time.
+ * accounts_start() gives NULL where there is no memory or no thread for it: done() will not be called.
+ */
 typedef void accounts_done_fn(const struct account *account, void *arg);
 struct accounts_wait *accounts_start(struct accounts *accounts, int64_t uid, accounts_done_fn *done, void *arg);
 void accounts_cancel(struct accounts_wait *wait); /* takes NULL */

@@ -156,9 +156,8 @@ static void on_inner(const struct secret *token, int64_t expires_at, const struc
 }
 
 static int refresh(struct source *source, struct error *err) {
-	(void)err;
 	source->inner_wait = source_token(source->inner, on_inner, source);
-	return 0;
+	return source->inner_wait ? 0 : error_no_memory(err);
 }
 
 const struct source_kind source_impersonated = { "impersonated_service_account", read_file, refresh, forget };

@@ -296,7 +296,8 @@ const struct secret *source_in_hand(struct source *source, int64_t *expires_at) 
 struct source_wait *source_token(struct source *source, source_done_fn *done, void *arg) {
 	struct source_wait *wait = calloc(1, sizeof(*wait));
 
-	assert(wait);
+	if (!wait)
+		return NULL;
 	*wait = (struct source_wait){ .source = source, .done = done, .arg = arg };
 	TAILQ_INSERT_TAIL(&source->waiting, wait, link);
 	source->n_waiting++;

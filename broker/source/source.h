@@ -49,7 +49,7 @@ void source_unref(struct source *source); /* takes NULL; the last one fails its 
  * Begins its refresh where that is due. NULL: source_token().
  */
 const struct secret *source_in_hand(struct source *source, int64_t *expires_at);
-/* done() once, never from inside. Errors from upstream name file, endpoint and Google's own words. */
+/* done() once, never from inside. NULL: no memory, and it is not called. Errors from upstream name file, endpoint and Google's own words. */
 struct source_wait *source_token(struct source *source, source_done_fn *done, void *arg);
 void source_cancel(struct source_wait *wait);
 /* A 401 said that the token which expires then is no good: forget it, unless another took its place already. */

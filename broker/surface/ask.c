@@ -154,7 +154,7 @@ static int ask_payload(const json_t *value, struct ask *ask, struct error *err) 
 
 static int put_payload(json_t *body, struct ask *ask, json_t *text, struct error *err) {
 	if (!text || json_object_set_new(body, "payload", text) < 0)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	ask->payload = json_string_value(text);
 	return 0;
 }
@@ -181,7 +181,7 @@ static int canonical_blob(json_t *body, struct ask *ask, struct error *err) {
 	for (char *c = text; c && *c; c++)
 		*c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
 	if (!text || !blob) {
-		error_set(err, ERR_INTERNAL, "out of memory");
+		error_no_memory(err);
 	} else if (!base64_decode(text, n, blob, &len) || len == 0) {
 		error_set(err, ERR_INVALID, "payload is not base64");
 	} else {
@@ -323,11 +323,11 @@ int ask_narrow(json_t *body, json_t *scopes, struct error *err) {
 		return 0;
 	}
 	if (!ours || list_has(ours, ALL_SCOPES) || !json_is_array(scopes))
-		return json_object_set_new(body, "scopes", scopes) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+		return json_object_set_new(body, "scopes", scopes) < 0 ? error_no_memory(err) : 0;
 	list = common(ours, scopes);
 	json_decref(scopes);
 	if (json_array_size(list))
-		return json_object_set_new(body, "scopes", list) < 0 ? error_set(err, ERR_INTERNAL, "out of memory") : 0;
+		return json_object_set_new(body, "scopes", list) < 0 ? error_no_memory(err) : 0;
 	json_decref(list);
 	return error_set(err, ERR_INVALID, "none of these scopes is among those that the session was opened with (--scopes)");
 }

@@ -30,6 +30,7 @@ struct call {
 	const struct route *route;
 	struct snapshot *snapshot; /* questions: the one they began under */
 	json_t *body;
+	unsigned failures; /* of memory, before it began */
 	struct caller caller; /* from here on: set when it is known, not cleared before */
 	char name[40];	      /* behind a route's path that ends in a slash */
 	const char *accounts[DOCTOR_MAX_ACCOUNTS]; /* the doctor's; of body */
@@ -48,6 +49,7 @@ struct route {
 
 /* Each answers, and frees call. */
 void call_reply_json(struct call *call, json_t *json); /* takes json */
+void call_no_memory(struct call *call);
 void call_fail(struct call *call, const struct error *err, const char *reason, const struct status_detail *details,
 	       size_t n_details);
 

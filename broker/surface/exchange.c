@@ -43,14 +43,25 @@ void exchange_reply(struct exchange *x, const struct http_reply *reply) {
 	conn_reply(conn, reply);
 }
 
+static void exchange_no_memory(struct exchange *x) {
+	struct conn *conn = x->conn;
+
+	conn_set_user(conn, NULL);
+	exchange_free(x);
+	conn_reply_no_memory(conn);
+}
+
 void exchange_refuse(struct exchange *x, int http, enum error_code code, const char *reason, const char *message, const char *extra) {
 	struct buf body = BUF_INIT(4096);
 
 	status_body_http(&body, http, code, reason, message);
-	exchange_reply(x, &(struct http_reply){ .status = http,
-						.content_type = http_json,
-						.body = { body.data ? body.data : "", body.len },
-						.extra = extra });
+	if (buf_ok(&body))
+		exchange_reply(x, &(struct http_reply){ .status = http,
+							.content_type = http_json,
+							.body = { body.data, body.len },
+							.extra = extra });
+	else
+		exchange_no_memory(x);
 	buf_fini(&body);
 }
 
@@ -72,7 +83,7 @@ int exchange_ask(struct exchange *x, enum policy_permission permission, json_t *
 	struct ask ask;
 
 	if (!body)
-		return error_set(err, ERR_INTERNAL, "out of memory");
+		return error_no_memory(err);
 	if (ask_parse(body, permission, NULL, &ask, err) < 0) {
 		json_decref(body);
 		return -1;
@@ -122,6 +133,9 @@ void exchange_identify(struct exchange *x, void (*identified)(struct exchange *x
 	x->snapshot = snapshot_ref(world->snapshot);
 	x->caller.peer = conn_peer(x->conn);
 	x->then.identified = identified;
-	if (!identify(x, accounts_find(world->accounts, uid, clock_boottime_ms())))
-		x->account_wait = accounts_start(world->accounts, uid, on_account, x);
+	if (identify(x, accounts_find(world->accounts, uid, clock_boottime_ms())))
+		return;
+	x->account_wait = accounts_start(world->accounts, uid, on_account, x);
+	if (!x->account_wait)
+		exchange_no_memory(x);
 }

@@ -1,6 +1,5 @@
 /* See listing.h. */
 
-#include <assert.h>
 #include <stdlib.h>
 #include "broker/clock.h"
 #include "broker/surface/listing.h"
@@ -23,7 +22,8 @@ struct listing {
 
 static void listing_free(struct listing *l) {
 	policy_listing_free(l->accounts);
-	event_free(l->go_on);
+	if (l->go_on)
+		event_free(l->go_on);
 	buf_fini(&l->body);
 	free(l);
 }
@@ -62,11 +62,10 @@ static bool add_next(struct listing *l) {
 }
 
 /* By a timer: what event_active() makes active is run before the sockets are looked at. */
-static void next_turn(struct listing *l) {
+static int next_turn(struct listing *l) {
 	const struct timeval now = { 0, 0 };
-	int r = event_add(l->go_on, &now);
 
-	assert(r == 0);
+	return event_add(l->go_on, &now);
 }
 
 static void take_turn(evutil_socket_t fd, short events, void *arg) {
@@ -78,10 +77,9 @@ static void take_turn(evutil_socket_t fd, short events, void *arg) {
 	do
 		more = add_next(l);
 	while (more && clock_monotonic_us() < until_us);
-	if (more) {
-		next_turn(l);
+	if (more && next_turn(l) == 0)
 		return;
-	}
+	l->body.failed |= more;
 	buf_adds(&l->body, l->truncated ? "],\"truncated\":true}\n" : "]}\n");
 	l->done(&l->body, l->arg);
 	listing_free(l);
@@ -90,22 +88,22 @@ static void take_turn(evutil_socket_t fd, short events, void *arg) {
 struct listing *listing_start(struct event_base *base, struct snapshot *snapshot, const struct caller *caller,
 			      listing_done_fn *done, void *arg) {
 	struct listing *l = calloc(1, sizeof(*l));
-	int r;
 
-	assert(l);
+	if (!l)
+		return NULL;
 	l->ask.surface = "native";
 	l->body = BUF_INIT(BODY_MAX + BODY_MAX / 8); /* and any one entry */
 	l->done = done;
 	l->arg = arg;
 	l->go_on = evtimer_new(base, take_turn, l);
 	request_query(&l->ask, caller, snapshot, clock_now(), &l->query);
-	r = policy_listing_new(snapshot->policy, &l->query, &l->accounts);
-	assert(l->go_on && r == 0);
 	buf_adds(&l->body, "{\"principal\":");
 	buf_add_json(&l->body, caller->principal, strlen(caller->principal));
 	buf_adds(&l->body, ",\"accounts\":[");
-	next_turn(l);
-	return l;
+	if (l->go_on && policy_listing_new(snapshot->policy, &l->query, &l->accounts) == 0 && next_turn(l) == 0)
+		return l;
+	listing_free(l);
+	return NULL;
 }
 
 void listing_cancel(struct listing *l) {

@@ -54,17 +54,21 @@ static void call_end(struct call *call, const struct http_reply *reply) {
 	conn_reply(conn, reply);
 }
 
-static void call_reply(struct call *call, int status, const struct buf *body, bool secret) {
-	static const char no_memory[] = "{\"error\":{\"code\":500,\"message\":\"no memory for the answer\",\"status\":\"INTERNAL\"}}\n";
-	const bool whole = buf_ok(body);
-	struct http_reply reply = {
-		.status = whole ? status : 500,
-		.content_type = http_json,
-		.body = whole ? (struct str){ body->data ? body->data : "", body->len } : str_of(no_memory),
-		.secret = secret,
-	};
+void call_no_memory(struct call *call) {
+	struct conn *conn = call->conn;
 
-	call_end(call, &reply);
+	conn_set_user(conn, NULL);
+	call_free(call);
+	conn_reply_no_memory(conn);
+}
+
+static void call_reply(struct call *call, int status, const struct buf *body) {
+	if (buf_ok(body))
+		call_end(call, &(struct http_reply){ .status = status,
+						     .content_type = http_json,
+						     .body = { body->data ? body->data : "", body->len } });
+	else
+		call_no_memory(call);
 }
 
 void call_fail(struct call *call, const struct error *err, const char *reason, const struct status_detail *details,
@@ -72,26 +76,37 @@ void call_fail(struct call *call, const struct error *err, const char *reason, c
 	struct buf body = BUF_INIT(REPLY_MAX);
 
 	status_body(&body, err->code, reason, err->message, details, n_details);
-	call_reply(call, status_of(err->code)->http, &body, false);
+	call_reply(call, status_of(err->code)->http, &body);
 	buf_fini(&body);
+}
+
+/* What became of the memory of whoever makes an answer: it can be half of one, or not what the policy says. */
+static unsigned failures(void) {
+	return json_reserve_failures() + policy_memory_failures();
+}
+
+/* An answer that was made while nothing failed. */
+static void call_reply_made(struct call *call, const struct buf *body) {
+	if (call->failures == failures())
+		call_reply(call, 200, body);
+	else
+		call_no_memory(call);
 }
 
 void call_reply_json(struct call *call, json_t *json) {
 	struct buf body = BUF_INIT(REPLY_MAX);
-	struct error err;
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
 	json_decref(json);
-	if (!text) {
-		error_set(&err, ERR_INTERNAL, "no memory for the answer");
-		call_fail(call, &err, NULL, NULL, 0);
-		return;
+	if (text) {
+		buf_adds(&body, text);
+		buf_addc(&body, '\n');
+		json_reserve_free(text);
+		call_reply_made(call, &body);
+		buf_fini(&body);
+	} else {
+		call_no_memory(call);
 	}
-	buf_adds(&body, text);
-	buf_addc(&body, '\n');
-	json_reserve_free(text);
-	call_reply(call, 200, &body, false);
-	buf_fini(&body);
 }
 
 /* --- requests for tokens */
@@ -117,7 +132,7 @@ static void reply_issued(struct call *call, const struct request_outcome *o) {
 						     .room = body->data,
 						     .secret = true });
 	else
-		call_reply(call, 200, body, true);
+		call_no_memory(call);
 	wipe(body->data, written);
 }
 
@@ -255,11 +270,13 @@ static void run_question(struct call *call, const struct http_request *request) 
 	}
 	call->snapshot = snapshot_ref(call->native->requests->snapshot);
 	conn_set_user(call->conn, call);
-	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) != PRINCIPAL_NEEDS_ACCOUNT)
+	if (principal_of(call->snapshot->config, peer, account, call->caller.principal) != PRINCIPAL_NEEDS_ACCOUNT) {
 		question_identified(call, account);
-	else
-		call->account_wait =
-			accounts_start(call->native->requests->accounts, peer->uid, on_account, call);
+		return;
+	}
+	call->account_wait = accounts_start(call->native->requests->accounts, peer->uid, on_account, call);
+	if (!call->account_wait)
+		call_no_memory(call);
 }
 
 static void answer_whoami(struct call *call) {
@@ -271,11 +288,13 @@ static void answer_whoami(struct call *call) {
 }
 
 static void on_listed(const struct buf *body, void *arg) {
-	call_reply(arg, 200, body, false);
+	call_reply_made(arg, body);
 }
 
 static void answer_list(struct call *call) {
 	call->listing = listing_start(broker_base(call->native->broker), call->snapshot, &call->caller, on_listed, call);
+	if (!call->listing)
+		call_no_memory(call);
 }
 
 bool call_is_operators(const struct call *call) {
@@ -335,6 +354,8 @@ static void answer_reload(struct call *call) {
 		return;
 	}
 	call->reload_wait = reload_start(broker_reloader(call->native->broker), &by, on_reloaded, call);
+	if (!call->reload_wait)
+		call_no_memory(call);
 }
 
 /* --- liveness: no caller needed, nothing asked of anybody */
@@ -449,6 +470,7 @@ static void on_request(void *arg, struct conn *conn, const struct http_request *
 	memset(call, 0, offsetof(struct call, caller));
 	call->native = native;
 	call->conn = conn;
+	call->failures = failures();
 	if (asked) {
 		json_incref(asked->ask.body);
 		call_ask(call, &asked->ask);

@@ -49,4 +49,6 @@ void answer_doctor(struct call *call) {
 	}
 	spec.n_accounts = call->n_accounts;
 	call->doctor = doctor_start(&spec, on_examined, call);
+	if (!call->doctor)
+		call_no_memory(call);
 }

@@ -2,11 +2,13 @@
 
 #include <stdlib.h>
 #include "broker/broker.h"
+#include "broker/json_reserve.h"
 #include "broker/session.h"
 #include "broker/surface/ask.h"
 #include "broker/surface/call.h"
 #include "hallpass/api.h"
 #include "hallpass/cleanup.h"
+#include "hallpass/json.h"
 
 #define UNPRIVILEGED_PORT 1024
 
@@ -80,9 +82,9 @@ static int read_opening(json_t *body, struct opening *o, struct error *err) {
 	return 0;
 }
 
-/* What each ask through its door begins with. */
+/* What each ask through its door begins with: all of it, or there is no door. */
 static json_t *terms_of(const json_t *body) {
-	json_t *terms = json_copy((json_t *)body);
+	json_t *terms = json_whole_copy(body);
 
 	json_object_del(terms, API_SERVICE_ACCOUNT);
 	json_object_del(terms, API_ALSO);
@@ -94,10 +96,8 @@ static json_t *terms_of(const json_t *body) {
 
 static json_t *describe(const struct door *door) {
 	uint64_t network = door->relayed ? 0 : loopback_network();
-	json_t *also = json_array(), *json;
+	json_t *also = strings_json(door->accounts + 1, door->n_accounts - 1), *json;
 
-	for (size_t i = 1; i < door->n_accounts; i++)
-		json_array_append_new(also, json_string(door->accounts[i]));
 	json = json_pack("{s:s, s:i, s:s, s:s, s:o, s:s*}", API_SESSION, door->session, API_PORT, door->at.port, API_HANDLE,
 			 door->handle.data,
 			 API_SERVICE_ACCOUNT, door->accounts[0], API_ALSO, also, API_CA_FILE,

@@ -1,6 +1,5 @@
 /* See why.h. */
 
-#include <assert.h>
 #include <stdlib.h>
 #include "broker/denials.h"
 #include "broker/past.h"
@@ -66,6 +65,7 @@ static json_t *version_json(const struct why *why) {
 
 static void why_answer(struct why *why, const struct policy *policy) {
 	struct policy_query query;
+	struct error none;
 	json_t *json;
 
 	why_query(why, &query);
@@ -74,7 +74,8 @@ static void why_answer(struct why *why, const struct policy *policy) {
 		json_object_set_new(json, "about", about_json(why));
 		json_object_set_new(json, "policy", version_json(why));
 	}
-	why->done(json, &(struct error){ ERR_INTERNAL, "no memory for the answer" }, NULL, why->arg);
+	error_no_memory(&none);
+	why->done(json, &none, NULL, why->arg);
 	why_free(why);
 }
 
@@ -173,7 +174,8 @@ static int take_version(struct why *why, const char *refused_by, int64_t now, co
 	const struct version *then = refused_by		 ? versions_of(versions, refused_by)
 				     : why->at.s >= now ? versions_of(versions, why->snapshot->policy_sha256)
 							: versions_at(versions, why->at.s);
-	struct buf begin = BUF_INIT(64);
+	char text[64];
+	struct buf begin = BUF_ON(text);
 
 	if (then) {
 		why->version = *then;
@@ -181,8 +183,7 @@ static int take_version(struct why *why, const char *refused_by, int64_t now, co
 	}
 	*reason = "POLICY_NOT_KEPT";
 	buf_add_time(&begin, versions->n ? versions->list[0].since : now);
-	error_set(err, ERR_NOT_FOUND, "nobody knows which policy was in force then: the log begins at %s", begin.data);
-	buf_fini(&begin);
+	error_set(err, ERR_NOT_FOUND, "nobody knows which policy was in force then: the log begins at %s", text);
 	return -1;
 }
 
@@ -213,8 +214,12 @@ void why_start(struct request_world *world, const struct why_asker *asker, const
 	const char *reason = NULL;
 	struct error err = { 0 };
 
-	assert(why);
 	*out = NULL;
+	if (!why) {
+		error_no_memory(&err);
+		done(NULL, &err, NULL, arg);
+		return;
+	}
 	why->world = world;
 	why->snapshot = snapshot_ref(asker->snapshot);
 	why->body = body ? json_incref((json_t *)body) : json_object();
@@ -231,7 +236,12 @@ void why_start(struct request_world *world, const struct why_asker *asker, const
 		return;
 	}
 	why->wait = past_start(world->past, &why->version, on_loaded, why);
-	*out = why;
+	if (why->wait) {
+		*out = why;
+	} else {
+		error_no_memory(&err);
+		why_fail(why, &err, NULL);
+	}
 }
 
 void why_cancel(struct why *why) {

@@ -39,6 +39,8 @@ struct buf {
 };
 
 #define BUF_INIT(ceiling) ((struct buf){ .max = (ceiling) })
+/* In an array of the caller's: it takes no memory, so that the ceiling alone may fail it. Without buf_fini(), buf_take(). */
+#define BUF_ON(array) ((array)[0] = '\0', (struct buf){ .data = (array), .size = sizeof(array), .max = sizeof(array) - 1 })
 
 void buf_fini(struct buf *b);		/* frees; b is empty and usable again */
 void buf_reset(struct buf *b);		/* empties, keeps the memory */

@@ -28,9 +28,9 @@ enum error_code {
 	ERR_NOT_FOUND,	     /* no such thing                                      -> 404 NOT_FOUND           */
 	ERR_LIMIT,	     /* too many, too fast                                 -> 429 RESOURCE_EXHAUSTED  */
 	ERR_CANCELLED,	     /* the client left, or we are stopping                -> 499 CANCELLED           */
-	ERR_INTERNAL,	     /* memory, a library, a bug we survived               -> 500 INTERNAL            */
+	ERR_INTERNAL,	     /* a library, a bug we survived                       -> 500 INTERNAL            */
 	ERR_UPSTREAM,	     /* Google or the credential's endpoint is in trouble   -> 502 UNAVAILABLE         */
-	ERR_UNAVAILABLE,     /* cannot now, may later: the record cannot be kept   -> 503 UNAVAILABLE         */
+	ERR_UNAVAILABLE,     /* cannot now, may later: memory, the record's disk    -> 503 UNAVAILABLE         */
 	ERR_TIMEOUT,	     /* the deadline passed                                -> 504 DEADLINE_EXCEEDED   */
 };
 
@@ -49,6 +49,11 @@ __attribute__((format(printf, 3, 4))) static inline int error_set(struct error *
 	vsnprintf(err->message, sizeof(err->message), fmt, ap);
 	va_end(ap);
 	return -1;
+}
+
+/* Of an allocation that failed: who asked may ask again. */
+static inline int error_no_memory(struct error *err) {
+	return error_set(err, ERR_UNAVAILABLE, "no memory for this; try again");
 }
 
 /* Puts "where: " in front of the message, keeps the code; always returns -1. */

@@ -22,11 +22,12 @@
 #define POLICY_MAX_LIFETIME 43200 /* seconds; Google's own ceiling under the org policy constraint */
 
 /* What loading needs from outside. */
+#define POLICY_TRY_AGAIN (-2)
 struct policy_host {
 	/*
 	 * Gives the malloc'd bytes of an IANA zone's TZif file. The name is checked before
 	 * (letters, digits, + - _ and single slashes), so it is safe to append to a directory.
-	 * -1: there is no such zone.
+	 * -1: there is no such zone. POLICY_TRY_AGAIN: it cannot be read now.
 	 */
 	int (*read_zone)(void *arg, const char *name, unsigned char **data, size_t *len);
 	void *arg;
@@ -242,6 +243,12 @@ void policy_denial_message(const struct policy *policy, const struct policy_quer
  * "moreRules": how many there are besides those told. A new reference; NULL: memory.
  */
 json_t *policy_explain(const struct policy *policy, const struct policy_query *query, bool all);
+
+/*
+ * How often on this thread a condition could not be evaluated or compiled, or a struct buf could not grow, because there was no memory.
+ * Where that has changed while something was decided or told, it is not what the rules say, but still nothing that they do not grant.
+ */
+unsigned policy_memory_failures(void);
 
 /*
  * Which accounts this principal may ask for, given everything else in the query (service_account is ignored), in the order
