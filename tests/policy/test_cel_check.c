@@ -422,7 +422,7 @@ static void test_cel_check_refuses_what_an_environment_has_no_room_for(void **st
 		snprintf(name, 8, "v%06u", n);
 		name[7] = 'a';
 	} while (cel_env_variable(env, name, &cel_int, NULL, &err) == 0 && ++n);
-	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_int_equal(err.code, ERR_UNAVAILABLE); /* as where memory is out: the broker declares the same each time, and that fits */
 	assert_int_equal(cel_env_slots(env), n);
 	assert_int_equal(cel_env_container(env, name, &err), -1);
 	assert_int_equal(cel_env_function(env, name, false, NULL, 0, &cel_int, &err), -1);
