@@ -201,8 +201,8 @@ static int enter(struct scan *scan, struct scan_segment *s, struct error *err) {
 	return 0;
 }
 
-/* At least n bytes from the position, or as many as the file has: gives how many. */
-static int64_t fill(struct scan *scan, uint64_t at, size_t n, const uint8_t **p, struct error *err) {
+/* At least n bytes from the position, or as many as the file has: gives how many. Not looked for beyond most bytes. */
+static int64_t fill_at_most(struct scan *scan, uint64_t at, size_t n, size_t most, const uint8_t **p, struct error *err) {
 	size_t got = 0;
 	ssize_t r;
 
@@ -210,8 +210,8 @@ static int64_t fill(struct scan *scan, uint64_t at, size_t n, const uint8_t **p,
 		*p = scan->window + (at - scan->window_at);
 		return (int64_t)(scan->window_len - (at - scan->window_at));
 	}
-	while (got < WINDOW) {
-		r = pread(scan->fd, scan->window + got, WINDOW - got, (off_t)(at + got));
+	while (got < most) {
+		r = pread(scan->fd, scan->window + got, most - got, (off_t)(at + got));
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
@@ -224,6 +224,10 @@ static int64_t fill(struct scan *scan, uint64_t at, size_t n, const uint8_t **p,
 	scan->window_len = got;
 	*p = scan->window;
 	return (int64_t)got;
+}
+
+static int64_t fill(struct scan *scan, uint64_t at, size_t n, const uint8_t **p, struct error *err) {
+	return fill_at_most(scan, at, n, WINDOW, p, err);
 }
 
 /* -1: cannot read. Otherwise the frame's state in *state; FRAME_SHORT then means that the file ends before. */
@@ -435,7 +439,8 @@ static int used_in(struct scan *scan, uint64_t from, uint64_t most, uint64_t *n,
 	int64_t got;
 
 	for (uint64_t at = from; at - from < most; at += (uint64_t)got) {
-		got = fill(scan, at, 1, &p, err);
+		/* A spare was never in the page cache: each page that is looked at comes from the disk. */
+		got = fill_at_most(scan, at, 1, most - (at - from) < WINDOW ? most - (at - from) : WINDOW, &p, err);
 		if (got < 0)
 			return -1;
 		if (got == 0)
