@@ -93,7 +93,7 @@ for _ in $(seq 200); do [ -S "$dir/nginx.sock" ] && break; sleep 0.02; done
 cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f\n", s }'; }
 field() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
 # median of the numbers on standard input, with min and max
-median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.3f %.3f %.3f", v[int((NR + 1) / 2)], v[1], v[NR] }'; }
+median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.3f %.3f %.3f", (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2, v[1], v[NR] }'; }
 # one PID SOCKET CONNECTIONS REQUESTS METHOD PATH [BODY] -> "cpu_us rps p50 p99"
 one() {
 	local pid=$1 socket=$2 n=$4 before after out
