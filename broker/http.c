@@ -248,7 +248,7 @@ static bool take_length(struct http_parser *p, struct framing *f, struct str val
 
 static bool take_encoding(struct http_parser *p, struct http_request *r, struct framing *f, struct str value) {
 	if (f->encoding || r->minor == 0 || !value_is(value, "chunked")) {
-		refuse(p, f->encoding || r->minor == 0 ? 400 : 501,
+		refuse(p, 400,
 		       f->encoding     ? "two Transfer-Encoding fields"
 		       : r->minor == 0 ? "Transfer-Encoding in HTTP/1.0"
 				       : "a Transfer-Encoding that is not exactly chunked");
@@ -491,7 +491,7 @@ const char *http_reason(int status) {
 		{ 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 413, "Content Too Large" },
 		{ 414, "URI Too Long" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
 		{ 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" }, { 499, "Client Closed Request" },
-		{ 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
+		{ 500, "Internal Server Error" }, { 502, "Bad Gateway" },
 		{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
 	};
 

@@ -349,12 +349,14 @@ static const char *denied_hint(const struct cli *cli, char *text, size_t size) {
 
 int client_tell(struct cli *cli, const struct error *err, json_t *reply) {
 	const struct told *told = told_of(err->code, reply);
+	/* 404 would be a program's word for what a broker does not have; what is not there is the broker. */
+	enum error_code code = told->exit == API_EXIT_UNREACHABLE ? ERR_UNAVAILABLE : err->code;
 	char text[512];
 
 	if (cli->json && reply)
 		out_json(reply);
 	else
-		out_error(cli, err->code, told->kind, err->message,
+		out_error(cli, code, told->kind, err->message,
 			  err->code == ERR_DENIED ? denied_hint(cli, text, sizeof(text)) : told->hint);
 	return (int)told->exit;
 }

@@ -227,11 +227,12 @@ static void print_check(const struct cli *cli, const json_t *check) {
 	buf_fini(&text);
 }
 
-static void print_sum(const struct cli *cli, size_t failed, size_t warned) {
+/* A note may be that something could not be looked at. */
+static void print_sum(const struct cli *cli, size_t failed, size_t warned, size_t noted) {
 	const char *color = out_color(cli, failed ? COLOR_RED : warned ? COLOR_YELLOW : COLOR_GREEN);
 
 	if (!failed && !warned)
-		printf("%sall is well%s\n", color, out_color(cli, COLOR_NONE));
+		printf("%sall is well%s%s\n", color, noted ? ", but for what the notes say" : "", out_color(cli, COLOR_NONE));
 	else
 		printf("%s%zu failure%s, %zu warning%s%s\n", color, failed, failed == 1 ? "" : "s", warned, warned == 1 ? "" : "s",
 		       out_color(cli, COLOR_NONE));
@@ -248,7 +249,7 @@ static int tell(const struct cli *cli, json_t *checks, int code) {
 	} else {
 		for (size_t i = 0; i < json_array_size(checks); i++)
 			print_check(cli, json_array_get(checks, i));
-		print_sum(cli, failed, warned);
+		print_sum(cli, failed, warned, count(checks, "note"));
 	}
 	return code != API_EXIT_OK ? code : failed ? API_EXIT_FAILED : API_EXIT_OK;
 }

@@ -4,6 +4,7 @@
 # what else the machine does counts less, and kept from halting where root may say so (as cyclictest does it): in a virtual
 # machine a core that sleeps is woken by its hypervisor, which takes longer than all that is measured here. HALLPASS_BENCH_HALT=1 lets them. CPU is the server's own, from /proc/PID/task/*/schedstat. JSON: a file for the rows.
 set -euo pipefail
+shopt -s inherit_errexit # a load that fails within $(…), too
 build=$(cd "$1" && pwd)
 rounds=${2:-5}
 json=${3:-}
@@ -72,7 +73,7 @@ start_broker() {
 }
 start_broker
 body="{\"serviceAccount\":\"$sa\"}"
-size=$(curl -sf --unix-socket "$dir/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token | wc -c)
+size=$(curl -sf --unix-socket "$dir/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token | wc -c) || true
 [ "$size" -gt 1024 ] || { echo "bench: no token from the broker" >&2; tail "$dir/hallpassd.log" >&2; exit 1; }
 cat >"$dir/nginx.conf" <<EOF
 daemon off; master_process off; worker_processes 1; pid $dir/nginx.pid; error_log $dir/nginx.err crit;
@@ -92,7 +93,7 @@ for _ in $(seq 200); do [ -S "$dir/nginx.sock" ] && break; sleep 0.02; done
 cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f\n", s }'; }
 field() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
 # median of the numbers on standard input, with min and max
-median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.3f %.3f %.3f", v[int((NR + 1) / 2)], v[1], v[NR] }'; }
+median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.3f %.3f %.3f", (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2, v[1], v[NR] }'; }
 # one PID SOCKET CONNECTIONS REQUESTS METHOD PATH [BODY] -> "cpu_us rps p50 p99"
 one() {
 	local pid=$1 socket=$2 n=$4 before after out
@@ -151,7 +152,7 @@ one "$broker" "$dir/hp.sock" 8 500 POST /v1/token "$body" 1 "$miss" >/dev/null
 for r in $(seq "$rounds"); do
 	read -r c s p q < <(one "$broker" "$dir/hp.sock" 64 2000 POST /v1/token "$body" 1 "$miss"); echo "$c" >>"$dir/mint.cpu"
 done
-row 'uncached mint, warm connection: CPU us' "$(med "$dir/mint.cpu")" 150 "$(awk '{ print $1 / 150 }' "$dir/mint.cpu" | median)" '<=' 1.0
+row 'uncached mint, warm connection, plain HTTP: CPU us' "$(med "$dir/mint.cpu")" 150 "$(awk '{ print $1 / 150 }' "$dir/mint.cpu" | median)" '<=' 1.0
 reset
 script '{"endpoint":"generateAccessToken","latency_ms":50}'
 for r in $(seq "$rounds"); do
@@ -159,10 +160,12 @@ for r in $(seq "$rounds"); do
 	before=$(calls)
 	out=$($client "$build/tests/bench/load" "unix:$dir/hp.sock" 256 256 POST /v1/token "{\"serviceAccount\":\"bench-$RANDOM$RANDOM$RANDOM@acme-ml.iam.gserviceaccount.com\"}")
 	field max <<<"$out" >>"$dir/cold.us"
-	echo $(($(calls) - before)) >>"$dir/cold.calls"
+	after=$(calls)
+	echo $((after - before)) >>"$dir/cold.calls"
 done
 row '64 distinct mints in flight: mints/s vs 64 per 50 ms' "$(med "$dir/distinct.rps")" 1280 "$(awk '{ print $1 / 1280 }' "$dir/distinct.rps" | median)" '>=' 0.93
-row '256 identical cold requests: upstream calls' "$(med "$dir/cold.calls")" 1 "$(median <"$dir/cold.calls")" '<=' 1
+off=$(awk '{ d = $1 > 1 ? $1 : 2 - $1; if (d > worst) worst = d } END { print worst }' "$dir/cold.calls") # one, in each round
+row '256 identical cold requests: upstream calls' "$(med "$dir/cold.calls")" 1 "$off $(median <"$dir/cold.calls" | cut -d' ' -f2-)" '<=' 1
 row '  the same: us to the last answer vs upstream latency' "$(med "$dir/cold.us")" 50000 "$(awk '{ print $1 / 50000 }' "$dir/cold.us" | median)" '<=' 1.15
 for r in $(seq "$rounds"); do
 	read -r c s p q < <(one "$broker" "$dir/hp.sock" 32 20000 POST /v1/token "$body"); echo "$q" >>"$dir/pure.p99"
@@ -188,6 +191,7 @@ before=$(pss "$broker")
 idle=$!
 pids+=("$idle")
 for _ in $(seq 400); do grep -q ready "$dir/idle.out" && break; sleep 0.05; done
+grep -q ready "$dir/idle.out"
 row '10,000 idle connections: KiB each' "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { printf "%.2f", (a - b) / 10000 }')" 5 "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { x = (a - b) / 50000; print x, x, x }')" '<=' 1.0
 kill "$idle"; kill "$broker"; wait "$broker" 2>/dev/null || true
 
@@ -201,12 +205,17 @@ for r in $(seq "$rounds"); do
 	$server "$build/tests/bench/firstaccept" "$dir/nginx2.sock" nginx -c "$dir/nginx2.conf" -p "$dir" | field us >>"$dir/nstart.us"
 done
 row 'exec to first accept: us vs nginx' "$(med "$dir/start.us")" "$(med "$dir/nstart.us")" "$(ratio "$dir/start.us" "$dir/nstart.us")" '<=' 1.0
+policy_text | sed '/name: b1,/,$d' >"$dir/small/policy.yaml" # who asks below gets a token
 "$build/hallpassd" --config "$dir/small/hallpassd.yaml" 2>>"$dir/hallpassd.log" &
 small=$!
 pids+=("$small")
 for _ in $(seq 400); do [ -S "$dir/small/hp.sock" ] && break; sleep 0.02; done
 sleep 1
-row 'idle PSS: KiB' "$(pss "$small")" 4096 "$(awk -v a="$(pss "$small")" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0
+rest=$(pss "$small")
+row 'idle PSS beside nginx, before a first call: KiB' "$rest" 4096 "$(awk -v a="$rest" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0
+curl -sf --unix-socket "$dir/small/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token >/dev/null
+sleep 1
+printf '%-56s %10s\n' '  the same, once libcurl has been loaded for one' "$(pss "$small")"
 
 "$here/policy.sh" "$build" "$rounds" ${json:+"$json"}
 

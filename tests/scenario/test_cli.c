@@ -102,6 +102,9 @@ static void test_cli_exit_codes(void **state) {
 	assert_int_equal(CLI("token", SA_DEV), 69); /* no broker yet */
 	assert_non_null(strstr(err, "no broker at"));
 	assert_non_null(strstr(err, "hint: start it"));
+	assert_int_equal(CLI("token", SA_DEV, "--json"), 69);
+	assert_non_null(strstr(out, "\"code\":503"));
+	assert_non_null(strstr(out, "\"status\":\"UNAVAILABLE\""));
 	world_daemon(&w);
 	assert_int_equal(CLI("token", SA_PROD), 77);
 	assert_non_null(strstr(err, "hallpass: denied: "));
