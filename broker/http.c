@@ -248,7 +248,7 @@ static bool take_length(struct http_parser *p, struct framing *f, struct str val
 
 static bool take_encoding(struct http_parser *p, struct http_request *r, struct framing *f, struct str value) {
 	if (f->encoding || r->minor == 0 || !value_is(value, "chunked")) {
-		refuse(p, f->encoding || r->minor == 0 ? 400 : 501,
+		refuse(p, 400,
 		       f->encoding     ? "two Transfer-Encoding fields"
 		       : r->minor == 0 ? "Transfer-Encoding in HTTP/1.0"
 				       : "a Transfer-Encoding that is not exactly chunked");
