@@ -4,6 +4,7 @@
 # what else the machine does counts less, and kept from halting where root may say so (as cyclictest does it): in a virtual
 # machine a core that sleeps is woken by its hypervisor, which takes longer than all that is measured here. HALLPASS_BENCH_HALT=1 lets them. CPU is the server's own, from /proc/PID/task/*/schedstat. JSON: a file for the rows.
 set -euo pipefail
+shopt -s inherit_errexit # a load that measured errors fails the bench, within $(…) as well
 build=$(cd "$1" && pwd)
 rounds=${2:-5}
 json=${3:-}
@@ -93,6 +94,8 @@ cpu_ns() { cat /proc/"$1"/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f
 field() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
 # median of the numbers on standard input, with min and max
 median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.3f %.3f %.3f", v[int((NR + 1) / 2)], v[1], v[NR] }'; }
+# the same with the greatest in the median's place, for what must hold each time
+worst() { sort -g | awk 'NR == 1 { min = $1 } { max = $1 } END { printf "%.3f %.3f %.3f", max, min, max }'; }
 # one PID SOCKET CONNECTIONS REQUESTS METHOD PATH [BODY] -> "cpu_us rps p50 p99"
 one() {
 	local pid=$1 socket=$2 n=$4 before after out
@@ -162,7 +165,7 @@ for r in $(seq "$rounds"); do
 	echo $(($(calls) - before)) >>"$dir/cold.calls"
 done
 row '64 distinct mints in flight: mints/s vs 64 per 50 ms' "$(med "$dir/distinct.rps")" 1280 "$(awk '{ print $1 / 1280 }' "$dir/distinct.rps" | median)" '>=' 0.93
-row '256 identical cold requests: upstream calls' "$(med "$dir/cold.calls")" 1 "$(median <"$dir/cold.calls")" '<=' 1
+row '256 identical cold requests: upstream calls' "$(med "$dir/cold.calls")" 1 "$(worst <"$dir/cold.calls")" '<=' 1
 row '  the same: us to the last answer vs upstream latency' "$(med "$dir/cold.us")" 50000 "$(awk '{ print $1 / 50000 }' "$dir/cold.us" | median)" '<=' 1.15
 for r in $(seq "$rounds"); do
 	read -r c s p q < <(one "$broker" "$dir/hp.sock" 32 20000 POST /v1/token "$body"); echo "$q" >>"$dir/pure.p99"
@@ -191,11 +194,13 @@ for _ in $(seq 400); do grep -q ready "$dir/idle.out" && break; sleep 0.05; done
 row '10,000 idle connections: KiB each' "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { printf "%.2f", (a - b) / 10000 }')" 5 "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { x = (a - b) / 50000; print x, x, x }')" '<=' 1.0
 kill "$idle"; kill "$broker"; wait "$broker" 2>/dev/null || true
 
-# Start and rest are measured with the example policy in a directory of their own: nginx's configuration is small, too.
+# Start and rest are measured with the example policy in a directory of their own. nginx's configuration is small, too, with as
+# many connections as Debian's has: the 20,000 from above are memory that it writes at its start, for half of the time that it takes.
 mkdir "$dir/small"
-cp "$here/../../contrib/policies/example.yaml" "$dir/small/policy.yaml"
+sed 's/^bindings:$/&\n  - {name: bench, members: ["user:bench@example.com"], serviceAccounts: [bench-000001@acme-ml.iam.gserviceaccount.com]}/' \
+	"$here/../../contrib/policies/example.yaml" >"$dir/small/policy.yaml"
 sed -e 's|google/broker-key|../google/broker-key|' "$dir/hallpassd.yaml" >"$dir/small/hallpassd.yaml"
-sed -e 's/nginx\.sock/nginx2.sock/; s/nginx\.pid/nginx2.pid/' "$dir/nginx.conf" >"$dir/nginx2.conf"
+sed -e 's/nginx\.sock/nginx2.sock/; s/nginx\.pid/nginx2.pid/; s/worker_connections [0-9]*/worker_connections 768/' "$dir/nginx.conf" >"$dir/nginx2.conf"
 for r in $(seq "$rounds"); do
 	$server "$build/tests/bench/firstaccept" "$dir/small/hp.sock" "$build/hallpassd" --config "$dir/small/hallpassd.yaml" | field us >>"$dir/start.us"
 	$server "$build/tests/bench/firstaccept" "$dir/nginx2.sock" nginx -c "$dir/nginx2.conf" -p "$dir" | field us >>"$dir/nstart.us"
@@ -206,7 +211,11 @@ small=$!
 pids+=("$small")
 for _ in $(seq 400); do [ -S "$dir/small/hp.sock" ] && break; sleep 0.02; done
 sleep 1
-row 'idle PSS: KiB' "$(pss "$small")" 4096 "$(awk -v a="$(pss "$small")" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0
+rest() { row "$1" "$(pss "$small")" 4096 "$(awk -v a="$(pss "$small")" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0; }
+rest 'idle PSS: KiB'
+curl -sf --unix-socket "$dir/small/hp.sock" -H 'Content-Type: application/json' -d '{"serviceAccount":"bench-000001@acme-ml.iam.gserviceaccount.com"}' http://localhost/v1/token >/dev/null
+sleep 1
+rest '  the same after the first mint, which loads libcurl'
 
 "$here/policy.sh" "$build" "$rounds" ${json:+"$json"}
 
