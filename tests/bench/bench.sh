@@ -151,8 +151,10 @@ miss='{"serviceAccount":"bench-######@acme-ml.iam.gserviceaccount.com"}'
 one "$broker" "$dir/hp.sock" 8 500 POST /v1/token "$body" 1 "$miss" >/dev/null
 for r in $(seq "$rounds"); do
 	read -r c s p q < <(one "$broker" "$dir/hp.sock" 64 2000 POST /v1/token "$body" 1 "$miss"); echo "$c" >>"$dir/mint.cpu"
+	read -r c s p q < <(one "$broker" "$dir/hp.sock" 1 1000 POST /v1/token "$body" 1 "$miss"); echo "$c" >>"$dir/mint1.cpu"
 done
-row 'uncached mint, warm connection, plain HTTP: CPU us' "$(med "$dir/mint.cpu")" 150 "$(awk '{ print $1 / 150 }' "$dir/mint.cpu" | median)" '<=' 1.0
+row 'uncached mints, 64 at once, plain HTTP: CPU us' "$(med "$dir/mint.cpu")" 150 "$(awk '{ print $1 / 150 }' "$dir/mint.cpu" | median)" '<=' 1.0
+row '  the same, one at a time, which shares no flush' "$(med "$dir/mint1.cpu")" 150 "$(awk '{ print $1 / 150 }' "$dir/mint1.cpu" | median)" '<=' 1.0
 reset
 script '{"endpoint":"generateAccessToken","latency_ms":50}'
 for r in $(seq "$rounds"); do
@@ -195,27 +197,28 @@ grep -q ready "$dir/idle.out"
 row '10,000 idle connections: KiB each' "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { printf "%.2f", (a - b) / 10000 }')" 5 "$(awk -v a="$(pss "$broker")" -v b="$before" 'BEGIN { x = (a - b) / 50000; print x, x, x }')" '<=' 1.0
 kill "$idle"; kill "$broker"; wait "$broker" 2>/dev/null || true
 
-# Start and rest are measured with the example policy in a directory of their own: nginx's configuration is small, too.
+# Start and rest are measured with the example policy in a directory of their own. nginx's configuration is small, too, with as
+# many connections as Debian's has: the 20,000 from above are memory that it writes at its start, for half of the time that it takes.
 mkdir "$dir/small"
-cp "$here/../../contrib/policies/example.yaml" "$dir/small/policy.yaml"
+sed 's/^bindings:$/&\n  - {name: bench, members: ["user:bench@example.com"], serviceAccounts: [bench-000001@acme-ml.iam.gserviceaccount.com]}/' \
+	"$here/../../contrib/policies/example.yaml" >"$dir/small/policy.yaml"
 sed -e 's|google/broker-key|../google/broker-key|' "$dir/hallpassd.yaml" >"$dir/small/hallpassd.yaml"
-sed -e 's/nginx\.sock/nginx2.sock/; s/nginx\.pid/nginx2.pid/' "$dir/nginx.conf" >"$dir/nginx2.conf"
+sed -e 's/nginx\.sock/nginx2.sock/; s/nginx\.pid/nginx2.pid/; s/worker_connections [0-9]*/worker_connections 768/' "$dir/nginx.conf" >"$dir/nginx2.conf"
 for r in $(seq "$rounds"); do
 	$server "$build/tests/bench/firstaccept" "$dir/small/hp.sock" "$build/hallpassd" --config "$dir/small/hallpassd.yaml" | field us >>"$dir/start.us"
 	$server "$build/tests/bench/firstaccept" "$dir/nginx2.sock" nginx -c "$dir/nginx2.conf" -p "$dir" | field us >>"$dir/nstart.us"
 done
 row 'exec to first accept: us vs nginx' "$(med "$dir/start.us")" "$(med "$dir/nstart.us")" "$(ratio "$dir/start.us" "$dir/nstart.us")" '<=' 1.0
-policy_text | sed '/name: b1,/,$d' >"$dir/small/policy.yaml" # who asks below gets a token
 "$build/hallpassd" --config "$dir/small/hallpassd.yaml" 2>>"$dir/hallpassd.log" &
 small=$!
 pids+=("$small")
 for _ in $(seq 400); do [ -S "$dir/small/hp.sock" ] && break; sleep 0.02; done
 sleep 1
-rest=$(pss "$small")
-row 'idle PSS beside nginx, before a first call: KiB' "$rest" 4096 "$(awk -v a="$rest" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0
-curl -sf --unix-socket "$dir/small/hp.sock" -H 'Content-Type: application/json' -d "$body" http://localhost/v1/token >/dev/null
+rest() { row "$1" "$(pss "$small")" 4096 "$(awk -v a="$(pss "$small")" 'BEGIN { x = a / 4096; print x, x, x }')" '<=' 1.0; }
+rest 'idle PSS beside nginx, before a first call: KiB'
+curl -sf --unix-socket "$dir/small/hp.sock" -H 'Content-Type: application/json' -d '{"serviceAccount":"bench-000001@acme-ml.iam.gserviceaccount.com"}' http://localhost/v1/token >/dev/null
 sleep 1
-printf '%-56s %10s\n' '  the same, once libcurl has been loaded for one' "$(pss "$small")"
+rest '  the same after the first mint, which loads libcurl'
 
 "$here/policy.sh" "$build" "$rounds" ${json:+"$json"}
 
