@@ -51,22 +51,18 @@ void habits_fini(struct habits *habits) {
 	*habits = (struct habits){ 0 };
 }
 
-static struct habit *habit_of(const struct habits *habits, const struct habit_key *key) {
+struct habit *habit_find(const struct habits *habits, const struct habit_key *key) {
 	struct habit *habit = key->ask ? habits->habits[key->ask % HABITS] : NULL;
 
 	return habit && habit_asks(habit, key) ? habit : NULL;
 }
 
-struct policy_route *habit_route(const struct habits *habits, const struct habit_key *key) {
-	struct habit *habit = habit_of(habits, key);
-
+struct policy_route *habit_route(struct habit *habit) {
 	return habit ? &habit->route : NULL;
 }
 
-uint64_t habit_spec_hash(const struct habits *habits, const struct habit_key *key) {
-	const struct habit *habit = habit_of(habits, key);
-
-	return habit && habit->rule == key->rule ? habit->spec_hash : 0;
+uint64_t habit_spec_hash(const struct habit *habit, const void *rule) {
+	return habit && habit->rule == rule ? habit->spec_hash : 0;
 }
 
 bool habit_write(struct habits *habits, const struct habit_key *key, const struct casting *casting, struct buf *out) {

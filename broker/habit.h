@@ -37,10 +37,14 @@ struct habits {
 };
 
 void habits_fini(struct habits *habits);
-/* Of those whose ask, snapshot and principal are the key's; the rest of it is not looked at. NULL: nothing is remembered. */
-struct policy_route *habit_route(const struct habits *habits, const struct habit_key *key);
-/* The key's spec_hash, where its rule is the same, too; flight and peer are not looked at. 0: nothing is remembered. */
-uint64_t habit_spec_hash(const struct habits *habits, const struct habit_key *key);
+/*
+ * That of the key's ask, snapshot and principal; the rest of it is not looked at. NULL: nothing is remembered. Borrowed until the
+ * next habit_learn().
+ */
+struct habit *habit_find(const struct habits *habits, const struct habit_key *key);
+struct policy_route *habit_route(struct habit *habit); /* NULL of NULL */
+/* The hash that goes with this rule; token and peer are not looked at. 0: nothing is remembered; of NULL, too. */
+uint64_t habit_spec_hash(const struct habit *habit, const void *rule);
 /* The record of an issuance with this key, appended to out. False: none like it is remembered, and out has no more in it than before. */
 bool habit_write(struct habits *habits, const struct habit_key *key, const struct casting *casting, struct buf *out);
 /* The same, once more: record is the issuance's. It is remembered if there is memory. */

@@ -31,6 +31,7 @@ struct request {
 	bool cached, abandoned, fell_back;
 	bool waited; /* so now is not now any more */
 	bool quiet; /* an earlier record stands for this one (rate limit) */
+	const struct habit *habit; /* of this request's first turn alone: others may learn in the next */
 	uint64_t spec_hash; /* minter_hash() of what is looked for; 0: nothing was yet */
 	int upstream_status;
 	const char *reason; /* for ErrorInfo and the record; NULL: the error code's own */
@@ -252,10 +253,12 @@ static struct habit_key request_habit(const struct request *req) {
 static enum next step_decide(struct request *req) {
 	struct buf message = BUF_INIT(sizeof(req->error.message) - 1);
 	const struct habit_key key = request_habit(req);
-	struct policy_route *route = habit_route(&req->world->habits, &key);
+	struct habit *habit = habit_find(&req->world->habits, &key);
+	struct policy_route *route = habit_route(habit);
 	const unsigned failures = policy_memory_failures();
 	struct policy_query query;
 
+	req->habit = habit;
 	if (request_take_exp(req) < 0)
 		return SETTLE;
 	request_query(&req->ask, &req->caller, req->snapshot, req->now, &query);
@@ -350,7 +353,6 @@ static enum next request_find_fading(struct request *req, const struct mint_spec
 }
 
 static enum next step_find(struct request *req) {
-	const struct habit_key key = request_habit(req);
 	struct mint_spec spec;
 
 	if (request_check_clock(req->world->audit, req->now.s, &req->error) < 0)
@@ -359,7 +361,7 @@ static enum next step_find(struct request *req) {
 		return request_refuse(req, "RECORD_UNAVAILABLE");
 	if (mint_signs(req->ask.permission))
 		return GO_ON;
-	req->spec_hash = habit_spec_hash(&req->world->habits, &key);
+	req->spec_hash = habit_spec_hash(req->habit, req->decision.rule);
 	request_mint_spec(req, &spec);
 	if (!req->spec_hash)
 		spec.hash = req->spec_hash = minter_hash(req->world->minter, &spec);
@@ -649,6 +651,7 @@ static bool request_advance(struct request *req, enum next next) {
 			  names[next]);
 		if (next == WAIT) {
 			req->waited = true;
+			req->habit = NULL;
 			return true;
 		}
 		req->step = (next == SETTLE && req->step < STEP_RECORD) ? STEP_RECORD : req->step + 1;
