@@ -34,7 +34,7 @@ struct batch {
 	unsigned n, returning; /* entries; those of them whose clients may be back soon */
 	uint64_t first_index; /* once released; and when it was written */
 	int64_t realtime_ns;
-	uint64_t free_bytes;  /* of the disk, as asked for right before */
+	uint64_t free_bytes;  /* of the disk, asked for at most 100 ms before */
 	uint8_t *bytes;	      /* room for the head, entries, room for the hash */
 	size_t len, size;     /* len: of the entries */
 	struct batch_slot slots[FRAME_MAX_ENTRIES];

@@ -2,7 +2,8 @@
 # Side by side with the yardsticks, in turns; prints medians and ratios. usage: tests/bench/bench.sh BUILD [ROUNDS [JSON]]
 # Servers run on one core, the load and the stand-in on the other, at real-time priority where that is allowed, so that
 # what else the machine does counts less, and kept from halting where root may say so (as cyclictest does it): in a virtual
-# machine a core that sleeps is woken by its hypervisor, which takes longer than all that is measured here. HALLPASS_BENCH_HALT=1 lets them. CPU is the server's own, from /proc/PID/task/*/schedstat. JSON: a file for the rows.
+# machine a core that sleeps is woken by its hypervisor, which takes longer than all that is measured here.
+# HALLPASS_BENCH_HALT=1 lets them. CPU is the server's own, from /proc/PID/task/*/schedstat. JSON: a file for the rows.
 set -euo pipefail
 shopt -s inherit_errexit # a load that fails within $(…), too
 build=$(cd "$1" && pwd)
